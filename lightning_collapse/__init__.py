@@ -1,0 +1,110 @@
+"""Lightning Collapse: recursive training of diffusion models on their own samples.
+
+Names in the order of the loop: data, pool and regimes, networks, sampling, the loop itself.
+They are imported on first use, so that importing the package is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_collapse.learners import GaussianMLE
+    from lightning_collapse.lit.data import PoolDataModule
+    from lightning_collapse.lit.loop import GenerationLoop
+    from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.loop import generations
+    from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+    from lightning_collapse.networks.mlp import SigmaMLP
+    from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
+    from lightning_collapse.pool import Pool
+    from lightning_collapse.regimes import (
+        Accumulate,
+        AccumulateSubsample,
+        Augment,
+        Fresh,
+        Regime,
+        Replace,
+        Turnover,
+    )
+    from lightning_collapse.sampling import (
+        Sampling,
+        dpmpp_2m_sampler,
+        dpmpp_3m_sampler,
+        euler_sampler,
+        heun_sampler,
+        karras_sigmas,
+        log_uniform_sigmas,
+    )
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "pool": ["Pool"],
+    "regimes": [
+        "Regime",
+        "Replace",
+        "Turnover",
+        "Augment",
+        "Accumulate",
+        "AccumulateSubsample",
+        "Fresh",
+    ],
+    "networks.edm": ["EDMPrecond", "EDMLoss"],
+    "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
+    "networks.mlp": ["SigmaMLP"],
+    "sampling": [
+        "Sampling",
+        "karras_sigmas",
+        "log_uniform_sigmas",
+        "heun_sampler",
+        "euler_sampler",
+        "dpmpp_2m_sampler",
+        "dpmpp_3m_sampler",
+    ],
+    "learners": ["GaussianMLE"],
+    "loop": ["generations"],
+    "lit.module": ["CollapseModule"],
+    "lit.data": ["PoolDataModule"],
+    "lit.loop": ["GenerationLoop"],
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "Accumulate",
+    "AccumulateSubsample",
+    "Augment",
+    "CollapseModule",
+    "EDMLoss",
+    "EDMPrecond",
+    "Fresh",
+    "GaussianMLE",
+    "GenerationLoop",
+    "Pool",
+    "PoolDataModule",
+    "Regime",
+    "Replace",
+    "Sampling",
+    "SigmaMLP",
+    "SongUNet",
+    "Turnover",
+    "ddpmpp",
+    "dpmpp_2m_sampler",
+    "dpmpp_3m_sampler",
+    "euler_sampler",
+    "generations",
+    "heun_sampler",
+    "karras_sigmas",
+    "log_uniform_sigmas",
+    "ncsnpp",
+    "nvidia_network",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,69 @@
+"""The front door: `lightning-collapse` and `python -m lightning_collapse`.
+
+Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
+"""
+
+import difflib
+import sys
+
+from lightning_collapse import __version__
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "fit": "run a recursive experiment, or go on with one",
+    "plot": "draw collapse.png and print the table of a run's rounds",
+}
+_USAGE = (
+    "usage: lightning-collapse COMMAND [options]\n\n"
+    + "".join(f"  {name:10} {what}\n" for name, what in _COMMANDS.items())
+    + "\nlightning-collapse COMMAND --help tells a command's options."
+)
+
+
+def main() -> None:
+    """Runs the command named on the command line."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return
+    if arguments[0] == "--version":
+        print(f"lightning-collapse {__version__}")
+        return
+    command = arguments[0]
+    if command not in _COMMANDS:
+        close = difflib.get_close_matches(command, _COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        _refuse(f"command = {command}: must be one of {', '.join(_COMMANDS)}{hint}")
+    if command == "plot":
+        _plot(arguments[1:])
+        return
+    from lightning_collapse.cli import run_fit
+
+    run_fit(arguments[1:])
+
+
+def _plot(arguments: list[str]) -> None:
+    from pathlib import Path
+
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: lightning-collapse plot RUN")
+        return
+    from lightning_collapse.records import read_records, round_table
+    from lightning_collapse.report import plot_run
+
+    run = Path(arguments[0])
+    try:
+        print(round_table(read_records(run)))
+        print(f"picture: {plot_run(run)}")
+    except FileNotFoundError as error:
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

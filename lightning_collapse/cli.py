@@ -1,0 +1,186 @@
+"""`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities import rank_zero_only
+
+# Imported so that configurations can name what is in them without a module path.
+import lightning_collapse.data.images
+import lightning_collapse.data.points
+import lightning_collapse.networks.mlp
+import lightning_collapse.networks.unet  # noqa: F401
+from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.progress import RoundProgressBar
+from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.lit.signals import StopAtStep
+from lightning_collapse.messages import one_line
+from lightning_collapse.records import read_records, round_table
+from lightning_collapse.report import plot_run
+
+__all__ = ["run_fit"]
+
+_TRAINER_DEFAULTS = {
+    "max_epochs": 8,
+    "use_distributed_sampler": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "limit_val_batches": 0,
+    "num_sanity_val_steps": 0,
+}
+
+
+def run_fit(arguments: list[str]) -> None:
+    """Runs `lightning-collapse fit`; a mistake is one line on standard error and exit status 2."""
+    _silence_known_warnings()
+    try:
+        cli = CollapseCLI(
+            CollapseModule,
+            PoolDataModule,
+            save_config_callback=None,
+            trainer_defaults=_TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            parser_class=OneLineParser,
+            parser_kwargs={"prog": "lightning-collapse fit", "allow_abbrev": False},
+            auto_configure_optimizers=False,
+            args=arguments,
+            run=False,
+        )
+    except (ValueError, OSError, MisconfigurationException) as error:
+        refuse(error)
+    cli.fit()
+
+
+class OneLineParser(LightningArgumentParser):
+    """A parser whose errors are one line: key, value, what is allowed."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        refuse(one_line(message, self))
+
+
+class CollapseCLI(LightningCLI):
+    """Assembles a run: folder, data, network, loop, loggers."""
+
+    run_folder: RunFolder
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run", type=Path | None, help="The run's folder: runs/<config name>.")
+        parser.add_argument(
+            "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
+        )
+        parser.add_lightning_class_args(GenerationLoop, "loop")
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+        config = self.config
+        if config.run is None:
+            named = config.config[0] if config.config else "run"
+            config.run = Path("runs") / Path(str(named)).stem
+        config.data.run = config.run
+        _check(config)
+
+    def before_instantiate_classes(self) -> None:
+        self.run_folder = RunFolder(self.config.run)
+        if rank_zero_only.rank == 0:
+            self.run_folder.lock()
+            self._dump_config()
+            self.run_folder.check_config(self.config_dump)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        config = self.config_init.trainer
+        if config.logger is None:
+            config.logger = _wandb_logger(self.run_folder.path)
+        self.stop = StopAtStep()
+        # The signal's callback first: the loop saves in the step that it stops.
+        own = [RoundProgressBar(), self.stop, self.config_init.loop]
+        config.callbacks = own + (config.callbacks or [])
+        config.plugins = [*(config.plugins or []), AtomicCheckpointIO()]
+        return Trainer(**config)
+
+    def fit(self) -> None:
+        """Runs, or goes on with, the run; then shows what came of it."""
+        checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
+        try:
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
+        except (ValueError, OSError, MisconfigurationException) as error:
+            if self.config_init.loop.started:
+                raise
+            refuse(error)
+        except SystemExit:
+            if self.stop.signal is None:
+                raise
+        if self.trainer.is_global_zero:
+            self._show()
+        if self.stop.signal is not None:
+            sys.exit(128 + self.stop.signal)
+
+    def _show(self) -> None:
+        run = self.run_folder.path
+        if not (run / "rounds.jsonl").exists():
+            return
+        print(round_table(read_records(run)))
+        print(f"picture: {plot_run(run)}")
+        if self.stop.signal is not None:
+            print("stopped by a signal; the same command goes on")
+
+
+def refuse(message: Any) -> NoReturn:
+    """Says what is wrong in one line, and ends."""
+    if rank_zero_only.rank == 0:
+        print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _check(config: Namespace) -> None:
+    seed = config.seed_everything
+    if isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0")
+    trainer = config.trainer
+    if trainer.max_epochs is None or trainer.max_epochs < 1:
+        raise ValueError(f"trainer.max_epochs = {trainer.max_epochs}: must be at least 1 round")
+    for name, neutral, instead in [
+        ("max_steps", -1, "data.images_per_round and trainer.max_epochs"),
+        ("limit_train_batches", None, "data.images_per_round"),
+        ("reload_dataloaders_every_n_epochs", 0, "data.regime"),
+        ("use_distributed_sampler", False, "data.batch_size, which counts all processes"),
+        ("enable_checkpointing", False, "loop.checkpoint_every"),
+    ]:
+        if trainer[name] != neutral:
+            raise ValueError(
+                f"trainer.{name} = {trainer[name]}: would break the rounds; use {instead}"
+            )
+
+
+def _wandb_logger(run: Path) -> WandbLogger:
+    online = os.environ.get("WANDB_MODE") == "online"
+    return WandbLogger(
+        name=run.name,
+        save_dir=run,
+        project="lightning-collapse",
+        offline=not online,
+        id=run.resolve().as_posix().strip("/").replace("/", "-")[-64:],
+        resume="allow",
+    )
+
+
+def _silence_known_warnings() -> None:
+    for message in (
+        ".*does not have many workers.*",  # raw shards are read fastest without
+        ".*smaller than the logging interval.*",
+        ".*in eval mode at the start of training.*",  # the average
+        ".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

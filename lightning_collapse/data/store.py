@@ -1,0 +1,197 @@
+"""Rows on disk: immutable .npy shards and a manifest, whose rename is the commit.
+
+    pool/0003/shard-00000.npy   at most 4,096 rows each, written whole, never changed
+    pool/0003/manifest.json     names the shards, with SHA-256 and a CRC-32 for every row
+
+Rows are read with plain reads, not mmap: a truncated map kills the process with SIGBUS.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_collapse.data.files import write_atomically
+
+__all__ = [
+    "MAX_SHARD_ROWS",
+    "Shard",
+    "StoredRows",
+    "commit",
+    "describe_shard",
+    "read_shard",
+    "shard_path",
+    "write_shard",
+]
+
+MAX_SHARD_ROWS = 4096
+_DTYPES = ("uint8", "float32")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard as the manifest describes it.
+
+    Attributes:
+        file: name within the folder.
+        sha256: of the whole file.
+        crc32: of each row's bytes.
+        labels: class of each row, or None.
+    """
+
+    file: str
+    sha256: str
+    crc32: list[int]
+    labels: list[int] | None = None
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Gives the path of a folder's shard."""
+    return folder / f"shard-{index:05d}.npy"
+
+
+def write_shard(path: Path, rows: Tensor) -> None:
+    """Writes rows (n, *), uint8 or float32, as one shard."""
+    array = np.ascontiguousarray(rows.numpy())
+    if array.dtype.name not in _DTYPES or not 1 <= len(array) <= MAX_SHARD_ROWS:
+        raise ValueError(f"a shard holds 1 to {MAX_SHARD_ROWS} rows of {_DTYPES}: {array.shape}")
+    write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def read_shard(path: Path) -> Tensor:
+    """Reads all rows (n, *) of a shard that is not committed yet, and so has no CRC to check."""
+    return torch.from_numpy(np.load(path, allow_pickle=False))
+
+
+def describe_shard(path: Path, labels: Tensor | None = None) -> Shard:
+    """Describes a shard on disk, as the manifest will.
+
+    Args:
+        path: the shard.
+        labels: class of each row (n,), or None.
+    """
+    data = path.read_bytes()
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    return Shard(
+        file=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        crc32=[zlib.crc32(row) for row in array],
+        labels=None if labels is None else labels.tolist(),
+    )
+
+
+def commit(
+    folder: Path,
+    shards: Sequence[Shard],
+    *,
+    shape: Sequence[int],
+    dtype: str,
+    recipe: dict[str, Any],
+    record: dict[str, Any] | None = None,
+) -> None:
+    """Makes the shards of a folder count, by renaming its manifest into place.
+
+    Args:
+        folder: where the shards are.
+        shards: in the order of their rows.
+        shape: of one row.
+        dtype: `uint8` or `float32`.
+        recipe: how the rows were made.
+        record: the round's record, for a round's samples.
+    """
+    manifest = {
+        "rows": sum(len(shard.crc32) for shard in shards),
+        "shape": list(shape),
+        "dtype": dtype,
+        "recipe": recipe,
+        "record": record,
+        "shards": [asdict(shard) for shard in shards],
+    }
+    text = json.dumps(finite(manifest), allow_nan=False)
+    write_atomically(folder / "manifest.json", lambda file: file.write(text.encode()))
+
+
+class StoredRows:
+    """The committed rows (n, *) of one folder; reads any of them, checking each row's CRC."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens a folder.
+
+        Raises:
+            FileNotFoundError: nothing was committed there.
+        """
+        self.folder = folder
+        manifest = json.loads((folder / "manifest.json").read_text())
+        self.recipe: dict[str, Any] = manifest["recipe"]
+        self.record: dict[str, Any] | None = manifest["record"]
+        self.shape: tuple[int, ...] = tuple(manifest["shape"])
+        self.dtype = np.dtype(manifest["dtype"])
+        self._shards = [Shard(**shard) for shard in manifest["shards"]]
+        counts = [len(shard.crc32) for shard in self._shards]
+        self._ends = np.cumsum(counts)
+        self._crc32 = np.concatenate([np.array(s.crc32, np.uint32) for s in self._shards])
+        self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape))
+        self.labels = _all_labels(self._shards)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Reads rows (n, *) in the order of `indices` (n,).
+
+        Raises:
+            OSError: a row does not match its CRC, or its file is gone or too short.
+        """
+        wanted = indices.numpy()
+        rows: NDArray[Any] = np.empty((len(wanted), *self.shape), self.dtype)
+        flat = rows.reshape(len(wanted), -1).view(np.uint8)
+        shard_of = np.searchsorted(self._ends, wanted, side="right")
+        for shard in np.unique(shard_of):
+            where = np.flatnonzero(shard_of == shard)
+            self._read(int(shard), wanted[where], where, flat)
+        return torch.from_numpy(rows)
+
+    def _read(
+        self, shard: int, wanted: NDArray[Any], where: NDArray[Any], out: NDArray[np.uint8]
+    ) -> None:
+        path = self.folder / self._shards[shard].file
+        start = int(self._ends[shard]) - len(self._shards[shard].crc32)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            # The header's length is what the rows do not fill.
+            n_bytes = self._row_bytes * len(self._shards[shard].crc32)
+            header = os.fstat(descriptor).st_size - n_bytes
+            for row, target in zip(wanted.tolist(), where.tolist(), strict=True):
+                view = out[target]
+                got = os.preadv(descriptor, [view], header + (row - start) * self._row_bytes)
+                if got != self._row_bytes or zlib.crc32(view) != self._crc32[row]:
+                    raise OSError(f"{path}: row {row - start} is damaged")
+        finally:
+            os.close(descriptor)
+
+
+def _all_labels(shards: Sequence[Shard]) -> Tensor | None:
+    labels = [shard.labels for shard in shards]
+    if any(part is None for part in labels):
+        return None
+    return torch.tensor([label for part in labels if part is not None for label in part])
+
+
+def finite(value: Any) -> Any:
+    """Gives a JSON value with null for every number that is not finite, which JSON lacks."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""The loop under Lightning: one `fit`, one epoch = one round."""

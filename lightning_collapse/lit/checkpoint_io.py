@@ -1,0 +1,41 @@
+"""Checkpoints that a crash leaves whole, and that load as tensors only.
+
+Lightning's own writer goes through $TMPDIR without fsync: across file systems a kill or a full
+disk can destroy the previous checkpoint.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
+
+from lightning_collapse.data.files import sync_folder, write_atomically
+
+__all__ = ["AtomicCheckpointIO", "link_atomically"]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes to a temporary file in the same folder, then renames it into place."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+
+
+def link_atomically(source: Path, target: Path) -> None:
+    """Makes `target` another name of the file `source`, replacing what it named."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    os.link(source, temporary)
+    os.replace(temporary, target)
+    sync_folder(target.parent)

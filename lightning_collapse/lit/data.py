@@ -1,0 +1,271 @@
+"""The DataModule: real rows and the pool on disk, drawn by a regime in a keyed order.
+
+The batch of a step is a pure function of (seed, round, step), so a run goes on from any step; its
+position is kept here, in the DataModule's own state.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightning_collapse.data.sources import Source
+from lightning_collapse.data.store import (
+    MAX_SHARD_ROWS,
+    StoredRows,
+    commit,
+    describe_shard,
+    shard_path,
+    write_shard,
+)
+from lightning_collapse.pool import Pool
+from lightning_collapse.regimes import Regime
+from lightning_collapse.seeds import generator
+
+__all__ = ["PoolDataModule"]
+
+Batch = dict[str, Tensor]
+"""`rows` (B, *) as stored, and `labels` (B,) int64 where every row has one."""
+
+
+class PoolDataModule(LightningDataModule):
+    """Trains each round on the rows that a regime draws from real data and earlier samples."""
+
+    pool: Pool
+    held_out: "_Subset"
+
+    def __init__(
+        self,
+        source: Source,
+        regime: Regime,
+        train_rows: int | None = None,
+        held_out_rows: int | None = None,
+        images_per_round: int = 76_800,
+        batch_size: int = 128,
+        samples_per_round: int | None = None,
+        train_first_round: bool = True,
+        num_workers: int = 0,
+        seed: int = 0,
+        run: Path = Path("runs/run"),
+    ) -> None:
+        """Sets up the data of a run; nothing is read yet.
+
+        Args:
+            source: the real rows; their order is shuffled by the seed.
+            regime: which rows a round trains on.
+            train_rows: N, real rows that may be trained on; default: all but the held-out ones.
+            held_out_rows: real rows never trained on, at least 2; default: a fifth of the set.
+            images_per_round: rows seen in training each round, rounded up to whole batches.
+            batch_size: rows in a step, over all processes.
+            samples_per_round: samples made each round; default: what the regime needs, or N where
+                it needs none.
+            train_first_round: false makes the initial network itself generation 0.
+            num_workers: processes that read; 0 is fastest for a local disk.
+            seed: keys the order of the data.
+            run: the run's folder.
+        """
+        super().__init__()
+        self.source, self.regime = source, regime
+        self.train_rows, self.held_out_rows = train_rows, held_out_rows
+        self.images_per_round, self.batch_size = images_per_round, batch_size
+        self.samples_per_round = samples_per_round
+        self.train_first_round = train_first_round
+        self.num_workers, self.seed, self.run = num_workers, seed, Path(run)
+        self.round, self.step = 0, 0
+        self._check_fields()
+
+    def _check_fields(self) -> None:
+        for name in ("images_per_round", "batch_size", "train_rows", "samples_per_round"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"data.{name} = {value}: must be at least 1")
+        if self.held_out_rows is not None and self.held_out_rows < 2:
+            raise ValueError(f"data.held_out_rows = {self.held_out_rows}: must be at least 2")
+        if self.num_workers < 0:
+            raise ValueError(f"data.num_workers = {self.num_workers}: must be at least 0")
+        self.source.check()
+
+    @property
+    def steps_per_round(self) -> int:
+        """Training steps of a round."""
+        return -(-self.images_per_round // self.batch_size)
+
+    def steps_of(self, round: int) -> int:
+        """Training steps of one round: none in the first, where that is not trained."""
+        return self.steps_per_round if round or self.train_first_round else 0
+
+    @property
+    def real_folder(self) -> Path:
+        """Where the imported real rows are."""
+        return self.run / "pool" / "real"
+
+    def generation_folder(self, round: int) -> Path:
+        """Where the samples of a round are."""
+        return self.run / "pool" / f"{round:04d}"
+
+    def prepare_data(self) -> None:
+        """Imports the real rows into the run's store, once."""
+        folder = self.real_folder
+        if (folder / "manifest.json").exists():
+            return
+        rows, labels = self.source.read(self.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = rows.split(MAX_SHARD_ROWS)
+        tags = [None] * len(parts) if labels is None else labels.split(MAX_SHARD_ROWS)
+        shards = []
+        for i, (part, tag) in enumerate(zip(parts, tags, strict=True)):
+            write_shard(shard_path(folder, i), part)
+            shards.append(describe_shard(shard_path(folder, i), tag))
+        dtype = str(rows.dtype).removeprefix("torch.")
+        recipe = {"source": repr(self.source), "seed": self.seed}
+        commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens the store: real rows, and every finished round's samples.
+
+        Raises:
+            ValueError: there are not enough rows for what was asked.
+        """
+        real = StoredRows(self.real_folder)
+        order = torch.randperm(len(real), generator=generator(self.seed, "real"))
+        held_out, train = self._split(len(real))
+        self.held_out = _Subset(real, order[:held_out])
+        self.train = _Subset(real, order[held_out : held_out + train])
+        self.pool = Pool(self.train, self.seed)
+        self.n_samples = (
+            self.samples_per_round or self.regime.samples_needed(train) or len(self.train)
+        )
+        self.generations: list[StoredRows] = []
+        while (self.generation_folder(len(self.generations)) / "manifest.json").exists():
+            self.deposit(StoredRows(self.generation_folder(len(self.generations))))
+
+    def _split(self, total: int) -> tuple[int, int]:
+        held_out = self.held_out_rows or max(2, total // 5)
+        train = self.train_rows or total - held_out
+        if train < 1 or held_out + train > total:
+            name = "held_out_rows" if self.train_rows is None else "train_rows"
+            value = held_out if self.train_rows is None else train
+            raise ValueError(
+                f"data.{name} = {value}: the set has {total} rows, of which {held_out} are held "
+                f"out and at most {max(total - held_out, 0)} are left to train on"
+            )
+        return held_out, train
+
+    def check(self, rounds: int, world_size: int) -> None:
+        """Raises ValueError for what cannot be satisfied in any of `rounds` rounds."""
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"data.batch_size = {self.batch_size}: must be a multiple of the {world_size} "
+                "processes that share it"
+            )
+        self.regime.check(len(self.train), self.n_samples, rounds)
+
+    def deposit(self, samples: StoredRows) -> None:
+        """Adds a finished round's samples."""
+        self.generations.append(samples)
+        self.pool.deposit(samples)
+
+    def selection(self) -> Tensor:
+        """Positions in the pool (n,) that the current round trains on."""
+        return self.pool.select(self.regime)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return _RoundLoader(
+            _PoolDataset(self.pool),
+            sampler=_RoundBatches(self),
+            batch_size=None,
+            num_workers=self.num_workers,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"round": self.round, "step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.round, self.step = state_dict["round"], state_dict["step"]
+
+
+class _Subset:
+    """Rows (n, *) of a store in an order of our own."""
+
+    def __init__(self, rows: StoredRows, order: Tensor) -> None:
+        self._rows, self._order = rows, order
+        self.labels = None if rows.labels is None else rows.labels[order]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self._rows[self._order[indices]]
+
+
+class _PoolDataset(Dataset[Batch]):
+    """Reads whole batches, given as positions in the pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __getitem__(self, positions: Tensor) -> Batch:
+        batch = {"rows": self._pool[positions]}
+        labels = self._pool.labels
+        return batch if labels is None else batch | {"labels": labels[positions]}
+
+
+class _RoundBatches(Sampler[Tensor]):
+    """This process's share of every batch of the current round, from the current step on."""
+
+    def __init__(self, data: PoolDataModule) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        # The whole round also where it goes on from a step: Lightning counts from that step.
+        return self._data.steps_per_round
+
+    def __iter__(self) -> Iterator[Tensor]:
+        data = self._data
+        selection = data.selection()
+        trainer = data.trainer
+        assert trainer is not None
+        share = data.batch_size // trainer.world_size
+        mine = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
+        for step in range(data.step, data.steps_per_round):
+            order = batch_order(len(selection), data.batch_size, step, (data.seed, data.round))
+            yield selection[order[mine]]
+
+
+class _RoundLoader(DataLoader[Batch]):
+    """Tells Lightning that going on mid-round is in order; the DataModule knows the position."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:
+    """Gives the positions (batch_size,) of one step's batch in a training set of n rows.
+
+    Shuffled passes over the set follow each other without a seam; batches are cut from them.
+
+    Args:
+        n: rows in the training set.
+        batch_size: rows in a batch; may exceed n.
+        step: of the round.
+        stream: (seed, round), which key the passes.
+    """
+    start, stop = step * batch_size, (step + 1) * batch_size
+    parts = []
+    for nth in range(start // n, (stop - 1) // n + 1):
+        window = slice(max(start - nth * n, 0), min(stop - nth * n, n))
+        parts.append(_shuffled(n, *stream, nth)[window])
+    return torch.cat(parts)
+
+
+@lru_cache(maxsize=2)
+def _shuffled(n: int, seed: int, round: int, nth: int) -> Tensor:
+    return torch.randperm(n, generator=generator(seed, "order", round, nth))

@@ -1,0 +1,307 @@
+"""The callback that closes the loop: after each round it samples, measures and commits.
+
+The end of a round has two phases: the trained weights are saved; then samples are drawn, measured
+and committed by the rename of a manifest, which holds the round's record. A run that died in
+between finishes the second phase when it is started again.
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_collapse.data.store import (
+    StoredRows,
+    commit,
+    describe_shard,
+    read_shard,
+    shard_path,
+)
+from lightning_collapse.lit.checkpoint_io import link_atomically
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.logs import log_round
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.progress import progress_bar
+from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.metrics.features import Features, Pixels, Points
+from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
+from lightning_collapse.records import write_records
+from lightning_collapse.rows import network_units
+from lightning_collapse.sampling import Sampling
+from lightning_collapse.seeds import generator
+from lightning_collapse.sheet import write_contact_sheet
+
+__all__ = ["GenerationLoop"]
+
+_PREVIEW_ROWS = 64
+
+
+class GenerationLoop(Callback):
+    """Samples, measures and commits after every round; saves checkpoints."""
+
+    def __init__(
+        self,
+        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+        features: Features | None = None,
+        micro_batch: int = 256,
+        fd_rows: int | None = None,
+        checkpoint_every: int = 500,
+    ) -> None:
+        """Sets up the loop.
+
+        Args:
+            sampling: solver and schedule.
+            features: space of the Fréchet distance; default: the pixels, or the points.
+            micro_batch: samples made at a time by each process; a part of the recipe, since on a
+                CPU samples depend on it in their last bits.
+            fd_rows: samples that the distance is taken from, the first ones; default: as many as
+                there are held-out real rows to give its floor.
+            checkpoint_every: training steps between saves of `last.ckpt`.
+        """
+        for name, value in [
+            ("micro_batch", micro_batch),
+            ("checkpoint_every", checkpoint_every),
+            ("fd_rows", fd_rows),
+        ]:
+            if value is not None and value < 1:
+                raise ValueError(f"loop.{name} = {value}: must be at least 1")
+        self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
+        self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
+        self.started = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses what cannot work, before anything is computed."""
+        data = _data(trainer)
+        data.check(trainer.max_epochs or 1, trainer.world_size)
+        _check_network(_module(pl_module), data)
+        if self.fd_rows is not None and self.fd_rows > data.n_samples:
+            raise ValueError(
+                f"loop.fd_rows = {self.fd_rows}: a round makes {data.n_samples} samples; "
+                "lower it or raise data.samples_per_round"
+            )
+        if self.features is None:
+            self.features = Points() if len(_shape(data)) == 1 else Pixels()
+        self._real = RealStatistics(data.train, data.held_out, self.features)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finishes the round that an interrupted run had trained but not sampled."""
+        data = _data(trainer)
+        if data.pool.round > data.round and data.step == 0 and data.round + 1 < data.pool.round:
+            raise ValueError(
+                f"the pool in {data.run} has {data.pool.round} rounds, more than the checkpoint, "
+                f"which is at round {data.round}; continue from last.ckpt"
+            )
+        if data.pool.round < data.round:
+            self._finish(trainer, _module(pl_module), data.round - 1)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = True
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = _data(trainer)
+        data.round, data.step = trainer.current_epoch, 0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._step_started = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        data, module = _data(trainer), _module(pl_module)
+        data.step = batch_idx + 1
+        module.progress.seconds += time.monotonic() - self._step_started
+        due = data.step % self.checkpoint_every == 0 or trainer.should_stop
+        # The round's last step is saved by the round's end.
+        if due and data.step < data.steps_of(data.round):
+            trainer.save_checkpoint(data.run / "checkpoints" / "last.ckpt")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends a round; this hook fires for cut-short ones too."""
+        data = _data(trainer)
+        r = data.round
+        if data.step < data.steps_of(r):
+            return
+        data.round, data.step = r + 1, 0
+        folder = data.run / "checkpoints"
+        trainer.save_checkpoint(folder / f"round-{r:04d}.ckpt")
+        if trainer.is_global_zero:
+            link_atomically(folder / f"round-{r:04d}.ckpt", folder / "last.ckpt")
+        self._finish(trainer, _module(pl_module), r)
+
+    def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
+        """Samples, measures and commits round r."""
+        data = _data(trainer)
+        sampler = self._sampler(module, data, r)
+        folder = data.generation_folder(r)
+        folder.mkdir(parents=True, exist_ok=True)
+        module.ema.eval()
+        started = time.monotonic()
+        self._sample(trainer, sampler, folder)
+        trainer.strategy.barrier("samples written")
+        sampled = time.monotonic()
+        statistics = self._measure(trainer, sampler, folder)
+        val_loss = self._validate(trainer, module, data)
+        if trainer.is_global_zero:
+            record = self._provenance(module, data, r) | {
+                "train_loss": module.progress.mean_loss,
+                "val_loss": val_loss,
+                **statistics.record(),
+                "weights_moved": module.weights_moved(),
+                "seconds_train": module.progress.seconds,
+                "seconds_sample": sampled - started,
+                "seconds_measure": time.monotonic() - sampled,
+            }
+            self._commit(sampler, folder, record)
+        trainer.strategy.barrier("round committed")
+        data.deposit(StoredRows(folder))
+        if trainer.is_global_zero:
+            write_records(data.run, [g.record for g in data.generations if g.record])
+            log_round(trainer, data.generations[-1].record, folder / "preview.png")
+
+    def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
+        return RoundSampler(
+            denoiser=module.ema,
+            sampling=self.sampling,
+            shape=_shape(data),
+            n=data.n_samples,
+            micro_batch=self.micro_batch,
+            label_dim=module.label_dim,
+            seed=data.seed,
+            round=r,
+            device=module.device,
+        )
+
+    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> None:
+        with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
+            for made in sampler.write_shards(folder, trainer.global_rank, trainer.world_size):
+                bar.update(made * trainer.world_size)
+
+    def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
+        """Measures each process's shards, and merges; complete on rank 0."""
+        n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
+        statistics = SampleStatistics(self._real, n)
+        for shard in range(trainer.global_rank, sampler.n_shards, trainer.world_size):
+            rows = read_shard(shard_path(folder, shard))
+            statistics.update(rows, sampler.rows_of(shard)[0])
+        for other in _gather(trainer, statistics)[1:]:
+            statistics.merge(other)
+        return statistics
+
+    @torch.no_grad()
+    def _validate(self, trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> float:
+        """Gives the loss on held-out real rows, with the same noise in every round."""
+        chunks = torch.arange(len(data.held_out)).split(self.micro_batch)
+        sums = torch.zeros(len(chunks))
+        for i in range(trainer.global_rank, len(chunks), trainer.world_size):
+            x = network_units(data.held_out[chunks[i]]).to(module.device)
+            random = generator(data.seed, "validation", i, device=module.device)
+            sigma, noise = module.loss.draw(tuple(x.shape), random, module.device)
+            labels = _held_out_labels(data, chunks[i], module)
+            sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
+        total = torch.stack(_gather(trainer, sums)).double().sum()
+        return float(total) / (len(data.held_out) * math.prod(_shape(data)))
+
+    def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
+        # The pool is still at round r: its samples are not deposited yet.
+        counts = data.pool.counts(data.regime)
+        n_real, n_synthetic = counts[0], sum(counts[1:])
+        return {
+            "round": r,
+            "regime": type(data.regime).__name__,
+            "regime_options": asdict(data.regime),
+            "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
+            "synthetic_ratio": n_synthetic / n_real if n_real else None,
+            "n_real": n_real,
+            "n_synthetic": n_synthetic,
+            "n_samples": data.n_samples,
+            "images_seen": data.steps_of(r) * data.batch_size,
+            "seed": data.seed,
+            "restart": module.restart,
+            "real_data_in_init": module.init_from is not None,
+        }
+
+    def _commit(self, sampler: RoundSampler, folder: Path, record: dict[str, Any]) -> None:
+        labels = sampler.labels()
+        shards = [
+            describe_shard(
+                shard_path(folder, i),
+                None if labels is None else labels[slice(*sampler.rows_of(i))],
+            )
+            for i in range(sampler.n_shards)
+        ]
+        first = read_shard(shard_path(folder, 0))
+        write_contact_sheet(folder / "preview.png", first[:_PREVIEW_ROWS])
+        recipe = {
+            "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
+            "sampling": asdict(sampler.sampling),
+            "micro_batch": sampler.micro_batch,
+            "seed": sampler.seed,
+        }
+        dtype = str(first.dtype).removeprefix("torch.")
+        commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
+
+
+def _data(trainer: Trainer) -> PoolDataModule:
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, PoolDataModule):
+        raise TypeError("GenerationLoop needs a PoolDataModule")
+    return data
+
+
+def _module(module: LightningModule) -> CollapseModule:
+    if not isinstance(module, CollapseModule):
+        raise TypeError("GenerationLoop needs a CollapseModule")
+    return module
+
+
+def _shape(data: PoolDataModule) -> tuple[int, ...]:
+    return tuple(data.held_out[torch.arange(1)].shape[1:])
+
+
+@torch.no_grad()
+def _check_network(module: CollapseModule, data: PoolDataModule) -> None:
+    """Tries the network on one row: it must take and give rows of the data's shape."""
+    shape = _shape(data)
+    if module.label_dim and data.pool.labels is None:
+        raise ValueError(
+            f"model.network: is conditioned on {module.label_dim} classes, but the rows of "
+            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
+        )
+    try:
+        fits = module.ema(torch.zeros(1, *shape, device=module.device), 1.0).shape[1:] == shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"model.network: does not take rows of shape {shape}, which {data.source} gives; "
+            "set its resolution and channels, or its dim, to that shape"
+        )
+
+
+def _held_out_labels(
+    data: PoolDataModule, indices: Tensor, module: CollapseModule
+) -> Tensor | None:
+    if not module.label_dim or data.held_out.labels is None:
+        return None
+    return data.held_out.labels[indices].to(module.device)
+
+
+def _gather(trainer: Trainer, value: Any) -> list[Any]:
+    """Gives every process's value, in the order of ranks."""
+    if trainer.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values

@@ -1,0 +1,253 @@
+"""The LightningModule: EDM training of one network, round after round, with its moving average.
+
+Training noise is drawn for the global batch from (seed, round, step) and sliced by process; only
+dropout differs between processes. Learning-rate ramp and averaging are counted in images of the
+round, so that a short retraining is averaged as it should be.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from lightning_collapse.lit.data import Batch, PoolDataModule
+from lightning_collapse.lit.weights import load_weights
+from lightning_collapse.networks.augment import AugmentPipe
+from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.rows import network_units
+from lightning_collapse.sampling import state_dtype
+from lightning_collapse.seeds import generator, key
+
+__all__ = ["CollapseModule", "Restart"]
+
+Restart = Literal["scratch", "warm", "initial"]
+
+
+def _adam(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+class CollapseModule(LightningModule):
+    """A denoiser `model`, its exponential moving average `ema`, and how a round trains them."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sigma_data: float = 0.5,
+        P_mean: float = -1.2,
+        P_std: float = 1.2,
+        augment: AugmentPipe | None = None,
+        optimizer: OptimizerCallable = _adam,
+        restart: Restart = "scratch",
+        init_from: Path | None = None,
+        lr_rampup: float = 0.05,
+        ema_halflife: int | None = None,
+        ema_rampup: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        """Wraps a network.
+
+        Args:
+            network: the raw network F(x, c_noise, class_labels, augment_labels); its weights are
+                drawn anew, keyed by the seed, through its layers' `reset_parameters`.
+            sigma_data: standard deviation of the data, in network units (Karras et al., Table 1).
+            P_mean: mean of ln sigma in training.
+            P_std: standard deviation of ln sigma in training.
+            augment: augmentation of the training images, if any.
+            optimizer: makes the optimizer from the parameters, anew in every round.
+            restart: where a round's weights start from: `scratch`, a new random network;
+                `warm`, the network that sampled the last round (its average); `initial`, the
+                weights that round 0 started from.
+            init_from: weights that round 0 starts from: a .safetensors file, or a checkpoint of
+                another run, whose average is taken. Default: a random network.
+            lr_rampup: share of a round's images over which the learning rate rises from 0.
+            ema_halflife: longest half-life of the average, in images; default: no limit.
+            ema_rampup: half-life of the average as a share of the round's images so far.
+            seed: keys weights, noise and dropout.
+
+        Raises:
+            ValueError: an option is out of its range or contradicts another.
+        """
+        super().__init__()
+        self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
+        self._optimizer, self.augment = optimizer, augment
+        self.restart, self.init_from, self.seed = restart, init_from, seed
+        self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
+        self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
+        self.model = EDMPrecond(network, sigma_data=sigma_data)
+        self._start_from("init", 0)
+        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.progress = RoundProgress()
+
+    @staticmethod
+    def _check(
+        restart: Restart,
+        init_from: Path | None,
+        lr_rampup: float,
+        ema_halflife: int | None,
+        ema_rampup: float,
+    ) -> None:
+        if restart == "scratch" and init_from is not None:
+            raise ValueError(
+                f"model.init_from = {init_from}: has no effect with model.restart = scratch; "
+                "use warm or initial"
+            )
+        for name, value in [("lr_rampup", lr_rampup), ("ema_rampup", ema_rampup)]:
+            if not 0 <= value <= 1:
+                raise ValueError(f"model.{name} = {value}: must be a share in [0, 1]")
+        if ema_halflife is not None and ema_halflife < 1:
+            raise ValueError(f"model.ema_halflife = {ema_halflife}: must be at least 1 image")
+
+    @property
+    def label_dim(self) -> int:
+        """Number of classes the network is conditioned on; 0 for none."""
+        return int(getattr(self.model.model, "label_dim", 0))
+
+    def _start_from(self, *path: int | str) -> None:
+        """Gives `model` the weights of round 0: random ones keyed by the path, or a file's."""
+        if self.init_from is not None:
+            load_weights(self.model, self.init_from)
+        else:
+            _randomise(self.model, key(self.seed, *path))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = self._optimizer(self.model.parameters())
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+        return optimizer
+
+    def on_train_epoch_start(self) -> None:
+        """Starts a round: weights by `restart`, a fresh optimizer."""
+        if self.current_epoch > 0:
+            self._restart_weights(self.current_epoch)
+            self.trainer.strategy.setup_optimizers(self.trainer)
+        self.model.train()
+        self.ema.eval()
+        start = {name: value.detach().cpu().clone() for name, value in self.ema.named_parameters()}
+        self.progress = RoundProgress(start=start)
+
+    def _restart_weights(self, round: int) -> None:
+        if self.restart == "warm":
+            self.model.load_state_dict(self.ema.state_dict())
+            return
+        self._start_from("init", round if self.restart == "scratch" else 0)
+        self.ema.load_state_dict(self.model.state_dict())
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
+        # -1 ends the round: the initial network itself is generation 0.
+        return -1 if batch_idx >= self._data.steps_of(self.current_epoch) else None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, path = network_units(batch["rows"]), (self.current_epoch, batch_idx)
+        n, share = len(x), slice(self.global_rank * len(x), (self.global_rank + 1) * len(x))
+        n *= self.trainer.world_size
+        augment_labels = None
+        if self.augment is not None:
+            random = generator(self.seed, "augment", *path, device=self.device)
+            draws = self.augment.draw(n, random, self.device)
+            x, augment_labels = self.augment(x, draws[share])
+        random = generator(self.seed, "noise", *path, device=self.device)
+        sigma, noise = self.loss.draw((n, *x.shape[1:]), random, self.device)
+        torch.manual_seed(key(self.seed, "dropout", *path, self.global_rank))
+        labels = batch["labels"] if self.label_dim else None
+        loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
+        mean = cast(Tensor, self.trainer.strategy.reduce(loss.detach().mean(), reduce_op="mean"))
+        self.progress.add_loss(mean)
+        return loss.sum() / len(x)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        ramp = self.lr_rampup * self._data.images_per_round
+        factor = min(1.0, self._images_seen / ramp) if ramp else 1.0
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        seen = self._images_seen
+        super().optimizer_step(*args, **kwargs)
+        halflife = self.ema_rampup * seen
+        if self.ema_halflife is not None:
+            halflife = min(halflife, self.ema_halflife)
+        images = self._data.batch_size * self.trainer.accumulate_grad_batches
+        beta = 0.5 ** (images / max(halflife, 1e-8))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), list(self.model.parameters()), 1 - beta
+            )
+
+    @property
+    def _images_seen(self) -> int:
+        """Images of the round in all steps before the current one."""
+        return self._data.step * self._data.batch_size
+
+    @property
+    def _data(self) -> PoolDataModule:
+        return cast(PoolDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def weights_moved(self) -> float:
+        """‖average now - at the round's start‖ / ‖at the round's start‖."""
+        moved, norm = 0.0, 0.0
+        for name, value in self.ema.named_parameters():
+            start = self.progress.start[name].double()
+            moved += float((value.detach().cpu().double() - start).square().sum())
+            norm += float(start.square().sum())
+        return (moved / norm) ** 0.5 if norm else 0.0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["round_progress"] = self.progress.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.progress = RoundProgress(**checkpoint["round_progress"])
+
+
+class RoundProgress:
+    """What a round must remember until its end, across interruptions."""
+
+    def __init__(
+        self,
+        start: Mapping[str, Tensor] | None = None,
+        loss_sum: float = 0.0,
+        steps: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        self.start = dict(start or {})
+        self.loss_sum: Tensor | float = loss_sum
+        self.steps, self.seconds = steps, seconds
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Adds a step's loss, on its device: reading it would make the CPU wait."""
+        self.loss_sum = self.loss_sum + loss.to(state_dtype(loss.device))
+        self.steps += 1
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean loss of the round's steps; None before the first."""
+        return float(self.loss_sum) / self.steps if self.steps else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "loss_sum": float(self.loss_sum),
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+
+
+def _randomise(model: nn.Module, seed: int) -> None:
+    """Draws all weights anew, in place: the optimizer and DDP hold on to the parameters."""
+    layers = [layer for layer in model.modules() if next(layer.parameters(False), None) is not None]
+    for layer in layers:
+        if not hasattr(layer, "reset_parameters"):
+            raise ValueError(
+                f"model.network: {type(layer).__name__} has parameters but no method "
+                "reset_parameters, as torch's layers have, to draw them anew"
+            )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in model.modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()

@@ -1,0 +1,119 @@
+"""The folder of a run: who may write to it, what it was started with, where it goes on from."""
+
+import fcntl
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from lightning_collapse.data.files import write_atomically
+
+__all__ = ["RunFolder"]
+
+# What a run may change when it is started again: none of these touches what is computed.
+_FREE_KEYS = (
+    "run",
+    "config",
+    "ckpt_path",
+    "weights_only",
+    "trainer",
+    "data.num_workers",
+    "data.run",
+    "loop.checkpoint_every",
+)
+
+
+class RunFolder:
+    """A run's folder, held by one process at a time.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Makes the folder.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.path = Path(path)
+        self._lock: IO[str] | None = None
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"probe")
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise OSError(
+                f"run = {self.path}: cannot be written ({error.strerror}); choose another --run"
+            ) from error
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """Where an earlier start left off, if it got so far."""
+        path = self.path / "checkpoints" / "last.ckpt"
+        return path if path.exists() else None
+
+    def lock(self) -> None:
+        """Keeps other processes out until this one ends, however it ends.
+
+        Raises:
+            RuntimeError: another process has the folder.
+        """
+        # Opened without truncation: the holder's name is read when the lock is refused.
+        self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115 - held until the process ends
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            raise RuntimeError(
+                f"run = {self.path}: in use by {self._lock.read().strip() or 'another process'}; "
+                "wait for it to end, or choose another --run"
+            ) from error
+        self._lock.truncate(0)
+        now = datetime.now().isoformat(timespec="seconds")
+        self._lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+        self._lock.flush()
+
+    def check_config(self, config: Mapping[str, Any]) -> None:
+        """Writes `config.yaml`, after comparing it with what the run was started with.
+
+        Raises:
+            ValueError: a key that results depend on has changed.
+        """
+        path = self.path / "config.yaml"
+        if path.exists():
+            self._compare(yaml.safe_load(path.read_text()), config)
+        text = yaml.safe_dump(dict(config), sort_keys=False)
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+    def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        was, now = dict(_flatten(old)), dict(_flatten(new))
+        changed = [
+            f"{key} = {now.get(key)} (was {was.get(key)})"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key) and not _is_free(key)
+        ]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)}: the run in {self.path} was started differently; "
+                "restore what changed, or choose another --run"
+            )
+
+
+def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            yield from _flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, json.dumps(config)
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE_KEYS)

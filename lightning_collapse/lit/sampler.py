@@ -1,0 +1,110 @@
+"""A round's samples, written to shards by all processes, byte for byte the same by any number.
+
+Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class. Batches have one
+fixed size and fixed borders, the last one padded: on a CPU, convolutions differ in their last bits
+between batch sizes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_collapse.data.store import MAX_SHARD_ROWS, shard_path, write_shard
+from lightning_collapse.rows import from_network_units
+from lightning_collapse.sampling import Sampling
+from lightning_collapse.seeds import KeyedNormal, generator
+
+__all__ = ["RoundSampler"]
+
+_SHARDS_AIMED_AT = 64
+
+
+@dataclass(frozen=True)
+class RoundSampler:
+    """How the samples of one round are made.
+
+    Attributes:
+        denoiser: D(x, sigma, class_labels).
+        sampling: solver and schedule.
+        shape: of one sample.
+        n: samples to make.
+        micro_batch: samples made at a time.
+        label_dim: classes to draw from uniformly; 0 for none.
+        seed: of the run.
+        round: which round.
+        device: where the denoiser is.
+    """
+
+    denoiser: nn.Module
+    sampling: Sampling
+    shape: tuple[int, ...]
+    n: int
+    micro_batch: int
+    label_dim: int
+    seed: int
+    round: int
+    device: torch.device
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows in a shard: whole micro-batches, and shards enough for many processes to share."""
+        batches = -(-self.n // (self.micro_batch * _SHARDS_AIMED_AT))
+        return self.micro_batch * max(1, min(batches, MAX_SHARD_ROWS // self.micro_batch))
+
+    @property
+    def n_shards(self) -> int:
+        """Shards that the samples fill."""
+        return -(-self.n // self.shard_rows)
+
+    def labels(self) -> Tensor | None:
+        """Class of every sample (n,), drawn uniformly; None for a network without classes."""
+        if not self.label_dim:
+            return None
+        random = generator(self.seed, "labels", self.round)
+        return torch.randint(self.label_dim, (self.n,), generator=random)
+
+    def rows_of(self, shard: int) -> tuple[int, int]:
+        """First and last + 1 sample of a shard."""
+        return shard * self.shard_rows, min(self.n, (shard + 1) * self.shard_rows)
+
+    def write_shards(self, folder: Path, rank: int, world_size: int) -> Iterator[int]:
+        """Writes this process's shards, keeping those an earlier attempt has finished.
+
+        Yields:
+            The number of samples made, or found, after each micro-batch.
+        """
+        for shard in range(rank, self.n_shards, world_size):
+            start, stop = self.rows_of(shard)
+            path = shard_path(folder, shard)
+            if path.exists():
+                yield stop - start
+                continue
+            parts = []
+            for first in range(start, stop, self.micro_batch):
+                parts.append(self.sample(first)[: stop - first])
+                yield len(parts[-1])
+            write_shard(path, torch.cat(parts))
+
+    @torch.no_grad()
+    def sample(self, first: int) -> Tensor:
+        """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""
+        indices = range(first, first + self.micro_batch)
+        normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
+        labels = self._padded_labels(first)
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.denoiser(x, sigma, labels)  # type: ignore[no-any-return]
+
+        noise = normal(self.shape).to(self.device)
+        return from_network_units(self.sampling(denoise, noise, normal.like)).cpu()
+
+    def _padded_labels(self, first: int) -> Tensor | None:
+        labels = self.labels()
+        if labels is None:
+            return None
+        mine = labels[first : first + self.micro_batch]
+        padding = mine.new_zeros(self.micro_batch - len(mine))
+        return torch.cat([mine, padding]).to(self.device)

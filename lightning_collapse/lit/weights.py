@@ -1,0 +1,42 @@
+"""Reading weights from files, as tensors only."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+__all__ = ["load_weights"]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file's names or shapes are not the network's.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"model.init_from = {path}: no such file")
+    weights = _read(Path(path))
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    if expected != found:
+        wrong = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        raise ValueError(
+            f"model.init_from = {path}: {len(wrong)} of {len(expected)} entries do not fit the "
+            f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
+            f"{expected.get(wrong[0])} in the network)"
+        )
+    model.load_state_dict(weights)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return {
+        name.removeprefix("ema."): value for name, value in state.items() if name.startswith("ema.")
+    }

@@ -1,0 +1,64 @@
+"""The recursive loop for toys, on one page: draw by the regime, fit, sample, measure, deposit.
+
+The image route runs the same regimes and the same pool under Lightning (`lightning_collapse.lit`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+
+from torch import Tensor
+
+from lightning_collapse.learners import Learner
+from lightning_collapse.pool import Pool
+from lightning_collapse.regimes import Regime
+from lightning_collapse.seeds import generator
+
+__all__ = ["generations"]
+
+Metric = Callable[[Tensor], float]
+
+
+def generations(
+    learner: Learner,
+    pool: Pool,
+    regime: Regime,
+    metrics: Mapping[str, Metric] | None = None,
+    *,
+    rounds: int | None = None,
+    samples_per_round: int | None = None,
+    seed: int = 0,
+) -> Iterator[dict[str, float]]:
+    """Trains round after round on what the regime draws, yielding one record a round.
+
+    Args:
+        learner: fitted anew in each round; it holds that round's fit when the record is yielded.
+        pool: holds the N real rows (n, d) at first; each round's samples are added to it.
+        regime: which rows a round trains on.
+        metrics: name -> function of the round's samples (n, d).
+        rounds: how many, at least 1; None goes on for as long as records are asked for.
+        samples_per_round: rows sampled each round; None takes what the regime needs.
+        seed: keys the sampling, together with the round.
+
+    Yields:
+        `round`, `n_real`, `n_synthetic`, and every metric.
+
+    Raises:
+        ValueError: the regime cannot be satisfied, before anything is fitted.
+    """
+    n_real = pool.sizes[0]
+    n_samples = samples_per_round or regime.samples_needed(n_real) or n_real
+    if rounds is not None and rounds < 1:
+        raise ValueError(f"rounds = {rounds}: must be at least 1")
+    regime.check(n_real, n_samples, 2 if rounds is None else rounds)
+    for r in count() if rounds is None else range(rounds):
+        rows = pool.select(regime)
+        learner.fit(pool[rows])
+        samples = learner.sample(n_samples, generator(seed, "sample", r))
+        n_kept = int((rows < n_real).sum())
+        record: dict[str, float] = {
+            "round": r,
+            "n_real": n_kept,
+            "n_synthetic": len(rows) - n_kept,
+        }
+        yield record | {name: metric(samples) for name, metric in (metrics or {}).items()}
+        pool.deposit(samples)

@@ -1,0 +1,135 @@
+"""All figures of one round's samples, beside those of the real data, from mergeable sums."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.frechet import FrechetReference
+from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
+from lightning_collapse.pool import Rows
+from lightning_collapse.rows import network_units
+
+__all__ = ["RealStatistics", "SampleStatistics"]
+
+_ROWS_AT_ONCE = 1024
+
+
+class RealStatistics:
+    """What samples are compared with: all N real training rows, and held-out rows for the floor."""
+
+    def __init__(self, train: Rows, held_out: Rows, features: Features) -> None:
+        """Reads the real rows once.
+
+        Args:
+            train: the N real rows (n, *) that may be trained on.
+            held_out: real rows (n, *) never trained on; at least 2.
+            features: space of the Fréchet distance.
+        """
+        self.features = features
+        blocks = _blocks(train)
+        first = next(blocks)
+        pixels = Moments(first[0].numel(), full=False)
+        self.reference_moments = Moments(features(first[:1]).shape[1])
+        for block in (first, *blocks):
+            pixels.update(network_units(block.flatten(1), torch.float64))
+            self.reference_moments.update(features(block))
+        self.mean, self.std = pixels.mean, pixels.variance().sqrt()
+        self.reference = FrechetReference(
+            self.reference_moments.mean, self.reference_moments.covariance()
+        )
+        self._held_out = held_out
+        self._floors: dict[int, float] = {}
+        summary = SampleStatistics(self, fd_rows=0)
+        for block in _blocks(train):
+            summary.update(block, 0)
+        self.record = {f"real_{name}": value for name, value in summary.moments_record().items()}
+
+    @property
+    def held_out_rows(self) -> int:
+        """Real rows never trained on."""
+        return len(self._held_out)
+
+    def floor(self, n: int) -> float:
+        """Gives the distance that n real rows have from the training rows.
+
+        Beyond the number of held-out rows, h, it is extrapolated from h and h/2: the bias of a
+        Fréchet distance falls as 1/n (theory.md i).
+        """
+        h = self.held_out_rows
+        if n <= h:
+            return self._measured_floor(n)
+        slope = (self._measured_floor(h // 2) - self._measured_floor(h)) / (1 / (h // 2) - 1 / h)
+        return max(0.0, self._measured_floor(h) + slope * (1 / n - 1 / h))
+
+    def _measured_floor(self, n: int) -> float:
+        if n not in self._floors:
+            moments = Moments(len(self.reference_moments.mean))
+            for block in _blocks(self._held_out, n):
+                moments.update(self.features(block))
+            self._floors[n] = self.reference.distance(moments.mean, moments.covariance())
+        return self._floors[n]
+
+
+class SampleStatistics:
+    """Sums over a round's samples, to be filled block by block and merged over processes."""
+
+    def __init__(self, real: RealStatistics, fd_rows: int) -> None:
+        """Starts empty.
+
+        Args:
+            real: what the samples are compared with.
+            fd_rows: how many samples, the first ones, the Fréchet distance is taken from.
+        """
+        self._real, self.fd_rows = real, fd_rows
+        self.pixels = Moments(len(real.mean), full=False)
+        self.feature_moments = Moments(len(real.reference_moments.mean))
+        self._center, self._tails = 0.0, 0.0
+
+    def update(self, rows: Tensor, start: int) -> None:
+        """Adds samples (n, *), the first of which is the round's sample number `start`."""
+        self.pixels.update(network_units(rows.flatten(1), torch.float64))
+        self._center += len(rows) * mass_center(rows, self._real.mean, self._real.std)
+        self._tails += len(rows) * mass_tails(rows, self._real.mean, self._real.std)
+        kept = rows[: max(0, self.fd_rows - start)]
+        if len(kept):
+            self.feature_moments.update(self._real.features(kept))
+
+    def merge(self, other: "SampleStatistics") -> None:
+        """Adds what another process has seen."""
+        self.pixels.merge(other.pixels)
+        self.feature_moments.merge(other.feature_moments)
+        self._center += other._center
+        self._tails += other._tails
+
+    def moments_record(self) -> dict[str, float]:
+        """Gives mean, variance and where the mass lies, in network units."""
+        n, per_dim = self.pixels.count, self.pixels.mean
+        within = float(self.pixels.scatter.mean()) / n
+        return {
+            "mean": float(per_dim.mean()),
+            "variance": within + float(per_dim.var(correction=0)),
+            "total_variance": float(self.pixels.variance().sum()),
+            "mass_center": self._center / n,
+            "mass_tails": self._tails / n,
+        }
+
+    def record(self) -> dict[str, float | bool]:
+        """Gives all figures, real ones included."""
+        real, n = self._real, self.fd_rows
+        name = f"fd_{real.features.name}"
+        moments = self.feature_moments
+        return {
+            **self.moments_record(),
+            **real.record,
+            name: real.reference.distance(moments.mean, moments.covariance()),
+            f"{name}_floor": real.floor(n),
+            "fd_n": n,
+            "fd_floor_extrapolated": n > real.held_out_rows,
+        }
+
+
+def _blocks(rows: Rows, n: int | None = None) -> Iterator[Tensor]:
+    for indices in torch.arange(len(rows) if n is None else n).split(_ROWS_AT_ONCE):
+        yield rows[indices]

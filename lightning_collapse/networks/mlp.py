@@ -1,0 +1,71 @@
+"""A residual network on points, for experiments in a few dimensions: F(x, c_noise)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_collapse.networks.edm import class_vectors
+from lightning_collapse.networks.layers import PositionalEmbedding, linear
+
+__all__ = ["SigmaMLP"]
+
+
+class SigmaMLP(nn.Module):
+    """Predicts EDM's training target from scaled noisy points.
+
+    Args:
+        dim: dimensions of a point.
+        width: hidden features.
+        depth: residual blocks.
+        label_dim: number of classes; 0 ignores class labels.
+    """
+
+    def __init__(self, dim: int, width: int = 128, depth: int = 3, label_dim: int = 0) -> None:
+        super().__init__()
+        self.dim = dim
+        self.label_dim = label_dim
+        self.map_noise = PositionalEmbedding(width)
+        self.map_label = linear(label_dim, width, bias=False) if label_dim else None
+        self.map_layer = linear(width, width)
+        self.first = linear(dim, width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
+        self.last = linear(width, dim)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        class_labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Gives the raw prediction (B, dim).
+
+        Args:
+            x: scaled noisy points (B, dim).
+            c_noise: condition on the noise level (B,).
+            class_labels: class indices (B,) or vectors (B, label_dim); None is "no class".
+            augment_labels: ignored, as points are not augmented.
+        """
+        # EDM's c_noise is a few units wide: this spreads it over the embedding's frequencies.
+        emb = self.map_noise(100 * c_noise)
+        if self.map_label is not None:
+            emb = emb + self.map_label(class_vectors(class_labels, self.label_dim, x))
+        emb = F.silu(self.map_layer(emb))
+        h = self.first(x)
+        for block in self.blocks:
+            h = block(h, emb)
+        out: Tensor = self.last(F.silu(h))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.affine = linear(width, width)
+        self.layer0 = linear(width, width)
+        self.layer1 = linear(width, width)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.layer0(F.silu(x)) + self.affine(emb)
+        return x + torch.as_tensor(self.layer1(F.silu(h)))

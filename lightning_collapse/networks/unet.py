@@ -1,0 +1,324 @@
+"""The U-Nets DDPM++ and NCSN++, under the parameter names of NVIDIA's EDM checkpoints.
+
+Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations", 2021,
+https://arxiv.org/abs/2011.13456, Appendix H, as configured by Karras et al., 2022,
+https://arxiv.org/abs/2206.00364, Table 7. They are raw networks F(x, c_noise): wrap them in
+`EDMPrecond`. Not here: the ADM network of Dhariwal & Nichol, and output skips.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_collapse.networks.edm import EDMPrecond, class_vectors
+from lightning_collapse.networks.layers import (
+    BlurredStridedConv,
+    Conv,
+    Dropout,
+    FourierEmbedding,
+    PositionalEmbedding,
+    group_norm,
+    linear,
+)
+
+__all__ = ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"]
+
+# Sums of two branches of equal variance keep that variance.
+SKIP_SCALE = math.sqrt(0.5)
+
+# Residual branches and the output start near zero: variance scale 1e-10 in Song et al.
+NEAR_ZERO = 1e-5
+
+# Song et al. start queries, keys and values at variance scale 0.1, in three C -> C maps; Xavier
+# on one C -> 3C map divides by (C + 3C)/2 instead of C, hence twice as much.
+QKV_GAIN = math.sqrt(0.2)
+
+# SongUNet's arguments that NVIDIA's wrapper derives from img_resolution, img_channels, label_dim.
+FIXED_BY_IMAGE = {"img_resolution", "in_channels", "out_channels", "label_dim"}
+
+
+class SongUNet(nn.Module):
+    """Predicts EDM's training target from a scaled noisy image: F(x, c_noise).
+
+    Args:
+        img_resolution: side of the image, in pixels.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        label_dim: number of classes; 0 ignores class labels.
+        augment_dim: width of augmentation labels; 0 ignores them.
+        model_channels: channels at full resolution, per unit of `channel_mult`.
+        channel_mult: channels per resolution, from full resolution down by halves.
+        channel_mult_emb: width of the noise embedding, in `model_channels`.
+        num_blocks: residual blocks per resolution (one more in the decoder).
+        attn_resolutions: sides, in pixels, at which blocks have self-attention.
+        dropout: probability of zeroing an activation inside a block.
+        label_dropout: probability of training a row without its class label.
+        embedding_type: of the noise level, `positional` (DDPM++) or `fourier` (NCSN++).
+        channel_mult_noise: width of the noise level's features, in `model_channels`.
+        encoder_type: `standard` (DDPM++) or `residual` (NCSN++: the input joins at each side).
+        decoder_type: `standard`.
+        resample_filter: one-dimensional filter of up- and down-sampling.
+    """
+
+    def __init__(
+        self,
+        img_resolution: int,
+        in_channels: int,
+        out_channels: int,
+        label_dim: int = 0,
+        augment_dim: int = 0,
+        model_channels: int = 128,
+        channel_mult: Sequence[int] = (1, 2, 2, 2),
+        channel_mult_emb: int = 4,
+        num_blocks: int = 4,
+        attn_resolutions: Sequence[int] = (16,),
+        dropout: float = 0.10,
+        label_dropout: float = 0.0,
+        embedding_type: str = "positional",
+        channel_mult_noise: int = 1,
+        encoder_type: str = "standard",
+        decoder_type: str = "standard",
+        resample_filter: Sequence[int] = (1, 1),
+    ) -> None:
+        super().__init__()
+        _check("embedding_type", embedding_type, "positional", "fourier")
+        _check("encoder_type", encoder_type, "standard", "residual")
+        _check("decoder_type", decoder_type, "standard")
+        if img_resolution % 2 ** (len(channel_mult) - 1):
+            raise ValueError(
+                f"img_resolution={img_resolution} cannot be halved {len(channel_mult) - 1} times, "
+                f"as channel_mult={tuple(channel_mult)} asks"
+            )
+        self.img_resolution = img_resolution
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.label_dim = label_dim
+        self.augment_dim = augment_dim
+        self.label_dropout = label_dropout
+
+        noise_channels = model_channels * channel_mult_noise
+        emb_channels = model_channels * channel_mult_emb
+        self.map_noise: nn.Module = (
+            PositionalEmbedding(noise_channels)
+            if embedding_type == "positional"
+            else FourierEmbedding(noise_channels)
+        )
+        if label_dim:
+            self.map_label = linear(label_dim, noise_channels)
+        if augment_dim:
+            self.map_augment = linear(augment_dim, noise_channels, bias=False)
+        self.map_layer0 = linear(noise_channels, emb_channels)
+        self.map_layer1 = linear(emb_channels, emb_channels)
+
+        def block(c_in: int, c_out: int, attention: bool = False, resample: str = "") -> UNetBlock:
+            return UNetBlock(
+                c_in, c_out, emb_channels, dropout, attention, resample, resample_filter
+            )
+
+        # The order in which modules enter is the order of NVIDIA's state dict.
+        self.enc = nn.ModuleDict()
+        skips = []
+        channels = in_channels
+        for level, mult in enumerate(channel_mult):
+            side = img_resolution >> level
+            name = f"{side}x{side}"
+            if level == 0:
+                self.enc[f"{name}_conv"] = Conv(channels, model_channels, 3)
+                channels = model_channels
+            else:
+                self.enc[f"{name}_down"] = block(channels, channels, resample="down")
+                if encoder_type == "residual":
+                    aux = in_channels if level == 1 else skips[-1]
+                    self.enc[f"{name}_aux_residual"] = BlurredStridedConv(
+                        aux, channels, resample_filter
+                    )
+            skips.append(channels)
+            for index in range(num_blocks):
+                attention = side in attn_resolutions
+                self.enc[f"{name}_block{index}"] = block(channels, model_channels * mult, attention)
+                channels = model_channels * mult
+                skips.append(channels)
+
+        self.dec = nn.ModuleDict()
+        for level, mult in reversed(list(enumerate(channel_mult))):
+            side = img_resolution >> level
+            name = f"{side}x{side}"
+            if level == len(channel_mult) - 1:
+                self.dec[f"{name}_in0"] = block(channels, channels, attention=True)
+                self.dec[f"{name}_in1"] = block(channels, channels)
+            else:
+                self.dec[f"{name}_up"] = block(channels, channels, resample="up")
+            for index in range(num_blocks + 1):
+                attention = index == num_blocks and side in attn_resolutions
+                c_in = channels + skips.pop()
+                self.dec[f"{name}_block{index}"] = block(c_in, model_channels * mult, attention)
+                channels = model_channels * mult
+        self.dec[f"{name}_aux_norm"] = group_norm(channels)
+        self.dec[f"{name}_aux_conv"] = Conv(channels, out_channels, 3, gain=NEAR_ZERO)
+
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        class_labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Gives the raw prediction.
+
+        Args:
+            x: scaled noisy images (B, in_channels, H, W).
+            c_noise: condition on the noise level (B,).
+            class_labels: class indices (B,) or vectors (B, label_dim); None is "no class".
+            augment_labels: (B, augment_dim); None is "not augmented".
+
+        Returns:
+            The prediction (B, out_channels, H, W).
+        """
+        emb = self._embed(x, c_noise, class_labels, augment_labels)
+        pyramid = x
+        skips: list[Tensor] = []
+        for name, module in self.enc.items():
+            if name.endswith("aux_residual"):
+                # NCSN++: the input, downsampled by a learned path, joins the features.
+                x = pyramid = skips[-1] = (skips[-1] + module(pyramid)) * SKIP_SCALE
+            else:
+                x = module(x, emb) if isinstance(module, UNetBlock) else module(x)
+                skips.append(x)
+        for name, module in self.dec.items():
+            if isinstance(module, UNetBlock):
+                x = module(torch.cat([x, skips.pop()], dim=1) if "block" in name else x, emb)
+            else:
+                x = F.silu(module(x)) if name.endswith("norm") else module(x)
+        return x
+
+    def _embed(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        class_labels: Tensor | None,
+        augment_labels: Tensor | None,
+    ) -> Tensor:
+        emb: Tensor = self.map_noise(c_noise)
+        if self.label_dim:
+            labels = class_vectors(class_labels, self.label_dim, x)
+            if self.training and self.label_dropout:
+                kept = torch.rand(len(labels), 1, device=x.device) >= self.label_dropout
+                labels = labels * kept
+            # One-hot vectors have mean square 1/label_dim; this makes it 1.
+            emb = emb + self.map_label(labels * math.sqrt(self.label_dim))
+        if self.augment_dim and augment_labels is not None:
+            emb = emb + self.map_augment(augment_labels)
+        emb = F.silu(self.map_layer0(emb))
+        return F.silu(self.map_layer1(emb))
+
+
+class UNetBlock(nn.Module):
+    """A residual block with an additive noise embedding, resampling and self-attention."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        emb_channels: int,
+        dropout: float,
+        attention: bool,
+        resample: str,
+        resample_filter: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.norm0 = group_norm(in_channels)
+        self.conv0 = Conv(in_channels, out_channels, 3, resample, resample_filter)
+        self.affine = linear(emb_channels, out_channels)
+        self.norm1 = group_norm(out_channels)
+        self.conv1 = Conv(out_channels, out_channels, 3, gain=NEAR_ZERO)
+        self.skip: Conv | None = None
+        if in_channels != out_channels or resample:
+            self.skip = Conv(in_channels, out_channels, 1, resample, resample_filter)
+        self.norm2: nn.GroupNorm | None = None
+        if attention:
+            self.norm2 = group_norm(out_channels)
+            self.qkv = Conv(out_channels, 3 * out_channels, 1, gain=QKV_GAIN)
+            self.proj = Conv(out_channels, out_channels, 1, gain=NEAR_ZERO)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv0(F.silu(self.norm0(x)))
+        # A convolution's own output is not kept for the gradient: sums into it are free.
+        h = F.silu(self.norm1(h.add_(self.affine(emb)[:, :, None, None])))
+        h = self.conv1(self.dropout(h))
+        x = h.add_(x if self.skip is None else self.skip(x)).mul_(SKIP_SCALE)
+        if self.norm2 is not None:
+            h = self.proj(self._attend(self.qkv(self.norm2(x))))
+            x = h.add_(x).mul_(SKIP_SCALE)
+        return x
+
+    @staticmethod
+    def _attend(qkv: Tensor) -> Tensor:
+        """Attends over pixels with one head; q, k and v interleave along the channels."""
+        b, c, height, width = qkv.shape
+        qkv = qkv.view(b, 1, c // 3, 3, height * width).permute(3, 0, 1, 4, 2).contiguous()
+        out = F.scaled_dot_product_attention(*qkv.unbind())  # (B, 1, H W, C)
+        return out.transpose(2, 3).reshape(b, c // 3, height, width)
+
+
+def ddpmpp(img_resolution: int, channels: int, **overrides: Any) -> SongUNet:
+    """Gives a DDPM++ for square images (EDM's "VP" network); `overrides` as for `SongUNet`."""
+    return SongUNet(img_resolution, channels, channels, **overrides)
+
+
+def ncsnpp(img_resolution: int, channels: int, **overrides: Any) -> SongUNet:
+    """Gives an NCSN++ for square images (EDM's "VE" network); `overrides` as for `SongUNet`."""
+    return SongUNet(
+        img_resolution,
+        channels,
+        channels,
+        embedding_type="fourier",
+        channel_mult_noise=2,
+        encoder_type="residual",
+        resample_filter=(1, 3, 3, 1),
+        **overrides,
+    )
+
+
+def nvidia_network(
+    *,
+    img_resolution: int,
+    img_channels: int,
+    model_type: str,
+    label_dim: int = 0,
+    use_fp16: bool = False,
+    sigma_min: float = 0.0,
+    sigma_max: float = math.inf,
+    sigma_data: float = 0.5,
+    **unet: Any,
+) -> EDMPrecond:
+    """Builds a denoiser from the constructor arguments of an NVIDIA EDM checkpoint.
+
+    Args:
+        img_resolution: side of the image, in pixels.
+        img_channels: channels of the image.
+        model_type: `SongUNet`.
+        label_dim: number of classes, 0 if unconditional.
+        use_fp16: has no effect here: precision belongs to the trainer's autocast.
+        sigma_min: smallest noise level served.
+        sigma_max: largest noise level served.
+        sigma_data: standard deviation of the data.
+        unet: further arguments of `SongUNet`.
+    """
+    _check("model_type", model_type, "SongUNet")
+    allowed = sorted(set(inspect.signature(SongUNet).parameters) - FIXED_BY_IMAGE)
+    for name, value in unet.items():
+        if name not in allowed:
+            raise ValueError(f"{name}={value!r} is unknown (allowed: {', '.join(allowed)})")
+    network = SongUNet(img_resolution, img_channels, img_channels, label_dim, **unet)
+    return EDMPrecond(network, sigma_data, sigma_min, sigma_max)
+
+
+def _check(name: str, value: str, *allowed: str) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not supported (allowed: {', '.join(allowed)})")

@@ -1,0 +1,106 @@
+"""The pool: real rows, then one generation of samples after another, each row with a birth stamp.
+
+One face for memory and disk: a generation is anything with `len` and indexing by an int64 tensor,
+so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store`).
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lightning_collapse.regimes import Regime
+from lightning_collapse.seeds import key
+
+__all__ = ["Pool", "Rows"]
+
+
+class Rows(Protocol):
+    """Rows (n, *) of one generation; a `Tensor` is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Any, /) -> Any: ...
+
+
+class Pool:
+    """Rows and their birth stamps: 0 for real, r + 1 for a sample made by round r.
+
+    Attributes:
+        labels: class of every row (rows,), int64, where every generation has an attribute
+            `labels`; else None.
+    """
+
+    def __init__(self, real: Rows, seed: int = 0) -> None:
+        """Starts a pool.
+
+        Args:
+            real: the N real rows that may be trained on.
+            seed: the run's seed; keys the regimes' own randomness.
+        """
+        self._generations: list[Rows] = [real]
+        self.labels: Tensor | None = getattr(real, "labels", None)
+        self._regime_seed = key(seed, "regime")
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each birth stamp; `sizes[0]` is N."""
+        return [len(rows) for rows in self._generations]
+
+    @property
+    def round(self) -> int:
+        """The current round: the newest birth stamp."""
+        return len(self._generations) - 1
+
+    @property
+    def born(self) -> Tensor:
+        """Birth stamp of every row (rows,), int64."""
+        sizes = torch.tensor(self.sizes)
+        return torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def __getitem__(self, positions: Tensor) -> Tensor:
+        """Reads rows (n, *) at positions (n,), counted over all rows in order of birth."""
+        ends = torch.tensor(self.sizes).cumsum(0)
+        stamps = torch.searchsorted(ends, positions, right=True)
+        starts = ends - torch.tensor(self.sizes)
+        parts = [
+            (where, self._generations[b][positions[where] - starts[b]])
+            for b in stamps.unique().tolist()
+            for where in [(stamps == b).nonzero().squeeze(1)]
+        ]
+        if len(parts) == 1:
+            return parts[0][1]  # type: ignore[no-any-return]
+        first = parts[0][1]
+        rows = first.new_empty((len(positions), *first.shape[1:]))
+        for where, part in parts:
+            rows[where] = part
+        return rows
+
+    def select(self, regime: Regime) -> Tensor:
+        """Gives the positions (n,) of the rows that the current round trains on."""
+        return regime.select(self.sizes, self._regime_seed)
+
+    def counts(self, regime: Regime) -> list[int]:
+        """Gives how many rows of each birth stamp the current round trains on."""
+        random = torch.Generator().manual_seed(self._regime_seed)
+        return regime.counts(self.sizes, random)
+
+    def draw(self, regime: Regime) -> Tensor:
+        """Reads the rows (n, *) that the current round trains on."""
+        return self[self.select(regime)]
+
+    def deposit(self, samples: Rows) -> None:
+        """Adds the samples that the current round made, which ends the round.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if len(samples) == 0:
+            raise ValueError("samples: a round must make at least one sample, got 0")
+        self._generations.append(samples)
+        labels = getattr(samples, "labels", None)
+        known = self.labels is not None and labels is not None
+        self.labels = torch.cat([self.labels, labels]) if known else None

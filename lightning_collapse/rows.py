@@ -1,0 +1,24 @@
+"""What a row is: an image, uint8 (C, H, W), or a point, float32 (d,); and network units.
+
+Images map 0..255 to [-1, 1] and back without loss; points are in network units as they are.
+"""
+
+import torch
+from torch import Tensor
+
+__all__ = ["network_units", "from_network_units"]
+
+
+def network_units(rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Maps uint8 rows from 0..255 to [-1, 1]; rows in floats are in network units already."""
+    return rows.to(dtype) / 127.5 - 1 if rows.dtype == torch.uint8 else rows.to(dtype)
+
+
+def from_network_units(samples: Tensor) -> Tensor:
+    """Turns samples into rows: images (n, C, H, W) into uint8, clipped; points (n, d) into float32.
+
+    Rounding is NVIDIA's: x · 127.5 + 128, clipped to 0..255, truncated.
+    """
+    if samples.ndim == 2:
+        return samples.float()
+    return (samples * 127.5 + 128).clamp(0, 255).to(torch.uint8)

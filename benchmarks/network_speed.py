@@ -8,10 +8,12 @@ repository. The two are timed in turn, A B A B; a ratio above 1 means that ours 
 """
 
 import argparse
+import importlib
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 
@@ -36,6 +38,15 @@ EDM_SMALL = {
     "dropout": 0.25,
 }
 
+AFHQ = {
+    "xflip": 1e8,
+    "yflip": 1,
+    "scale": 1,
+    "rotate_frac": 1,
+    "aniso": 1,
+    "translate_frac": 1,
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -43,8 +54,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="images per step")
     parser.add_argument("--repeats", type=int, default=15, help="timed pairs")
     args = parser.parse_args()
-    theirs, their_loss = nvidia(args.edm)
+    theirs = nvidia_module(args.edm, "training.networks").EDMPrecond(**EDM_SMALL)
+    their_loss = nvidia_module(args.edm, "training.loss").EDMLoss()
     ours = nvidia_network(**EDM_SMALL)
+    print(f"initial weights: {initial_weights(theirs, ours)}")
     perturb(theirs)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(args.batch, 3, 32, 32, generator=torch.Generator().manual_seed(0)) / 2
@@ -64,55 +77,74 @@ def main() -> None:
         theirs.train(name != "denoiser")
         ours.train(name != "denoiser")
         report(name, *interleaved(their_call, our_call, args.repeats))
-    augmentation(args.repeats)
+    augmentation(args.edm, args.repeats)
 
 
-def augmentation(repeats: int) -> None:
-    """Undoes NVIDIA's labels into draws, and compares the images that both make of them."""
-    from training.augment import AugmentPipe as TheirPipe
-
+def augmentation(path: str, repeats: int) -> None:
+    """Turns NVIDIA's labels back into draws, compares what both make of them, and times both."""
+    TheirPipe = nvidia_module(path, "training.augment").AugmentPipe
     x = smooth_images(16, 32)
-    weights = {"xflip": 0, "yflip": 0, "scale": 0, "rotate_frac": 0, "aniso": 0, "translate_frac": 0}
-    for name in weights:
+    off = dict.fromkeys(("xflip", "yflip", "scale", "rotate_frac", "aniso", "translate_frac"), 0)
+    for name in off:
         torch.manual_seed(2)
-        images, labels = TheirPipe(p=1, **{**weights, name: 1})(x)
-        ours, _ = AugmentPipe(p=1, **{**weights, name: 1})(x, draws_of(name, labels))
-        error = (images - ours)[..., 8:-8, 8:-8].square().mean().sqrt()
-        change = (images - x)[..., 8:-8, 8:-8].square().mean().sqrt()
-        print(f"augment {name:14s} rms change {change:.3f}, rms difference {error:.3f}", labels.shape)
-    full = {name: 1 for name in weights} | {"xflip": 1e8}
-    their_pipe, our_pipe = TheirPipe(p=0.15, **full), AugmentPipe(p=0.15, **full)
-    calls = (lambda: their_pipe(x), lambda: our_pipe(x, our_pipe.draw(len(x))))
-    report("augmentation", *interleaved(*calls, repeats))
+        images, labels = TheirPipe(p=1, **{**off, name: 1})(x)
+        pipe = AugmentPipe(p=1, **{**off, name: 1})
+        errors = torch.stack([rms(pipe(x, d)[0] - images) for d in draws_of(name, labels)])
+        change, error = rms(images - x).mean(), errors.amin(dim=0).max()
+        print(f"augment {name:14s} changes rms {change:.3f}, largest difference rms {error:.3f}")
+    theirs, ours = TheirPipe(p=0.15, **AFHQ), AugmentPipe(p=0.15, **AFHQ)
+    pair = interleaved(lambda: theirs(x), lambda: ours(x, ours.draw(len(x))), repeats)
+    report("augmentation", *pair)
 
 
-def draws_of(name: str, labels: torch.Tensor) -> torch.Tensor:
-    draws = torch.zeros(len(labels), 14)
-    if name in ("xflip", "yflip"):
-        draws[:, 6 if name == "xflip" else 7] = 1 - labels[:, 0]
+def draws_of(name: str, labels: torch.Tensor) -> list[torch.Tensor]:
+    """Gives the draws that may have led to the labels of one transformation."""
+    draws = torch.zeros(len(labels), 15)
+    if name == "xflip":
+        draws[:, 6] = 1 - labels[:, 0]
+    elif name == "yflip":
+        draws[:, 7] = 1 - labels[:, 0]
     elif name == "scale":
-        draws[:, 10] = labels[:, 0]
+        draws[:, 11] = labels[:, 0]
     elif name == "rotate_frac":
         draws[:, 8] = (torch.atan2(labels[:, 1], labels[:, 0] + 1) / torch.pi + 1) / 2
     elif name == "aniso":
+        # A stretch along an axis and a squeeze along its opposite have the same label.
         draws[:, 9] = (torch.atan2(labels[:, 1], labels[:, 0]) / torch.pi + 1) / 2
-        draws[:, 11] = labels.norm(dim=1)
+        draws[:, 12] = labels.norm(dim=1)
+        return [draws, torch.cat([draws[:, :12], -draws[:, 12:]], dim=1)]
     else:
-        draws[:, 12:] = labels
-    return draws
+        draws[:, 13:] = labels
+    return [draws]
+
+
+def rms(images: torch.Tensor) -> torch.Tensor:
+    """Gives the root mean square of each image (B,), away from its border."""
+    return images[..., 8:-8, 8:-8].square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def smooth_images(batch: int, side: int) -> torch.Tensor:
-    coarse = torch.randn(batch, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(3))
+    coarse = torch.randn(
+        batch, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(3)
+    )
     return torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bicubic")
 
 
-def nvidia(path: str) -> tuple[torch.nn.Module, Callable[..., torch.Tensor]]:
-    sys.path.insert(0, path)
-    from training.loss import EDMLoss as TheirLoss
-    from training.networks import EDMPrecond as TheirPrecond
+def nvidia_module(path: str, name: str) -> ModuleType:
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return importlib.import_module(name)
 
-    return TheirPrecond(**EDM_SMALL), TheirLoss()
+
+def initial_weights(theirs: torch.nn.Module, ours: torch.nn.Module) -> str:
+    """Compares the spread of each parameter's initial values; few values scatter by chance."""
+    ratios, reference = [], dict(theirs.named_parameters())
+    for name, p in ours.named_parameters():
+        a, b = p.detach().std().item(), reference[name].detach().std().item()
+        assert (a == 0) == (b == 0), name
+        if a and p.numel() > 500:
+            ratios.append(a / b)
+    return f"standard deviations ours / NVIDIA {min(ratios):.3f} .. {max(ratios):.3f}"
 
 
 def perturb(network: torch.nn.Module) -> None:

@@ -49,12 +49,15 @@ def _plot(arguments: list[str]) -> None:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: lightning-collapse plot RUN")
         return
-    from lightning_collapse.records import read_records, round_table
+    from lightning_collapse.records import distance_name, read_records, table_header, table_line
     from lightning_collapse.report import plot_run
 
     run = Path(arguments[0])
     try:
-        print(round_table(read_records(run)))
+        records = read_records(run)
+        print(table_header(distance_name(records[0]).removeprefix("fd_")))
+        for record in records:
+            print(table_line(record))
         print(f"picture: {plot_run(run)}")
     except FileNotFoundError as error:
         _refuse(str(error))

@@ -1,13 +1,17 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
+import inspect
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import Namespace
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -15,18 +19,20 @@ from pytorch_lightning.utilities import rank_zero_only
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
-import lightning_collapse.data.points
-import lightning_collapse.networks.mlp
-import lightning_collapse.networks.unet  # noqa: F401
+import lightning_collapse.data.points  # noqa: F401
+from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.progress import RoundProgressBar
+from lightning_collapse.lit.progress import RoundBars, RoundTable
 from lightning_collapse.lit.run import RunFolder
 from lightning_collapse.lit.signals import StopAtStep
 from lightning_collapse.messages import one_line
-from lightning_collapse.records import read_records, round_table
+from lightning_collapse.metrics.features import Features
+from lightning_collapse.networks.mlp import SigmaMLP
+from lightning_collapse.networks.unet import ddpmpp, ncsnpp
+from lightning_collapse.regimes import Regime
 from lightning_collapse.report import plot_run
 
 __all__ = ["run_fit"]
@@ -43,7 +49,9 @@ _TRAINER_DEFAULTS = {
 
 def run_fit(arguments: list[str]) -> None:
     """Runs `lightning-collapse fit`; a mistake is one line on standard error and exit status 2."""
-    _silence_known_warnings()
+    _quieten()
+    # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
+    torch.set_flush_denormal(True)
     try:
         cli = CollapseCLI(
             CollapseModule,
@@ -66,7 +74,11 @@ class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        refuse(one_line(message, self))
+        extensions = _extensions()
+        keys = {key for action in self._actions for key in (action.dest, _leaf(action.dest))}
+        for extension in extensions:
+            keys.update(inspect.signature(extension).parameters)
+        refuse(one_line(message, keys, [extension.__name__ for extension in extensions]))
 
 
 class CollapseCLI(LightningCLI):
@@ -96,8 +108,8 @@ class CollapseCLI(LightningCLI):
         self.run_folder = RunFolder(self.config.run)
         if rank_zero_only.rank == 0:
             self.run_folder.lock()
-            self._dump_config()
-            self.run_folder.check_config(self.config_dump)
+        self._dump_config()
+        self.run_folder.check_config(self.config_dump)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
@@ -105,7 +117,11 @@ class CollapseCLI(LightningCLI):
             config.logger = _wandb_logger(self.run_folder.path)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
-        own = [RoundProgressBar(), self.stop, self.config_init.loop]
+        record = _RecordConfig(self.run_folder, self.config_dump)
+        own = [self.stop, self.config_init.loop, record, RoundTable()]
+        if sys.stderr.isatty():
+            own.append(RoundBars())
+        config.enable_progress_bar = sys.stderr.isatty()
         config.callbacks = own + (config.callbacks or [])
         config.plugins = [*(config.plugins or []), AtomicCheckpointIO()]
         return Trainer(**config)
@@ -131,10 +147,20 @@ class CollapseCLI(LightningCLI):
         run = self.run_folder.path
         if not (run / "rounds.jsonl").exists():
             return
-        print(round_table(read_records(run)))
         print(f"picture: {plot_run(run)}")
         if self.stop.signal is not None:
             print("stopped by a signal; the same command goes on")
+
+
+class _RecordConfig(Callback):
+    """Writes `config.yaml` once everything has been checked."""
+
+    def __init__(self, run: RunFolder, config: dict[str, Any]) -> None:
+        self._run, self._config = run, config
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._run.record_config(self._config)
 
 
 def refuse(message: Any) -> NoReturn:
@@ -142,6 +168,16 @@ def refuse(message: Any) -> NoReturn:
     if rank_zero_only.rank == 0:
         print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _extensions() -> list[Callable[..., Any]]:
+    """Gives everything that a configuration may name by a class path of ours."""
+    bases = (Regime, Source, Features)
+    return [sub for base in bases for sub in base.__subclasses__()] + [ddpmpp, ncsnpp, SigmaMLP]
+
+
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _check(config: Namespace) -> None:
@@ -165,18 +201,25 @@ def _check(config: Namespace) -> None:
 
 
 def _wandb_logger(run: Path) -> WandbLogger:
+    import wandb
+
+    os.environ.setdefault("WANDB_SILENT", "true")
     online = os.environ.get("WANDB_MODE") == "online"
     return WandbLogger(
         name=run.name,
         save_dir=run,
         project="lightning-collapse",
         offline=not online,
+        settings=wandb.Settings(console="off"),
         id=run.resolve().as_posix().strip("/").replace("/", "-")[-64:],
         resume="allow",
     )
 
 
-def _silence_known_warnings() -> None:
+def _quieten() -> None:
+    """Keeps notes that a user can do nothing about off the screen."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",  # raw shards are read fastest without
         ".*smaller than the logging interval.*",

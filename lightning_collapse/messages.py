@@ -1,2 +1,55 @@
 """jsonargparse's errors, which fill a screen, as one line: key, value, what is allowed."""
-def one_line(m, parser): return m
+
+import difflib
+import re
+from collections.abc import Iterable
+
+__all__ = ["one_line"]
+
+
+def one_line(message: str, keys: Iterable[str], classes: Iterable[str]) -> str:
+    """Gives an error of the command line or of a configuration file as one line.
+
+    Args:
+        message: what jsonargparse says.
+        keys: keys that exist, to suggest one for a key that does not.
+        classes: class names that exist, likewise.
+    """
+    text = " ".join(message.split())
+    if found := re.match(r"unrecognized arguments: (?:--)?([^\s=]+)", text):
+        return _unknown_key(found[1], keys)
+    if found := re.search(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'", text):
+        key = found[2].removesuffix(".class_path")
+        return _unknown_key(f"{found[1]}.{key}" if found[1] else key, keys)
+    if found := re.search(r"arguments are required: (.+)", text):
+        return f"{found[1]}: missing; name it in the configuration or on the command line"
+    if found := re.search(r"File does not exist: '(.+)'", text):
+        return f"config = {found[1]}: no such file"
+    if found := re.match(r'Parser key "(\S+)": (.*)', text):
+        return _bad_value(found[1], found[2], classes)
+    return text
+
+
+def _unknown_key(key: str, keys: Iterable[str]) -> str:
+    return f"{key}: unknown key{_hint(key, keys)}"
+
+
+def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
+    if found := re.search(r"dot import path string: (\S+)|given class_path '(\S+)'", text):
+        value = found[1] or found[2]
+        return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], classes)}"
+    found = re.search(r"(?:Got|Given) value: (.*)$", text)
+    value = found[1] if found else "?"
+    if choices := re.search(r"Literal\[(.*?)\]", text):
+        allowed = choices[1].replace("'", "")
+        return f"{key} = {value}: must be one of {allowed}{_hint(value, allowed.split(', '))}"
+    types = dict.fromkeys(re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", text))
+    if types:
+        names = " or ".join("null" if name == "NoneType" else name for name in types)
+        return f"{key} = {value}: must be {names}"
+    return f"{key}: {text}"
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wrong, set(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -3,15 +3,25 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["read_records", "round_table", "write_records"]
+__all__ = ["distance_name", "read_records", "table_header", "table_line", "write_records"]
 
 Record = dict[str, Any]
+
+_COLUMNS = {
+    "round": "",
+    "n_real": "",
+    "n_synthetic": "",
+    "train_loss": ".4f",
+    "val_loss": ".4f",
+    "mean": "+.4f",
+    "variance": ".4f",
+}
 
 
 def write_records(run: Path, records: Sequence[Record]) -> None:
@@ -38,37 +48,25 @@ def read_records(run: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def round_table(records: Sequence[Record]) -> str:
-    """Gives a table of rounds for people, a line a round."""
-    fd = distance_name(records[0])
-    columns = {
-        "round": "{round}",
-        "real": "{n_real}",
-        "synthetic": "{n_synthetic}",
-        "train loss": "{train_loss:.4f}",
-        "val loss": "{val_loss:.4f}",
-        "mean": "{mean:+.4f}",
-        "variance": "{variance:.4f}",
-        fd: f"{{{fd}:.3f}}",
-        "floor": f"{{{fd}_floor:.3f}}",
-    }
-    unknown = {"train_loss": float("nan"), "val_loss": float("nan")}
-    rows = [
-        [form.format(**{**record, **_known(record, unknown)}) for form in columns.values()]
-        for record in records
-    ]
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = [list(columns), *rows]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
+def table_header(features: str) -> str:
+    """Gives the head of a table of rounds, for distances in the named feature space."""
+    return _line([*_COLUMNS, f"fd_{features}", "floor"])
+
+
+def table_line(record: Record) -> str:
+    """Gives a round's line of the table."""
+    fd = distance_name(record)
+    columns = {**_COLUMNS, fd: ".3f", f"{fd}_floor": ".3f"}
+    return _line(
+        "-" if record[name] is None else format(record[name], form)
+        for name, form in columns.items()
     )
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "  ".join(cell.rjust(11) for cell in cells)
 
 
 def distance_name(record: Record) -> str:
     """Gives the name of the record's Fréchet distance, such as `fd_pixels`."""
     return next(name for name in record if name.startswith("fd_") and f"{name}_floor" in record)
-
-
-def _known(record: Record, defaults: Record) -> Record:
-    return {name: record[name] for name in defaults if record[name] is not None} or {}

@@ -83,7 +83,7 @@ def euler_sampler(denoise: Denoiser, noise: Tensor, sigmas: Tensor) -> Tensor:
     """Euler steps, of first order; the same as deterministic DDIM. One network call a step.
 
     Args:
-        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return less.
+        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return float32.
         noise: unit normal noise (B, *).
         sigmas: noise levels (num_steps + 1,), decreasing to 0.
 
@@ -113,7 +113,7 @@ def heun_sampler(
     The last step, to 0, is an Euler step: 2 * num_steps - 1 network calls.
 
     Args:
-        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return less.
+        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return float32.
         noise: unit normal noise (B, *).
         sigmas: noise levels (num_steps + 1,), decreasing to 0.
         S_churn: how much noise to add, over all steps; 0 makes the sampler deterministic.
@@ -144,13 +144,7 @@ def heun_sampler(
 def dpmpp_2m_sampler(denoise: Denoiser, noise: Tensor, sigmas: Tensor) -> Tensor:
     """DPM-Solver++(2M) (Lu et al., Algorithm 2), of second order. One network call a step.
 
-    Args:
-        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return less.
-        noise: unit normal noise (B, *).
-        sigmas: noise levels (num_steps + 1,), decreasing to 0.
-
-    Returns:
-        Samples (B, *), in `state_dtype`.
+    Arguments and result are those of `euler_sampler`.
     """
     return _multistep(denoise, noise, sigmas, _increment_2m)
 
@@ -159,14 +153,7 @@ def dpmpp_3m_sampler(denoise: Denoiser, noise: Tensor, sigmas: Tensor) -> Tensor
     """The multistep solver of third order: D as a quadratic in lambda. One network call a step.
 
     Several public implementations take half of its quadratic term and are of second order only.
-
-    Args:
-        denoise: see `Denoiser`; it gets the state in `state_dtype` and may return less.
-        noise: unit normal noise (B, *).
-        sigmas: noise levels (num_steps + 1,), decreasing to 0.
-
-    Returns:
-        Samples (B, *), in `state_dtype`.
+    Arguments and result are those of `euler_sampler`.
     """
     return _multistep(denoise, noise, sigmas, _increment_3m)
 

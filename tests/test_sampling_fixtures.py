@@ -14,7 +14,9 @@ from lightning_collapse.sampling import heun_sampler, karras_sigmas
 
 @pytest.fixture
 def fixtures(pytestconfig):
-    return Path(pytestconfig.getoption("--fixtures", None) or Path(__file__).parent / "fixtures")
+    return Path(
+        pytestconfig.getoption("--fixtures-dir", None) or Path(__file__).parent / "fixtures"
+    )
 
 
 def arrays(path):
@@ -25,7 +27,7 @@ def arrays(path):
 @pytest.mark.parametrize("case", ["edm_tiny", "ncsnpp_tiny", "edm_small"])
 def test_heun_gives_nvidias_samples(case, fixtures):
     if case == "edm_small" and not (fixtures / "edm_small.json").exists():
-        pytest.skip("edm_small is not kept in the repository: give its folder as --fixtures")
+        pytest.skip("edm_small is not kept in the repository: give its folder as --fixtures-dir")
     settings = json.loads((fixtures / f"{case}.json").read_text())
     network = nvidia_network(**settings["init_kwargs"]).eval()
     network.load_state_dict(arrays(fixtures / f"{case}_weights.npz"))

@@ -109,10 +109,22 @@ class PoolDataModule(LightningDataModule):
         return self.run / "pool" / f"{round:04d}"
 
     def prepare_data(self) -> None:
-        """Imports the real rows into the run's store, once."""
+        """Imports the real rows into the run's store, once.
+
+        Raises:
+            ValueError: the run has samples, but other real rows than the source's.
+        """
         folder = self.real_folder
+        recipe = {"source": repr(self.source), "seed": self.seed}
         if (folder / "manifest.json").exists():
-            return
+            imported = StoredRows(folder).recipe
+            if imported == recipe:
+                return
+            if (self.generation_folder(0) / "manifest.json").exists():
+                raise ValueError(
+                    f"data.source = {recipe}: the run in {self.run} was started with {imported}; "
+                    "restore it, or choose another run"
+                )
         rows, labels = self.source.read(self.seed)
         folder.mkdir(parents=True, exist_ok=True)
         parts = rows.split(MAX_SHARD_ROWS)
@@ -122,7 +134,6 @@ class PoolDataModule(LightningDataModule):
             write_shard(shard_path(folder, i), part)
             shards.append(describe_shard(shard_path(folder, i), tag))
         dtype = str(rows.dtype).removeprefix("torch.")
-        recipe = {"source": repr(self.source), "seed": self.seed}
         commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
 
     def setup(self, stage: str | None = None) -> None:

@@ -1,42 +1,38 @@
-"""Progress bars for rounds, training and sampling; on a terminal only."""
+"""What a user sees: bars for rounds, training and sampling on a terminal; a table everywhere."""
 
+import sys
 from typing import Any
 
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from tqdm import tqdm
 
-from lightning_collapse.records import read_records, round_table
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.records import distance_name, table_header, table_line
 
-__all__ = ["RoundProgressBar", "progress_bar"]
+__all__ = ["RoundBars", "RoundTable", "progress_bar"]
 
 
 def progress_bar(trainer: Trainer, what: str, total: int) -> "tqdm[Any]":
     """Gives a bar that shows on rank 0, where standard error is a terminal."""
-    hidden = True if not trainer.is_global_zero else None
+    hidden = not (trainer.is_global_zero and sys.stderr.isatty())
     return tqdm(total=total, desc=what, leave=False, disable=hidden, dynamic_ncols=True)
 
 
-class RoundProgressBar(TQDMProgressBar):
-    """A bar for all rounds above Lightning's bar for the round's training; then a table."""
+class RoundBars(TQDMProgressBar):
+    """A bar for all rounds, above Lightning's for the steps of the current one."""
 
     _rounds: "tqdm[Any] | None" = None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._rounds = progress_bar(trainer, "rounds", trainer.max_epochs or 0)
+        self._rounds.update(trainer.current_epoch)
+        super().on_train_start(trainer, pl_module)
+
     def init_train_tqdm(self) -> Any:
         bar = super().init_train_tqdm()
-        bar.disable = not bar.fp.isatty()
+        bar.leave = False
         return bar
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        hidden = True if not trainer.is_global_zero else None
-        self._rounds = tqdm(
-            total=trainer.max_epochs,
-            initial=trainer.current_epoch,
-            desc="rounds",
-            disable=hidden,
-            dynamic_ncols=True,
-        )
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
@@ -51,3 +47,32 @@ class RoundProgressBar(TQDMProgressBar):
         super().on_train_end(trainer, pl_module)
         if self._rounds is not None:
             self._rounds.close()
+
+
+class RoundTable(Callback):
+    """Prints the table of rounds, a line as each ends; comes after `GenerationLoop`."""
+
+    _printed = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._print(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._print(trainer)
+
+    def _print(self, trainer: Trainer) -> None:
+        data: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        records = [samples.record for samples in data.generations if samples.record]
+        if not trainer.is_global_zero or not records:
+            return
+        if self._printed == 0:
+            _say(table_header(distance_name(records[0]).removeprefix("fd_")))
+        for record in records[self._printed :]:
+            _say(table_line(record))
+        self._printed = len(records)
+
+
+def _say(line: str) -> None:
+    # Not print: it would break the bars.
+    tqdm.write(line)
+    sys.stdout.flush()

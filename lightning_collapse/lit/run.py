@@ -82,7 +82,7 @@ class RunFolder:
         self._lock.flush()
 
     def check_config(self, config: Mapping[str, Any]) -> None:
-        """Writes `config.yaml`, after comparing it with what the run was started with.
+        """Compares a configuration with the one the run was started with, if it was.
 
         Raises:
             ValueError: a key that results depend on has changed.
@@ -90,8 +90,11 @@ class RunFolder:
         path = self.path / "config.yaml"
         if path.exists():
             self._compare(yaml.safe_load(path.read_text()), config)
+
+    def record_config(self, config: Mapping[str, Any]) -> None:
+        """Writes `config.yaml`."""
         text = yaml.safe_dump(dict(config), sort_keys=False)
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(self.path / "config.yaml", lambda file: file.write(text.encode()))
 
     def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         was, now = dict(_flatten(old)), dict(_flatten(new))

@@ -57,6 +57,7 @@ class AugmentPipe:
         scale_std: standard deviation of log2 of the factor.
         rotate_frac_max: largest angle, as a fraction of a half turn.
         aniso_std: standard deviation of log2 of the stretch.
+        aniso_rotate_prob: probability that the stretch is along any direction, not along x.
         translate_frac_std: standard deviation of the shift, as a fraction of the image's side.
     """
 
@@ -70,6 +71,7 @@ class AugmentPipe:
     scale_std: float = 0.2
     rotate_frac_max: float = 1.0
     aniso_std: float = 0.2
+    aniso_rotate_prob: float = 0.5
     translate_frac_std: float = 0.125
 
     label_dim: ClassVar[int] = 9
@@ -84,11 +86,11 @@ class AugmentPipe:
         """Draws what the augmentation of `batch_size` images needs, in rows that can be sliced.
 
         Returns:
-            Raw numbers (B, 14): six uniform ones decide what is applied, then two are for the
-            flips, one for the rotation, one for the axis of the stretch; four normal ones are
-            for scale, stretch, and shift along x and y.
+            Raw numbers (B, 15). Uniform: six decide what is applied, then two are for the
+            flips, one for the rotation, two for the stretch (its axis; whether it has one).
+            Normal: scale, stretch, shift along x, shift along y.
         """
-        uniform = torch.rand(batch_size, 10, generator=generator, device=device)
+        uniform = torch.rand(batch_size, 11, generator=generator, device=device)
         normal = torch.randn(batch_size, 4, generator=generator, device=device)
         return torch.cat([uniform, normal], dim=1)
 
@@ -97,7 +99,7 @@ class AugmentPipe:
 
         Args:
             images: (B, C, H, W), float, of any range.
-            draws: raw numbers (B, 14) from `draw`.
+            draws: raw numbers (B, 15) from `draw`.
 
         Returns:
             The images (B, C, H, W) and labels (B, 9), zero where nothing was done.
@@ -109,7 +111,8 @@ class AugmentPipe:
 
         moved = (a[:, 2:] != 0).any(dim=1)
         if moved.any():
-            inverse = _rotation(angle) @ _stretch(-self.aniso_std * aniso, axis)
+            # Angles are counter-clockwise in Table 6, where y points up: here it points down.
+            inverse = _rotation(angle) @ _stretch(-self.aniso_std * aniso, -axis)
             inverse = inverse * torch.exp2(-self.scale_std * scale)[:, None, None]
             shift = torch.stack([shift_x * images.shape[3], shift_y * images.shape[2]], dim=1)
             shift = shift * self.translate_frac_std
@@ -125,13 +128,9 @@ class AugmentPipe:
         applied = draws[:, :6] < self.p * draws.new_tensor(weights)
         flips = (draws[:, 6:8] < 0.5).to(draws.dtype)
         angles = math.pi * (2 * draws[:, 8:10] - 1)
-        values = [
-            flips,
-            draws[:, 10:11],
-            angles[:, :1] * self.rotate_frac_max,
-            angles[:, 1:],
-            draws[:, 11:14],
-        ]
+        axis = angles[:, 1:] * (draws[:, 10:11] < self.aniso_rotate_prob)
+        scale, rest = draws[:, 11:12], draws[:, 12:]
+        values = [flips, scale, angles[:, :1] * self.rotate_frac_max, axis, rest]
         return torch.cat(values, dim=1) * applied[:, [0, 1, 2, 3, 4, 4, 5, 5]]
 
 

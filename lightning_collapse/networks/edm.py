@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["EDMLoss", "EDMPrecond", "class_vectors"]
+__all__ = ["EDMLoss", "EDMPrecond"]
 
 
 class EDMPrecond(nn.Module):
@@ -134,18 +133,3 @@ class EDMLoss:
         denoised = denoise(x + level * noise, sigma, class_labels, augment_labels)
         weight = (level.square() + self.sigma_data**2) / (level * self.sigma_data).square()
         return weight * (denoised - x).square()
-
-
-def class_vectors(class_labels: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
-    """Gives class labels as float32 vectors (B, label_dim), for B = len(like) on its device.
-
-    Args:
-        class_labels: indices (B,), vectors (B, label_dim), or None for "no class": zeros.
-        label_dim: number of classes.
-        like: the rows to be labelled (B, *).
-    """
-    if class_labels is None:
-        return like.new_zeros(len(like), label_dim, dtype=torch.float32)
-    if class_labels.ndim == 1:
-        class_labels = F.one_hot(class_labels.long(), label_dim)
-    return class_labels.to(like.device, torch.float32)

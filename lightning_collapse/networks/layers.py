@@ -17,9 +17,22 @@ __all__ = [
     "Dropout",
     "FourierEmbedding",
     "PositionalEmbedding",
+    "UNetBlock",
+    "class_vectors",
     "group_norm",
-    "linear",
+    "Linear",
 ]
+
+
+# Sums of two branches of equal variance keep that variance.
+SKIP_SCALE = math.sqrt(0.5)
+
+# Residual branches and the output start near zero: variance scale 1e-10 in Song et al.
+NEAR_ZERO = 1e-5
+
+# Song et al. start queries, keys and values at variance scale 0.1, in three C -> C maps; Xavier
+# on one C -> 3C map divides by (C + 3C)/2 instead of C, hence twice as much.
+QKV_GAIN = math.sqrt(0.2)
 
 
 class PositionalEmbedding(nn.Module):
@@ -27,12 +40,12 @@ class PositionalEmbedding(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.waves = channels // 2
 
     def forward(self, c_noise: Tensor) -> Tensor:
         # Computed at each call: a buffer would be an entry that checkpoints do not have.
-        exponents = torch.arange(self.half, dtype=torch.float32, device=c_noise.device)
-        freqs = (1 / 10000) ** (exponents / (self.half - 1))
+        exponents = torch.arange(self.waves, dtype=torch.float32, device=c_noise.device)
+        freqs = (1 / 10000) ** (exponents / (self.waves - 1))
         return _waves(c_noise, freqs)
 
 
@@ -41,8 +54,14 @@ class FourierEmbedding(nn.Module):
 
     def __init__(self, channels: int, scale: float = 16.0) -> None:
         super().__init__()
+        self.scale = scale
         self.freqs: Tensor
-        self.register_buffer("freqs", torch.randn(channels // 2) * scale)
+        self.register_buffer("freqs", torch.empty(channels // 2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws the frequencies anew."""
+        nn.init.normal_(self.freqs, std=self.scale)
 
     def forward(self, c_noise: Tensor) -> Tensor:
         return _waves(c_noise, 2 * math.pi * self.freqs)
@@ -74,13 +93,16 @@ class Conv(nn.Conv2d):
         resample_filter: Sequence[int] = (1, 1),
         gain: float = 1.0,
     ) -> None:
+        self.gain = gain  # before torch's constructor, which draws the weights
         super().__init__(in_channels, out_channels, kernel, padding=kernel // 2)
-        _glorot(self, gain)
         self.resample = resample
         self.box = tuple(resample_filter) == (1, 1)
         self.resample_filter: Tensor
         if resample:
             self.register_buffer("resample_filter", _outer(resample_filter))
+
+    def reset_parameters(self) -> None:
+        _glorot(self, self.gain)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.resample == "up":
@@ -120,14 +142,29 @@ class BlurredStridedConv(nn.Conv2d):
         self, in_channels: int, out_channels: int, resample_filter: Sequence[int]
     ) -> None:
         super().__init__(in_channels, out_channels, 3, stride=2)
-        _glorot(self)
         self.resample_filter: Tensor
         self.register_buffer("resample_filter", _outer(resample_filter))
+
+    def reset_parameters(self) -> None:
+        _glorot(self)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.resample_filter.expand(x.shape[1], -1, -1, -1)
         pad = (kernel.shape[-1] - 1) // 2 + 1  # the blur's own, and that of the 3x3 kernel
         return super().forward(F.conv2d(x, kernel, padding=pad, groups=x.shape[1]))
+
+
+class Linear(nn.Linear):
+    """A linear map with Glorot's initial weights, times `gain`, and no initial bias."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, gain: float = 1.0
+    ) -> None:
+        self.gain = gain  # before torch's constructor, which draws the weights
+        super().__init__(in_features, out_features, bias)
+
+    def reset_parameters(self) -> None:
+        _glorot(self, self.gain)
 
 
 class Dropout(nn.Module):
@@ -145,11 +182,69 @@ class Dropout(nn.Module):
         return x * kept.mul_(1 / (1 - self.p)).to(x.dtype)
 
 
-def linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
-    """Gives a linear map with Glorot's initial weights and no initial bias."""
-    module = nn.Linear(in_features, out_features, bias)
-    _glorot(module)
-    return module
+class UNetBlock(nn.Module):
+    """A residual block with an additive noise embedding, resampling and self-attention."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        emb_channels: int,
+        dropout: float,
+        attention: bool,
+        resample: str,
+        resample_filter: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.norm0 = group_norm(in_channels)
+        self.conv0 = Conv(in_channels, out_channels, 3, resample, resample_filter)
+        self.affine = Linear(emb_channels, out_channels)
+        self.norm1 = group_norm(out_channels)
+        self.conv1 = Conv(out_channels, out_channels, 3, gain=NEAR_ZERO)
+        self.skip: Conv | None = None
+        if in_channels != out_channels or resample:
+            self.skip = Conv(in_channels, out_channels, 1, resample, resample_filter)
+        self.norm2: nn.GroupNorm | None = None
+        if attention:
+            self.norm2 = group_norm(out_channels)
+            self.qkv = Conv(out_channels, 3 * out_channels, 1, gain=QKV_GAIN)
+            self.proj = Conv(out_channels, out_channels, 1, gain=NEAR_ZERO)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv0(F.silu(self.norm0(x)))
+        # A convolution's own output is not kept for the gradient: sums into it are free.
+        h = F.silu(self.norm1(h.add_(self.affine(emb)[:, :, None, None])))
+        h = self.conv1(self.dropout(h))
+        x = h.add_(x if self.skip is None else self.skip(x)).mul_(SKIP_SCALE)
+        if self.norm2 is not None:
+            h = self.proj(self._attend(self.qkv(self.norm2(x))))
+            x = h.add_(x).mul_(SKIP_SCALE)
+        return x
+
+    @staticmethod
+    def _attend(qkv: Tensor) -> Tensor:
+        """Attends over pixels with one head; q, k and v interleave along the channels."""
+        b, c, height, width = qkv.shape
+        # (3, B, 1, H W, C), copied because the fused kernels want C to be the fastest.
+        qkv = qkv.view(b, 1, c // 3, 3, height * width).permute(3, 0, 1, 4, 2).contiguous()
+        out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        return out.transpose(2, 3).reshape(b, c // 3, height, width)
+
+
+def class_vectors(class_labels: Tensor | None, label_dim: int, like: Tensor) -> Tensor:
+    """Gives class labels as float32 vectors (B, label_dim), for B = len(like) on its device.
+
+    Args:
+        class_labels: indices (B,), vectors (B, label_dim), or None for "no class": zeros.
+        label_dim: number of classes.
+        like: the rows to be labelled (B, *).
+    """
+    if class_labels is None:
+        return like.new_zeros(len(like), label_dim, dtype=torch.float32)
+    if class_labels.ndim == 1:
+        class_labels = F.one_hot(class_labels.long(), label_dim)
+    return class_labels.to(like.device, torch.float32)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -1,11 +1,9 @@
 """A residual network on points, for experiments in a few dimensions: F(x, c_noise)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_collapse.networks.edm import class_vectors
-from lightning_collapse.networks.layers import PositionalEmbedding, linear
+from lightning_collapse.networks.layers import Linear, PositionalEmbedding, class_vectors
 
 __all__ = ["SigmaMLP"]
 
@@ -25,12 +23,11 @@ class SigmaMLP(nn.Module):
         self.dim = dim
         self.label_dim = label_dim
         self.map_noise = PositionalEmbedding(width)
-        self.map_label = linear(label_dim, width, bias=False) if label_dim else None
-        self.map_layer = linear(width, width)
-        self.first = linear(dim, width)
+        self.map_label = Linear(label_dim, width, bias=False) if label_dim else None
+        self.map_layer = Linear(width, width)
+        self.first = Linear(dim, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
-        self.last = linear(width, dim)
-        nn.init.zeros_(self.last.weight)
+        self.last = Linear(width, dim, gain=0.0)
 
     def forward(
         self,
@@ -62,10 +59,11 @@ class SigmaMLP(nn.Module):
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.affine = linear(width, width)
-        self.layer0 = linear(width, width)
-        self.layer1 = linear(width, width)
+        self.affine = Linear(width, width)
+        self.layer0 = Linear(width, width)
+        self.layer1 = Linear(width, width)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         h = self.layer0(F.silu(x)) + self.affine(emb)
-        return x + torch.as_tensor(self.layer1(F.silu(h)))
+        out: Tensor = x + self.layer1(F.silu(h))
+        return out

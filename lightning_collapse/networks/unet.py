@@ -15,28 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_collapse.networks.edm import EDMPrecond, class_vectors
+from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.layers import (
+    NEAR_ZERO,
+    SKIP_SCALE,
     BlurredStridedConv,
     Conv,
-    Dropout,
     FourierEmbedding,
+    Linear,
     PositionalEmbedding,
+    UNetBlock,
+    class_vectors,
     group_norm,
-    linear,
 )
 
 __all__ = ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"]
-
-# Sums of two branches of equal variance keep that variance.
-SKIP_SCALE = math.sqrt(0.5)
-
-# Residual branches and the output start near zero: variance scale 1e-10 in Song et al.
-NEAR_ZERO = 1e-5
-
-# Song et al. start queries, keys and values at variance scale 0.1, in three C -> C maps; Xavier
-# on one C -> 3C map divides by (C + 3C)/2 instead of C, hence twice as much.
-QKV_GAIN = math.sqrt(0.2)
 
 # SongUNet's arguments that NVIDIA's wrapper derives from img_resolution, img_channels, label_dim.
 FIXED_BY_IMAGE = {"img_resolution", "in_channels", "out_channels", "label_dim"}
@@ -109,11 +102,11 @@ class SongUNet(nn.Module):
             else FourierEmbedding(noise_channels)
         )
         if label_dim:
-            self.map_label = linear(label_dim, noise_channels)
+            self.map_label = Linear(label_dim, noise_channels)
         if augment_dim:
-            self.map_augment = linear(augment_dim, noise_channels, bias=False)
-        self.map_layer0 = linear(noise_channels, emb_channels)
-        self.map_layer1 = linear(emb_channels, emb_channels)
+            self.map_augment = Linear(augment_dim, noise_channels, bias=False)
+        self.map_layer0 = Linear(noise_channels, emb_channels)
+        self.map_layer1 = Linear(emb_channels, emb_channels)
 
         def block(c_in: int, c_out: int, attention: bool = False, resample: str = "") -> UNetBlock:
             return UNetBlock(
@@ -122,8 +115,8 @@ class SongUNet(nn.Module):
 
         # The order in which modules enter is the order of NVIDIA's state dict.
         self.enc = nn.ModuleDict()
-        skips = []
-        channels = in_channels
+        skips: list[int] = []
+        channels = pyramid = in_channels
         for level, mult in enumerate(channel_mult):
             side = img_resolution >> level
             name = f"{side}x{side}"
@@ -133,14 +126,15 @@ class SongUNet(nn.Module):
             else:
                 self.enc[f"{name}_down"] = block(channels, channels, resample="down")
                 if encoder_type == "residual":
-                    aux = in_channels if level == 1 else skips[-1]
-                    self.enc[f"{name}_aux_residual"] = BlurredStridedConv(
-                        aux, channels, resample_filter
-                    )
+                    aux = BlurredStridedConv(pyramid, channels, resample_filter)
+                    self.enc[f"{name}_aux_residual"] = aux
+                    pyramid = channels
             skips.append(channels)
             for index in range(num_blocks):
                 attention = side in attn_resolutions
-                self.enc[f"{name}_block{index}"] = block(channels, model_channels * mult, attention)
+                self.enc[f"{name}_block{index}"] = block(
+                    channels, model_channels * mult, attention
+                )
                 channels = model_channels * mult
                 skips.append(channels)
 
@@ -215,55 +209,6 @@ class SongUNet(nn.Module):
             emb = emb + self.map_augment(augment_labels)
         emb = F.silu(self.map_layer0(emb))
         return F.silu(self.map_layer1(emb))
-
-
-class UNetBlock(nn.Module):
-    """A residual block with an additive noise embedding, resampling and self-attention."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        emb_channels: int,
-        dropout: float,
-        attention: bool,
-        resample: str,
-        resample_filter: Sequence[int],
-    ) -> None:
-        super().__init__()
-        self.dropout = Dropout(dropout)
-        self.norm0 = group_norm(in_channels)
-        self.conv0 = Conv(in_channels, out_channels, 3, resample, resample_filter)
-        self.affine = linear(emb_channels, out_channels)
-        self.norm1 = group_norm(out_channels)
-        self.conv1 = Conv(out_channels, out_channels, 3, gain=NEAR_ZERO)
-        self.skip: Conv | None = None
-        if in_channels != out_channels or resample:
-            self.skip = Conv(in_channels, out_channels, 1, resample, resample_filter)
-        self.norm2: nn.GroupNorm | None = None
-        if attention:
-            self.norm2 = group_norm(out_channels)
-            self.qkv = Conv(out_channels, 3 * out_channels, 1, gain=QKV_GAIN)
-            self.proj = Conv(out_channels, out_channels, 1, gain=NEAR_ZERO)
-
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        h = self.conv0(F.silu(self.norm0(x)))
-        # A convolution's own output is not kept for the gradient: sums into it are free.
-        h = F.silu(self.norm1(h.add_(self.affine(emb)[:, :, None, None])))
-        h = self.conv1(self.dropout(h))
-        x = h.add_(x if self.skip is None else self.skip(x)).mul_(SKIP_SCALE)
-        if self.norm2 is not None:
-            h = self.proj(self._attend(self.qkv(self.norm2(x))))
-            x = h.add_(x).mul_(SKIP_SCALE)
-        return x
-
-    @staticmethod
-    def _attend(qkv: Tensor) -> Tensor:
-        """Attends over pixels with one head; q, k and v interleave along the channels."""
-        b, c, height, width = qkv.shape
-        qkv = qkv.view(b, 1, c // 3, 3, height * width).permute(3, 0, 1, 4, 2).contiguous()
-        out = F.scaled_dot_product_attention(*qkv.unbind())  # (B, 1, H W, C)
-        return out.transpose(2, 3).reshape(b, c // 3, height, width)
 
 
 def ddpmpp(img_resolution: int, channels: int, **overrides: Any) -> SongUNet:

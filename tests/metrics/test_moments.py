@@ -14,7 +14,7 @@ from lightning_collapse.metrics.moments import (
 from lightning_collapse.seeds import generator
 
 
-@pytest.fixture(params=[2**22, 7])
+@pytest.fixture(params=[2**19, 7])
 def block_numbers(request, monkeypatch):
     """Every result must be the same for one block and for blocks of a row or two."""
     monkeypatch.setattr(module, "BLOCK_NUMBERS", request.param)

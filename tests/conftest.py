@@ -1,0 +1,51 @@
+"""NVIDIA's reference outputs, one test case per network found in the fixtures' folder.
+
+`pytest --fixtures-dir DIR` reads another folder than tests/fixtures.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A network of NVIDIA's: constructor arguments, weights, and inputs with outputs by name."""
+
+    init_kwargs: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    tensors: dict[str, torch.Tensor]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fixtures-dir",
+        type=Path,
+        default=Path(__file__).parent / "fixtures",
+        help="folder with reference outputs of NVIDIA's networks (default: tests/fixtures)",
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "reference" in metafunc.fixturenames:
+        folder = metafunc.config.getoption("--fixtures-dir")
+        stems = [path.with_suffix("") for path in sorted(folder.glob("*.json"))]
+        stems = [stem for stem in stems if Path(f"{stem}_weights.npz").exists()]
+        metafunc.parametrize("reference", stems, ids=lambda stem: stem.name, indirect=True)
+
+
+@pytest.fixture
+def reference(request) -> Reference:
+    stem = request.param
+    init_kwargs = json.loads(Path(f"{stem}.json").read_text())["init_kwargs"]
+    return Reference(init_kwargs, tensors(f"{stem}_weights.npz"), tensors(f"{stem}_reference.npz"))
+
+
+def tensors(path: str) -> dict[str, torch.Tensor]:
+    with np.load(path) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}

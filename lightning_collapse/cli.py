@@ -14,8 +14,8 @@ from jsonargparse import Namespace
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
@@ -87,7 +87,9 @@ class CollapseCLI(LightningCLI):
     run_folder: RunFolder
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--run", type=Path | None, help="The run's folder: runs/<config name>.")
+        parser.add_argument(
+            "--run", type=Path | None, help="The run's folder: runs/<config name>."
+        )
         parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
         )

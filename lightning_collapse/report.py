@@ -15,7 +15,6 @@ from lightning_collapse.sheet import contact_sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["plot_run"]
 

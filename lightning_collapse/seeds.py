@@ -26,9 +26,7 @@ def key(seed: int, *path: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
-def generator(
-    seed: int, *path: int | str, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def generator(seed: int, *path: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Gives a fresh generator on `device`, seeded with `key(seed, *path)`."""
     return torch.Generator(device).manual_seed(key(seed, *path))
 

@@ -239,7 +239,9 @@ class RoundProgress:
 
 def _randomise(model: nn.Module, seed: int) -> None:
     """Draws all weights anew, in place: the optimizer and DDP hold on to the parameters."""
-    layers = [layer for layer in model.modules() if next(layer.parameters(False), None) is not None]
+    layers = [
+        layer for layer in model.modules() if next(layer.parameters(False), None) is not None
+    ]
     for layer in layers:
         if not hasattr(layer, "reset_parameters"):
             raise ValueError(

@@ -23,7 +23,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     found = {name: value.shape for name, value in weights.items()}
     if expected != found:
         wrong = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+            name
+            for name in expected.keys() | found.keys()
+            if expected.get(name) != found.get(name)
         )
         raise ValueError(
             f"model.init_from = {path}: {len(wrong)} of {len(expected)} entries do not fit the "
@@ -38,5 +40,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     return {
-        name.removeprefix("ema."): value for name, value in state.items() if name.startswith("ema.")
+        name.removeprefix("ema."): value
+        for name, value in state.items()
+        if name.startswith("ema.")
     }

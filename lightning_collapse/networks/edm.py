@@ -72,7 +72,7 @@ class EDMPrecond(nn.Module):
         c_out = sigma * self.sigma_data * total.rsqrt()
         c_in = total.rsqrt()
         raw: Tensor = self.model(c_in * x, c_noise, class_labels, augment_labels)
-        return c_skip * x + c_out * raw.to(torch.float32)
+        return c_skip * x + c_out * raw
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,9 @@ def test_translation_by_whole_pixels_is_exact(side):
 
 def test_beyond_the_border_is_the_mirror_image():
     images = smooth(32)
-    out, _ = replace(OFF, translate_frac=1)(images, draws_for(x=2.0))  # 8 pixels to the right
-    expected = images[..., 1:7].flip(3)
-    torch.testing.assert_close(out[..., 2:8], expected, rtol=0, atol=0.05)
+    out, _ = replace(OFF, translate_frac=1)(images, draws_for(x=4.0))  # 16 pixels to the right
+    expected = images[..., 1:15].flip(3)
+    torch.testing.assert_close(out[..., 2:16], expected, rtol=0, atol=0.05)
 
 
 @SIDES
@@ -141,6 +141,13 @@ def test_stretch_keeps_the_area(axis, along):
     torch.testing.assert_close(r[1 - along], torch.full((2,), 3.0 / 2**0.3), rtol=0.02, atol=0)
     expected = 1.5 * torch.tensor([math.cos(axis * math.pi), math.sin(axis * math.pi)])
     torch.testing.assert_close(labels[0, 5:7], expected, rtol=0, atol=1e-5)
+
+
+def test_axis_of_the_stretch_is_counter_clockwise():
+    draws = draws_for(axis=0.5 + 0.125, axis_used=0.0, aniso=1.5)  # 45 degrees, to the upper right
+    out, _ = replace(OFF, aniso=1)(blob(), draws)
+    upper_right, lower_right = out[:, 0, 4:12, 20:28].sum(), out[:, 0, 20:28, 20:28].sum()
+    assert upper_right > 1.5 * lower_right
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -141,6 +141,9 @@ def test_draws_are_lognormal_then_unit_normal():
 
 def test_draws_depend_on_the_generator_alone():
     first = EDMLoss().draw((4, 2), torch.Generator().manual_seed(1))
+    # NVIDIA's order: the levels, then the noise.
+    levels = torch.randn(4, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(first[0], (1.2 * levels - 1.2).exp())
     torch.manual_seed(5)
     again = EDMLoss().draw((4, 2), torch.Generator().manual_seed(1))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

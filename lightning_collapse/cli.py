@@ -11,11 +11,10 @@ from typing import Any, NoReturn
 
 import torch
 from jsonargparse import Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
@@ -88,7 +87,7 @@ class CollapseCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
-            "--run", type=Path | None, help="The run's folder: runs/<config name>."
+            "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
         parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
@@ -108,7 +107,7 @@ class CollapseCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         self.run_folder = RunFolder(self.config.run)
-        if rank_zero_only.rank == 0:
+        if _is_rank_zero():
             self.run_folder.lock()
         self._dump_config()
         self.run_folder.check_config(self.config_dump)
@@ -167,7 +166,7 @@ class _RecordConfig(Callback):
 
 def refuse(message: Any) -> NoReturn:
     """Says what is wrong in one line, and ends."""
-    if rank_zero_only.rank == 0:
+    if _is_rank_zero():
         print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -180,6 +179,11 @@ def _extensions() -> list[Callable[..., Any]]:
 
 def _leaf(key: str) -> str:
     return key.rpartition(".")[2]
+
+
+def _is_rank_zero() -> bool:
+    """Tells rank 0 apart before there is a trainer, by what launchers set for the others."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _check(config: Namespace) -> None:

@@ -32,8 +32,9 @@ class GaussianMLE:
         self.covariance = centred.T @ centred / len(rows)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws rows (n, d), float64, through the symmetric root: the covariance may be singular."""
+        """Draws rows (n, d), float64; the covariance may be singular."""
         values, vectors = torch.linalg.eigh(self.covariance)
         root = vectors * values.clamp(min=0).sqrt()
         z = torch.randn(n, len(self.mean), dtype=torch.float64, generator=generator)
-        return self.mean + z @ root.T
+        samples: Tensor = self.mean + z @ root.T
+        return samples

@@ -63,20 +63,15 @@ class Pool:
 
     def __getitem__(self, positions: Tensor) -> Tensor:
         """Reads rows (n, *) at positions (n,), counted over all rows in order of birth."""
-        ends = torch.tensor(self.sizes).cumsum(0)
+        sizes = torch.tensor(self.sizes)
+        ends = sizes.cumsum(0)
         stamps = torch.searchsorted(ends, positions, right=True)
-        starts = ends - torch.tensor(self.sizes)
-        parts = [
-            (where, self._generations[b][positions[where] - starts[b]])
-            for b in stamps.unique().tolist()
-            for where in [(stamps == b).nonzero().squeeze(1)]
-        ]
-        if len(parts) == 1:
-            return parts[0][1]  # type: ignore[no-any-return]
-        first = parts[0][1]
-        rows = first.new_empty((len(positions), *first.shape[1:]))
-        for where, part in parts:
-            rows[where] = part
+        within = positions - (ends - sizes)[stamps]
+        rows: Tensor = self._generations[0][within[:0]]
+        rows = rows.new_empty((len(positions), *rows.shape[1:]))
+        for stamp in torch.bincount(stamps).nonzero().squeeze(1).tolist():
+            where = (stamps == stamp).nonzero().squeeze(1)
+            rows[where] = self._generations[stamp][within[where]]
         return rows
 
     def select(self, regime: Regime) -> Tensor:
@@ -102,5 +97,7 @@ class Pool:
             raise ValueError("samples: a round must make at least one sample, got 0")
         self._generations.append(samples)
         labels = getattr(samples, "labels", None)
-        known = self.labels is not None and labels is not None
-        self.labels = torch.cat([self.labels, labels]) if known else None
+        if self.labels is not None and labels is not None:
+            self.labels = torch.cat([self.labels, labels])
+        else:
+            self.labels = None

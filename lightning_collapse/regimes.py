@@ -68,7 +68,8 @@ class Regime(ABC):
         ends = torch.tensor(sizes).cumsum(0)
         positions = self.select(sizes, generator.initial_seed())
         stamps = torch.searchsorted(ends, positions, right=True)
-        return torch.bincount(stamps, minlength=len(sizes)).tolist()  # type: ignore[no-any-return]
+        counts: list[int] = torch.bincount(stamps, minlength=len(sizes)).tolist()
+        return counts
 
     def check(self, n_real: int, samples_per_round: int, rounds: int) -> None:
         """Raises ValueError if any of `rounds` rounds could not be satisfied."""

@@ -1,4 +1,4 @@
-"""A run at a glance: `collapse.png`, with samples of every round and how their statistics moved."""
+"""A run at a glance: `collapse.png`, samples of every round and the course of statistics."""
 
 import io
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def plot_run(run: Path) -> Path:
     records = read_records(run)
     strips = _strips(run, len(records))
     figure = Figure(figsize=(11, max(4.8, 0.55 * len(strips) + 1)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1])
+    left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1], squeeze=False)[0]
     _draw_strips(left, strips)
     _draw_curves(right, records)
     regime = _describe(records[0])

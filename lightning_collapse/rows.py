@@ -15,7 +15,7 @@ def network_units(rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def from_network_units(samples: Tensor) -> Tensor:
-    """Turns samples into rows: images (n, C, H, W) into uint8, clipped; points (n, d) into float32.
+    """Turns samples into rows: images (n, C, H, W) into uint8, points (n, d) into float32.
 
     Rounding is NVIDIA's: x · 127.5 + 128, clipped to 0..255, truncated.
     """

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -49,10 +50,10 @@ class CIFAR10(Source):
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
-        from torchvision.datasets import CIFAR10 as Published
+        from torchvision import datasets
 
         self.check()
-        published = Published(str(self.root), train=True, download=self.download)
+        published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
         images = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(published.targets)
 
@@ -89,13 +90,13 @@ class ImageFolder(Source):
             target[:] = self._read_image(file)
         return torch.from_numpy(images), None
 
-    def _read_image(self, file: Path) -> np.ndarray:
+    def _read_image(self, file: Path) -> NDArray[np.uint8]:
+        side = (self.resolution, self.resolution)
         try:
             with Image.open(file, formats=("PNG", "JPEG")) as image:
                 if image.mode != "RGB":
                     raise ValueError(f"mode is {image.mode}, not RGB")
-                side = (self.resolution, self.resolution)
-                resized = image if image.size == side else image.resize(side, Image.LANCZOS)
-                return np.asarray(resized).transpose(2, 0, 1)
+                square = image.resize(side, Image.Resampling.LANCZOS)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"data.source.path: {file} cannot be used: {error}") from error
+        return np.array(square, np.uint8).transpose(2, 0, 1)

@@ -127,8 +127,8 @@ class PoolDataModule(LightningDataModule):
                 )
         rows, labels = self.source.read(self.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        parts = rows.split(MAX_SHARD_ROWS)
-        tags = [None] * len(parts) if labels is None else labels.split(MAX_SHARD_ROWS)
+        parts = torch.split(rows, MAX_SHARD_ROWS)
+        tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
         shards = []
         for i, (part, tag) in enumerate(zip(parts, tags, strict=True)):
             write_shard(shard_path(folder, i), part)
@@ -180,6 +180,11 @@ class PoolDataModule(LightningDataModule):
         """Adds a finished round's samples."""
         self.generations.append(samples)
         self.pool.deposit(samples)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The record of every finished round."""
+        return [samples.record for samples in self.generations if samples.record is not None]
 
     def selection(self) -> Tensor:
         """Positions in the pool (n,) that the current round trains on."""

@@ -167,8 +167,8 @@ class GenerationLoop(Callback):
         trainer.strategy.barrier("round committed")
         data.deposit(StoredRows(folder))
         if trainer.is_global_zero:
-            write_records(data.run, [g.record for g in data.generations if g.record])
-            log_round(trainer, data.generations[-1].record, folder / "preview.png")
+            write_records(data.run, data.records)
+            log_round(trainer, data.records[-1], folder / "preview.png")
 
     def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         return RoundSampler(
@@ -202,7 +202,7 @@ class GenerationLoop(Callback):
     @torch.no_grad()
     def _validate(self, trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> float:
         """Gives the loss on held-out real rows, with the same noise in every round."""
-        chunks = torch.arange(len(data.held_out)).split(self.micro_batch)
+        chunks = torch.split(torch.arange(len(data.held_out)), self.micro_batch)
         sums = torch.zeros(len(chunks))
         for i in range(trainer.global_rank, len(chunks), trainer.world_size):
             x = network_units(data.held_out[chunks[i]]).to(module.device)

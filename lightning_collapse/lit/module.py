@@ -6,7 +6,7 @@ round, so that a short retraining is averaged as it should be.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -239,17 +239,19 @@ class RoundProgress:
 
 def _randomise(model: nn.Module, seed: int) -> None:
     """Draws all weights anew, in place: the optimizer and DDP hold on to the parameters."""
-    layers = [
-        layer for layer in model.modules() if next(layer.parameters(False), None) is not None
-    ]
-    for layer in layers:
-        if not hasattr(layer, "reset_parameters"):
-            raise ValueError(
-                f"model.network: {type(layer).__name__} has parameters but no method "
-                "reset_parameters, as torch's layers have, to draw them anew"
-            )
+    resets = [_reset_of(layer) for layer in model.modules()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for layer in model.modules():
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
+        for reset in resets:
+            reset()
+
+
+def _reset_of(layer: nn.Module) -> Callable[[], object]:
+    """Gives what draws a layer's own weights anew; nothing for a layer that has none."""
+    reset: Callable[[], object] | None = getattr(layer, "reset_parameters", None)
+    if reset is None and next(layer.parameters(recurse=False), None) is not None:
+        raise ValueError(
+            f"model.network: {type(layer).__name__} has parameters but no method "
+            "reset_parameters, as torch's layers have, to draw them anew"
+        )
+    return reset or (lambda: None)

@@ -62,7 +62,7 @@ class RoundTable(Callback):
 
     def _print(self, trainer: Trainer) -> None:
         data: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        records = [samples.record for samples in data.generations if samples.record]
+        records = data.records
         if not trainer.is_global_zero or not records:
             return
         if self._printed == 0:

@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 1024
 
 
 class RealStatistics:
-    """What samples are compared with: all N real training rows, and held-out rows for the floor."""
+    """What samples are compared with: the N real training rows; held-out rows give the floor."""
 
     def __init__(self, train: Rows, held_out: Rows, features: Features) -> None:
         """Reads the real rows once.
@@ -131,5 +131,5 @@ class SampleStatistics:
 
 
 def _blocks(rows: Rows, n: int | None = None) -> Iterator[Tensor]:
-    for indices in torch.arange(len(rows) if n is None else n).split(_ROWS_AT_ONCE):
+    for indices in torch.split(torch.arange(len(rows) if n is None else n), _ROWS_AT_ONCE):
         yield rows[indices]

@@ -99,4 +99,5 @@ class ImageFolder(Source):
                 square = image.resize(side, Image.Resampling.LANCZOS)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"data.source.path: {file} cannot be used: {error}") from error
-        return np.array(square, np.uint8).transpose(2, 0, 1)
+        pixels: NDArray[np.uint8] = np.array(square, np.uint8)
+        return np.transpose(pixels, (2, 0, 1))

@@ -155,7 +155,7 @@ class StoredRows:
         """
         wanted = indices.numpy()
         rows: NDArray[Any] = np.empty((len(wanted), *self.shape), self.dtype)
-        flat = rows.reshape(len(wanted), -1).view(np.uint8)
+        flat = rows.reshape(len(wanted), int(np.prod(self.shape))).view(np.uint8)
         shard_of = np.searchsorted(self._ends, wanted, side="right")
         for shard in np.unique(shard_of):
             where = np.flatnonzero(shard_of == shard)

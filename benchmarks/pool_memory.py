@@ -1,6 +1,6 @@
 """Resident memory while an accumulating pool of 64x64 colour images grows tenfold.
 
-    python benchmarks/pool_memory.py
+python benchmarks/pool_memory.py
 """
 
 import resource
@@ -38,9 +38,7 @@ def main() -> None:
 
 def generation(folder: Path) -> StoredRows:
     folder.mkdir()
-    write_shard(
-        shard_path(folder, 0), torch.randint(0, 256, (N, 3, 64, 64), dtype=torch.uint8)
-    )
+    write_shard(shard_path(folder, 0), torch.randint(0, 256, (N, 3, 64, 64), dtype=torch.uint8))
     shards = [describe_shard(shard_path(folder, 0))]
     commit(folder, shards, shape=(3, 64, 64), dtype="uint8", recipe={})
     return StoredRows(folder)

@@ -26,15 +26,16 @@ class GaussianMLE:
 
     def fit(self, rows: Tensor) -> None:
         """Fits rows (n, d)."""
+        self._dtype = rows.dtype
         rows = rows.double()
         self.mean = rows.mean(0)
         centred = rows - self.mean
         self.covariance = centred.T @ centred / len(rows)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws rows (n, d), float64; the covariance may be singular."""
+        """Draws rows (n, d) of the type of the fitted ones; the covariance may be singular."""
         values, vectors = torch.linalg.eigh(self.covariance)
         root = vectors * values.clamp(min=0).sqrt()
         z = torch.randn(n, len(self.mean), dtype=torch.float64, generator=generator)
         samples: Tensor = self.mean + z @ root.T
-        return samples
+        return samples.to(self._dtype)

@@ -46,9 +46,12 @@ def main() -> None:
 def _plot(arguments: list[str]) -> None:
     from pathlib import Path
 
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: lightning-collapse plot RUN")
+    usage = "usage: lightning-collapse plot RUN"
+    if arguments in (["-h"], ["--help"]):
+        print(usage)
         return
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        _refuse(f"plot takes the folder of one run; {usage}")
     from lightning_collapse.records import distance_name, read_records, table_header, table_line
     from lightning_collapse.report import plot_run
 
@@ -59,7 +62,7 @@ def _plot(arguments: list[str]) -> None:
         for record in records:
             print(table_line(record))
         print(f"picture: {plot_run(run)}")
-    except FileNotFoundError as error:
+    except OSError as error:
         _refuse(str(error))
 
 

@@ -3,9 +3,11 @@
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,6 +46,9 @@ _TRAINER_DEFAULTS = {
     "limit_val_batches": 0,
     "num_sanity_val_steps": 0,
 }
+
+# Set by Lightning, torchrun and SLURM for every process but the first.
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 
 
 def run_fit(arguments: list[str]) -> None:
@@ -107,10 +112,7 @@ class CollapseCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         self.run_folder = RunFolder(self.config.run)
-        if _is_rank_zero():
-            self.run_folder.lock()
         self._dump_config()
-        self.run_folder.check_config(self.config_dump)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
@@ -119,30 +121,42 @@ class CollapseCLI(LightningCLI):
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
         record = _RecordConfig(self.run_folder, self.config_dump)
-        own = [self.stop, self.config_init.loop, record, RoundTable()]
+        own: list[Callback] = [self.stop, self.config_init.loop, record, RoundTable()]
         if sys.stderr.isatty():
             own.append(RoundBars())
         config.enable_progress_bar = sys.stderr.isatty()
-        config.callbacks = own + (config.callbacks or [])
-        config.plugins = [*(config.plugins or []), AtomicCheckpointIO()]
+        config.callbacks = own + _listed(config.callbacks)
+        config.plugins = [*_listed(config.plugins), AtomicCheckpointIO()]
         return Trainer(**config)
 
     def fit(self) -> None:
         """Runs, or goes on with, the run; then shows what came of it."""
-        checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
         try:
-            self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
-        except (ValueError, OSError, MisconfigurationException) as error:
+            with self._locked(), self.stop.listening():
+                self._fit()
+        except MisconfigurationException as error:
+            refuse(error)
+        except (ValueError, OSError) as error:
             if self.config_init.loop.started:
                 raise
             refuse(error)
-        except SystemExit:
+        except (SystemExit, KeyboardInterrupt):
             if self.stop.signal is None:
                 raise
         if self.trainer.is_global_zero:
             self._show()
         if self.stop.signal is not None:
             sys.exit(128 + self.stop.signal)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return self.run_folder.locked() if _is_rank_zero() else nullcontext()
+
+    def _fit(self) -> None:
+        self.run_folder.check_config(self.config_dump)
+        # Here and not in a hook: before other processes are started.
+        self.datamodule.check_share(self.trainer.world_size)
+        checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
 
     def _show(self) -> None:
         run = self.run_folder.path
@@ -183,10 +197,17 @@ def _leaf(key: str) -> str:
 
 def _is_rank_zero() -> bool:
     """Tells rank 0 apart before there is a trainer, by what launchers set for the others."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Gives what a configuration names once, several times or not at all, as a list."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def _check(config: Namespace) -> None:
+    if config.ckpt_path is not None and not config.ckpt_path.is_file():
+        raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
     seed = config.seed_everything
     if isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0")
@@ -199,6 +220,10 @@ def _check(config: Namespace) -> None:
         ("reload_dataloaders_every_n_epochs", 0, "data.regime"),
         ("use_distributed_sampler", False, "data.batch_size, which counts all processes"),
         ("enable_checkpointing", False, "loop.checkpoint_every"),
+        ("fast_dev_run", False, "data.images_per_round"),
+        ("overfit_batches", 0, "data.train_rows"),
+        ("min_epochs", None, "trainer.max_epochs"),
+        ("min_steps", None, "data.images_per_round"),
     ]:
         if trainer[name] != neutral:
             raise ValueError(
@@ -210,14 +235,14 @@ def _wandb_logger(run: Path) -> WandbLogger:
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    online = os.environ.get("WANDB_MODE") == "online"
+    offline = os.environ.get("WANDB_MODE") not in ("online", "disabled")
     return WandbLogger(
         name=run.name,
         save_dir=run,
         project="lightning-collapse",
-        offline=not online,
+        offline=offline,
         settings=wandb.Settings(console="off"),
-        id=run.resolve().as_posix().strip("/").replace("/", "-")[-64:],
+        id=re.sub(r"[^\w.-]+", "-", run.resolve().as_posix())[-64:].strip("-"),
         resume="allow",
     )
 

@@ -4,7 +4,6 @@ The image route runs the same regimes and the same pool under Lightning (`lightn
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
 
 from torch import Tensor
 
@@ -32,11 +31,14 @@ def generations(
 
     Args:
         learner: fitted anew in each round; it holds that round's fit when the record is yielded.
-        pool: holds the N real rows (n, d) at first; each round's samples are added to it.
+        pool: holds the N real rows (n, d), and the samples of the rounds it has been through; the
+            loop goes on from there, and each round's samples are added.
         regime: which rows a round trains on.
         metrics: name -> function of the round's samples (n, d).
-        rounds: how many, at least 1; None goes on for as long as records are asked for.
-        samples_per_round: rows sampled each round; None takes what the regime needs.
+        rounds: how many, from round 0, at least 1; None goes on for as long as records are asked
+            for.
+        samples_per_round: rows sampled each round; None takes what the regime needs, or N where
+            it needs none.
         seed: keys the sampling, together with the round.
 
     Yields:
@@ -46,17 +48,18 @@ def generations(
         ValueError: the regime cannot be satisfied, before anything is fitted.
     """
     n_real = pool.sizes[0]
+    for name, value in [("rounds", rounds), ("samples_per_round", samples_per_round)]:
+        if value is not None and value < 1:
+            raise ValueError(f"{name} = {value}: must be at least 1")
     n_samples = samples_per_round or regime.samples_needed(n_real) or n_real
-    if rounds is not None and rounds < 1:
-        raise ValueError(f"rounds = {rounds}: must be at least 1")
     regime.check(n_real, n_samples, 2 if rounds is None else rounds)
-    for r in count() if rounds is None else range(rounds):
+    while rounds is None or pool.round < rounds:
         rows = pool.select(regime)
         learner.fit(pool[rows])
-        samples = learner.sample(n_samples, generator(seed, "sample", r))
+        samples = learner.sample(n_samples, generator(seed, "sample", pool.round))
         n_kept = int((rows < n_real).sum())
         record: dict[str, float] = {
-            "round": r,
+            "round": pool.round,
             "n_real": n_kept,
             "n_synthetic": len(rows) - n_kept,
         }

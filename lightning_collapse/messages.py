@@ -6,6 +6,13 @@ from collections.abc import Iterable
 
 __all__ = ["one_line"]
 
+_PLAIN = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "NoneType": "null",
+}
+
 
 def one_line(message: str, keys: Iterable[str], classes: Iterable[str]) -> str:
     """Gives an error of the command line or of a configuration file as one line.
@@ -35,21 +42,24 @@ def _unknown_key(key: str, keys: Iterable[str]) -> str:
 
 
 def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
-    if found := re.search(r"dot import path string: (\S+)|given class_path '(\S+)'", text):
+    types = dict.fromkeys(re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", text))
+    named_class = re.search(r"dot import path string: (\S+)|given class_path '(\S+)'", text)
+    if (found := named_class) and not types.keys() & {"int", "float"}:
         value = found[1] or found[2]
         return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], classes)}"
     found = re.search(r"(?:Got|Given) value: (.*)$", text)
     value = found[1] if found else "?"
-    if choices := re.search(r"Literal\[(.*?)\]", text):
-        allowed = choices[1].replace("'", "")
-        return f"{key} = {value}: must be one of {allowed}{_hint(value, allowed.split(', '))}"
-    types = dict.fromkeys(re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", text))
+    if choices := re.findall(r"Literal\[(.*?)\]", text):
+        allowed = list(dict.fromkeys(", ".join(choices).replace("'", "").split(", ")))
+        return f"{key} = {value}: must be one of {', '.join(allowed)}{_hint(value, allowed)}"
     if types:
-        names = " or ".join("null" if name == "NoneType" else name for name in types)
+        names = " or ".join(_PLAIN.get(name, name) for name in types)
         return f"{key} = {value}: must be {names}"
     return f"{key}: {text}"
 
 
 def _hint(wrong: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(wrong, set(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(wrong, known, n=1)
+    # What is wrong here may be known elsewhere: an option of another class.
+    return f"; did you mean {close[0]}?" if close and wrong not in known else ""

@@ -29,7 +29,9 @@ def write_records(run: Path, records: Sequence[Record]) -> None:
     lines = "".join(json.dumps(record) + "\n" for record in records)
     write_atomically(run / "rounds.jsonl", lambda file: file.write(lines.encode()))
     table = io.StringIO()
-    writer = csv.DictWriter(table, records[0].keys(), lineterminator="\n")
+    # All records' names: a run may be resumed by a version that records more.
+    names = dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     text = table.getvalue().encode()

@@ -41,7 +41,7 @@ def plot_run(run: Path) -> Path:
     _draw_strips(left, strips)
     _draw_curves(right, records)
     regime = _describe(records[0])
-    figure.suptitle(f"{run.name}: {regime}, {records[0]['restart']} restart")
+    figure.suptitle(f"{run.resolve().name}: {regime}, {records[0]['restart']} restart")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     path = run / "collapse.png"

@@ -18,7 +18,12 @@ def from_network_units(samples: Tensor) -> Tensor:
     """Turns samples into rows: images (n, C, H, W) into uint8, points (n, d) into float32.
 
     Rounding is NVIDIA's: x · 127.5 + 128, clipped to 0..255, truncated.
+
+    Raises:
+        ValueError: a sample is not finite, which no row could show.
     """
+    if not samples.isfinite().all():
+        raise ValueError("samples are not finite: training diverged; lower the learning rate")
     if samples.ndim == 2:
         return samples.float()
     return (samples * 127.5 + 128).clamp(0, 255).to(torch.uint8)

@@ -53,7 +53,10 @@ class CIFAR10(Source):
         from torchvision import datasets
 
         self.check()
-        published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
+        try:
+            published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
+        except RuntimeError as error:  # a download that was cut short
+            raise ValueError(f"data.source.root = {self.root}: {error}") from error
         images = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(published.targets)
 
@@ -69,6 +72,10 @@ class ImageFolder(Source):
 
     path: Path
     resolution: int
+
+    def __post_init__(self) -> None:
+        if self.resolution < 1:
+            raise ValueError(f"data.source.resolution = {self.resolution}: must be at least 1")
 
     def check(self) -> None:
         if not Path(self.path).is_dir():
@@ -97,7 +104,8 @@ class ImageFolder(Source):
                 if image.mode != "RGB":
                     raise ValueError(f"mode is {image.mode}, not RGB")
                 square = image.resize(side, Image.Resampling.LANCZOS)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow raises SyntaxError for some damaged PNGs.
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"data.source.path: {file} cannot be used: {error}") from error
         pixels: NDArray[np.uint8] = np.array(square, np.uint8)
         return np.transpose(pixels, (2, 0, 1))

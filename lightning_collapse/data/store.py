@@ -65,7 +65,10 @@ def write_shard(path: Path, rows: Tensor) -> None:
     """Writes rows (n, *), uint8 or float32, as one shard."""
     array = np.ascontiguousarray(rows.numpy())
     if array.dtype.name not in _DTYPES or not 1 <= len(array) <= MAX_SHARD_ROWS:
-        raise ValueError(f"a shard holds 1 to {MAX_SHARD_ROWS} rows of {_DTYPES}: {array.shape}")
+        raise ValueError(
+            f"a shard holds 1 to {MAX_SHARD_ROWS} rows of {' or '.join(_DTYPES)}, "
+            f"got {array.dtype} {array.shape}"
+        )
     write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
 
 
@@ -169,9 +172,9 @@ class StoredRows:
         start = int(self._ends[shard]) - len(self._shards[shard].crc32)
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            # The header's length is what the rows do not fill.
+            # The header's length is what the rows do not fill; less than nothing in a cut file.
             n_bytes = self._row_bytes * len(self._shards[shard].crc32)
-            header = os.fstat(descriptor).st_size - n_bytes
+            header = max(0, os.fstat(descriptor).st_size - n_bytes)
             for row, target in zip(wanted.tolist(), where.tolist(), strict=True):
                 view = out[target]
                 got = os.preadv(descriptor, [view], header + (row - start) * self._row_bytes)
@@ -192,6 +195,6 @@ def finite(value: Any) -> Any:
     """Gives a JSON value with null for every number that is not finite, which JSON lacks."""
     if isinstance(value, dict):
         return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -80,14 +80,18 @@ class PoolDataModule(LightningDataModule):
         self._check_fields()
 
     def _check_fields(self) -> None:
-        for name in ("images_per_round", "batch_size", "train_rows", "samples_per_round"):
+        # Of one row there is no variance.
+        for name, least in [
+            ("images_per_round", 1),
+            ("batch_size", 1),
+            ("train_rows", 2),
+            ("held_out_rows", 2),
+            ("samples_per_round", 2),
+            ("num_workers", 0),
+        ]:
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"data.{name} = {value}: must be at least 1")
-        if self.held_out_rows is not None and self.held_out_rows < 2:
-            raise ValueError(f"data.held_out_rows = {self.held_out_rows}: must be at least 2")
-        if self.num_workers < 0:
-            raise ValueError(f"data.num_workers = {self.num_workers}: must be at least 0")
+            if value is not None and value < least:
+                raise ValueError(f"data.{name} = {value}: must be at least {least}")
         self.source.check()
 
     @property
@@ -169,12 +173,16 @@ class PoolDataModule(LightningDataModule):
 
     def check(self, rounds: int, world_size: int) -> None:
         """Raises ValueError for what cannot be satisfied in any of `rounds` rounds."""
+        self.check_share(world_size)
+        self.regime.check(len(self.train), self.n_samples, rounds)
+
+    def check_share(self, world_size: int) -> None:
+        """Raises ValueError where the processes cannot have equal shares of a batch."""
         if self.batch_size % world_size:
             raise ValueError(
                 f"data.batch_size = {self.batch_size}: must be a multiple of the {world_size} "
                 "processes that share it"
             )
-        self.regime.check(len(self.train), self.n_samples, rounds)
 
     def deposit(self, samples: StoredRows) -> None:
         """Adds a finished round's samples."""
@@ -239,6 +247,7 @@ class _RoundBatches(Sampler[Tensor]):
 
     def __len__(self) -> int:
         # The whole round also where it goes on from a step: Lightning counts from that step.
+        # Not 0 for an untrained round, which Lightning would skip with its hooks.
         return self._data.steps_per_round
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -248,7 +257,7 @@ class _RoundBatches(Sampler[Tensor]):
         assert trainer is not None
         share = data.batch_size // trainer.world_size
         mine = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
-        for step in range(data.step, data.steps_per_round):
+        for step in range(data.step, data.steps_of(data.round)):
             order = batch_order(len(selection), data.batch_size, step, (data.seed, data.round))
             yield selection[order[mine]]
 

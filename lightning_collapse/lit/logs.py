@@ -19,15 +19,15 @@ def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
     }
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            _log_to_wandb(logger, r, numbers, preview)
+            _log_to_wandb(logger, r, numbers | {"round/regime": record["regime"]}, preview)
         else:
             logger.log_metrics(numbers, step=r)
 
 
-def _log_to_wandb(logger: WandbLogger, r: int, numbers: dict[str, Any], preview: Path) -> None:
+def _log_to_wandb(logger: WandbLogger, r: int, values: dict[str, Any], preview: Path) -> None:
     import wandb
 
     run = logger.experiment
     run.define_metric("round")
     run.define_metric("round/*", step_metric="round")
-    run.log({"round": r, "round/samples": wandb.Image(str(preview)), **numbers})
+    run.log({"round": r, "round/samples": wandb.Image(str(preview)), **values})

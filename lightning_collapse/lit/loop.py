@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_collapse.data.store import (
+    MAX_SHARD_ROWS,
     StoredRows,
     commit,
     describe_shard,
@@ -70,6 +71,11 @@ class GenerationLoop(Callback):
         ]:
             if value is not None and value < 1:
                 raise ValueError(f"loop.{name} = {value}: must be at least 1")
+        if micro_batch > MAX_SHARD_ROWS:
+            raise ValueError(
+                f"loop.micro_batch = {micro_batch}: must be at most {MAX_SHARD_ROWS}, "
+                "the rows of a shard"
+            )
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.started = False
@@ -91,16 +97,19 @@ class GenerationLoop(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
         data = _data(trainer)
-        if data.pool.round > data.round and data.step == 0 and data.round + 1 < data.pool.round:
+        unsampled = data.round - data.pool.round
+        if unsampled not in (0, 1) or (unsampled and data.step):
             raise ValueError(
-                f"the pool in {data.run} has {data.pool.round} rounds, more than the checkpoint, "
-                f"which is at round {data.round}; continue from last.ckpt"
+                f"ckpt_path: the checkpoint is at step {data.step} of round {data.round}, but the "
+                f"pool in {data.run} holds {data.pool.round} rounds; go on from "
+                "checkpoints/last.ckpt, or choose another --run"
             )
-        if data.pool.round < data.round:
-            self._finish(trainer, _module(pl_module), data.round - 1)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = True
+        if data.records and trainer.is_global_zero:
+            # Again: the run may have died between the last commit and this.
+            write_records(data.run, data.records)
+        if unsampled:
+            self._finish(trainer, _module(pl_module), data.round - 1)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = _data(trainer)
@@ -122,7 +131,11 @@ class GenerationLoop(Callback):
         data, module = _data(trainer), _module(pl_module)
         data.step = batch_idx + 1
         module.progress.seconds += time.monotonic() - self._step_started
-        due = data.step % self.checkpoint_every == 0 or trainer.should_stop
+        # Only after an optimizer's step: a checkpoint holds no gradients.
+        accumulated = trainer.accumulate_grad_batches
+        if data.step % accumulated:
+            return
+        due = data.step % self.checkpoint_every < accumulated or trainer.should_stop
         # The round's last step is saved by the round's end.
         if due and data.step < data.steps_of(data.round):
             trainer.save_checkpoint(data.run / "checkpoints" / "last.ckpt")
@@ -138,7 +151,9 @@ class GenerationLoop(Callback):
         trainer.save_checkpoint(folder / f"round-{r:04d}.ckpt")
         if trainer.is_global_zero:
             link_atomically(folder / f"round-{r:04d}.ckpt", folder / "last.ckpt")
-        self._finish(trainer, _module(pl_module), r)
+        # Told to stop: sampling may take long, and the next start does it.
+        if not trainer.should_stop:
+            self._finish(trainer, _module(pl_module), r)
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Samples, measures and commits round r."""
@@ -210,7 +225,8 @@ class GenerationLoop(Callback):
             sigma, noise = module.loss.draw(tuple(x.shape), random, module.device)
             labels = _held_out_labels(data, chunks[i], module)
             sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
-        total = torch.stack(_gather(trainer, sums)).double().sum()
+        # Over the processes first: the rest is then the same sum for any number of them.
+        total = torch.stack(_gather(trainer, sums)).sum(0).double().sum()
         return float(total) / (len(data.held_out) * math.prod(_shape(data)))
 
     def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
@@ -272,21 +288,36 @@ def _shape(data: PoolDataModule) -> tuple[int, ...]:
 
 @torch.no_grad()
 def _check_network(module: CollapseModule, data: PoolDataModule) -> None:
-    """Tries the network on one row: it must take and give rows of the data's shape."""
-    shape = _shape(data)
-    if module.label_dim and data.pool.labels is None:
-        raise ValueError(
-            f"model.network: is conditioned on {module.label_dim} classes, but the rows of "
-            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
-        )
+    """Tries the network on two rows: it must take and give rows of the data's shape."""
+    shape, network = _shape(data), module.model.model
+    if module.label_dim:
+        _check_labels(module.label_dim, data)
+    # A U-Net takes images of any side, but is made for one.
+    fits = getattr(network, "img_resolution", shape[-1]) == shape[-1]
+    # Where the weights are: in `setup`, `module.device` is where they will go.
+    two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
     try:
-        fits = module.ema(torch.zeros(1, *shape, device=module.device), 1.0).shape[1:] == shape
+        fits = fits and module.ema(two, two.new_ones(2)).shape[1:] == shape
     except RuntimeError:
         fits = False
     if not fits:
         raise ValueError(
             f"model.network: does not take rows of shape {shape}, which {data.source} gives; "
             "set its resolution and channels, or its dim, to that shape"
+        )
+
+
+def _check_labels(label_dim: int, data: PoolDataModule) -> None:
+    labels = data.train.labels
+    if labels is None:
+        raise ValueError(
+            f"model.network: is conditioned on {label_dim} classes, but the rows of "
+            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
+        )
+    if labels.max() >= label_dim:
+        raise ValueError(
+            f"model.network: label_dim = {label_dim}, but the rows of {data.source} have labels "
+            f"up to {int(labels.max())}; set label_dim to {int(labels.max()) + 1}"
         )
 
 

@@ -74,6 +74,8 @@ class CollapseModule(LightningModule):
             ValueError: an option is out of its range or contradicts another.
         """
         super().__init__()
+        if not sigma_data > 0:
+            raise ValueError(f"model.sigma_data = {sigma_data}: must be a number > 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
@@ -138,10 +140,6 @@ class CollapseModule(LightningModule):
         self._start_from("init", round if self.restart == "scratch" else 0)
         self.ema.load_state_dict(self.model.state_dict())
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
-        # -1 ends the round: the initial network itself is generation 0.
-        return -1 if batch_idx >= self._data.steps_of(self.current_epoch) else None
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, path = network_units(batch["rows"]), (self.current_epoch, batch_idx)
         n, share = len(x), slice(self.global_rank * len(x), (self.global_rank + 1) * len(x))
@@ -181,8 +179,9 @@ class CollapseModule(LightningModule):
 
     @property
     def _images_seen(self) -> int:
-        """Images of the round in all steps before the current one."""
-        return self._data.step * self._data.batch_size
+        """Images of the round in all of the optimizer's steps before the current one."""
+        accumulated = self.trainer.accumulate_grad_batches
+        return self._data.step // accumulated * accumulated * self._data.batch_size
 
     @property
     def _data(self) -> PoolDataModule:
@@ -239,11 +238,14 @@ class RoundProgress:
 
 def _randomise(model: nn.Module, seed: int) -> None:
     """Draws all weights anew, in place: the optimizer and DDP hold on to the parameters."""
-    resets = [_reset_of(layer) for layer in model.modules()]
+    # On the CPU: other devices draw other numbers, and round 0 is drawn before the move to one.
+    fresh = copy.deepcopy(model).cpu()
+    resets = [_reset_of(layer) for layer in fresh.modules()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for reset in resets:
             reset()
+    model.load_state_dict(fresh.state_dict())
 
 
 def _reset_of(layer: nn.Module) -> Callable[[], object]:

@@ -6,9 +6,10 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -27,6 +28,13 @@ _FREE_KEYS = (
     "data.run",
     "loop.checkpoint_every",
 )
+# What of the trainer does.
+_BOUND_KEYS = (
+    "trainer.precision",
+    "trainer.accumulate_grad_batches",
+    "trainer.gradient_clip_val",
+    "trainer.gradient_clip_algorithm",
+)
 
 
 class RunFolder:
@@ -43,7 +51,6 @@ class RunFolder:
             OSError: the folder cannot be written.
         """
         self.path = Path(path)
-        self._lock: IO[str] | None = None
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path) as probe:
@@ -60,26 +67,35 @@ class RunFolder:
         path = self.path / "checkpoints" / "last.ckpt"
         return path if path.exists() else None
 
-    def lock(self) -> None:
-        """Keeps other processes out until this one ends, however it ends.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out until the context, or this process, ends.
 
         Raises:
-            RuntimeError: another process has the folder.
+            OSError: another process has the folder.
         """
         # Opened without truncation: the holder's name is read when the lock is refused.
-        self._lock = open(self.path / ".lock", "a+")  # noqa: SIM115 - held until the process ends
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.seek(0)
-            raise RuntimeError(
-                f"run = {self.path}: in use by {self._lock.read().strip() or 'another process'}; "
-                "wait for it to end, or choose another --run"
-            ) from error
-        self._lock.truncate(0)
-        now = datetime.now().isoformat(timespec="seconds")
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
-        self._lock.flush()
+        with open(self.path / ".lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise OSError(
+                    f"run = {self.path}: in use by {lock.read().strip() or 'another process'}; "
+                    "wait for it to end, or choose another --run"
+                ) from error
+            lock.truncate(0)
+            now = datetime.now().isoformat(timespec="seconds")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+            lock.flush()
+            self._clear()
+            yield
+
+    def _clear(self) -> None:
+        """Removes what writes that were killed have left behind."""
+        for folder in ("checkpoints", "pool"):
+            for leftover in (self.path / folder).rglob(".*.tmp"):
+                leftover.unlink()
 
     def check_config(self, config: Mapping[str, Any]) -> None:
         """Compares a configuration with the one the run was started with, if it was.
@@ -119,4 +135,5 @@ def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE_KEYS)
+    under = (key == free or key.startswith(f"{free}.") for free in _FREE_KEYS)
+    return key not in _BOUND_KEYS and any(under)

@@ -20,7 +20,7 @@ class RealStatistics:
     """What samples are compared with: the N real training rows; held-out rows give the floor."""
 
     def __init__(self, train: Rows, held_out: Rows, features: Features) -> None:
-        """Reads the real rows once.
+        """Reads the real rows, block by block.
 
         Args:
             train: the N real rows (n, *) that may be trained on.
@@ -117,9 +117,8 @@ class SampleStatistics:
 
     def record(self) -> dict[str, float | bool]:
         """Gives all figures, real ones included."""
-        real, n = self._real, self.fd_rows
-        name = f"fd_{real.features.name}"
-        moments = self.feature_moments
+        real, moments = self._real, self.feature_moments
+        name, n = f"fd_{real.features.name}", moments.count
         return {
             **self.moments_record(),
             **real.record,

@@ -119,8 +119,9 @@ class Conv(nn.Conv2d):
             return F.interpolate(super().forward(x), scale_factor=2.0, mode="nearest")
         # Repeating pixels and then convolving is one transposed convolution of stride 2, whose
         # 4x4 kernel gathers the taps that meet the same pixel: 4 products for each output, not 9.
-        taps = F.pad(self.weight, (1, 1, 1, 1)).unfold(2, 2, 1).unfold(3, 2, 1).sum((4, 5))
-        kernel = taps.transpose(0, 1).flip(2, 3)
+        rows = F.pad(self.weight, (1, 1, 1, 1)).flip(2, 3).transpose(0, 1)
+        rows = rows[:, :, 1:] + rows[:, :, :-1]
+        kernel = rows[..., 1:] + rows[..., :-1]
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
     def _filter_up(self, x: Tensor) -> Tensor:
@@ -229,7 +230,8 @@ class UNetBlock(nn.Module):
         # (3, B, 1, H W, C), copied because the fused kernels want C to be the fastest.
         qkv = qkv.view(b, 1, c // 3, 3, height * width).permute(3, 0, 1, 4, 2).contiguous()
         out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
-        return out.transpose(2, 3).reshape(b, c // 3, height, width)
+        # Copied, or else a channels-last view would slow down every layer that follows.
+        return out.transpose(2, 3).contiguous().view(b, c // 3, height, width)
 
 
 def class_vectors(class_labels: Tensor | None, label_dim: int, like: Tensor) -> Tensor:

@@ -1,0 +1,90 @@
+"""Two processes over gloo do what one does: the same step, the same samples, the same rounds."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import DIGITS_MODEL, arguments, command, one_thread, outcome, records
+
+from lightning_collapse.cli import run_fit
+
+__all__ = ["one_thread"]
+
+pytestmark = pytest.mark.ddp
+
+NETWORK = "model__network__init_args__"
+
+
+def words(run: Path, **changed: Any) -> list[str]:
+    """A conditional network on augmented digits: all that must be sliced by process."""
+    changed = {
+        **DIGITS_MODEL,
+        NETWORK + "label_dim": 10,
+        NETWORK + "augment_dim": 9,
+        "model__augment__p": 0.5,
+        **changed,
+    }
+    return [*arguments(run, "digits_mix", **changed), "--trainer.callbacks+=tiny_runs.Probe"]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    """The folder of a run by two processes, through the front door."""
+    folder = tmp_path_factory.mktemp("two")
+    line = words(folder / "run", trainer__devices=2, trainer__strategy="ddp")
+    done = command("fit", *line, PROBE=str(folder / "probe.pt"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Path:
+    """The folder of the same run by this process alone."""
+    folder = tmp_path_factory.mktemp("one")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROBE", str(folder / "probe.pt"))
+        run_fit(words(folder / "run"))
+    return folder
+
+
+def test_the_first_step_has_the_same_loss_and_gradients(one, two):
+    alone, shared = (torch.load(folder / "probe.pt", weights_only=True) for folder in (one, two))
+    torch.testing.assert_close(shared["loss"], alone["loss"], rtol=1e-5, atol=0)
+    assert shared["gradients"].keys() == alone["gradients"].keys()
+    for name, gradient in alone["gradients"].items():
+        error = (shared["gradients"][name] - gradient).norm()
+        assert error <= 1e-5 * gradient.norm(), name
+
+
+def test_the_same_weights_give_the_same_samples(tmp_path, two):
+    # Round 1 as the two processes have trained it, sampled again by one.
+    shutil.copytree(two / "run", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "pool" / "0001")
+    run_fit(words(tmp_path / "run"))
+    again, before = outcome(tmp_path / "run"), outcome(two / "run")
+    names = [name for name in before["pool"] if name.endswith(".npy")]
+    assert len(names) >= 6
+    for name in names:
+        assert again["pool"][name] == before["pool"][name], name
+    for ours, theirs in zip(again["rounds"], before["rounds"], strict=True):
+        assert ours["val_loss"] == theirs["val_loss"]
+        for name, value in ours.items():
+            close = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            assert theirs[name] == close, name
+
+
+def test_the_rounds_are_counted_alike(one, two):
+    counts = ["round", "n_real", "n_synthetic", "n_samples", "images_seen", "synthetic_ratio"]
+    for alone, shared in zip(records(one / "run"), records(two / "run"), strict=True):
+        assert {name: shared[name] for name in counts} == {name: alone[name] for name in counts}
+        assert shared["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
+        assert shared["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
+
+
+def test_the_run_of_two_goes_on_in_one(tmp_path, two):
+    shutil.copytree(two / "run", tmp_path / "run")
+    run_fit(words(tmp_path / "run", trainer__max_epochs=3))
+    assert [record["round"] for record in records(tmp_path / "run")] == [0, 1, 2]

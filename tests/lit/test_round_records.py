@@ -1,0 +1,155 @@
+"""What a round writes down: to `rounds.jsonl`, to W&B; and what its pool says."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import wandb
+from tiny_runs import BATCH, DIGITS, POINTS, STEPS, Fit, arguments, records, unet
+
+from lightning_collapse import (
+    Accumulate,
+    AccumulateSubsample,
+    Augment,
+    Fresh,
+    Replace,
+    Turnover,
+)
+from lightning_collapse.cli import run_fit
+from lightning_collapse.data.store import StoredRows
+from lightning_collapse.rows import network_units
+
+NUMBERS = """mean variance total_variance mass_center mass_tails real_mean real_variance
+real_total_variance val_loss weights_moved seconds_train seconds_sample seconds_measure
+synthetic_fraction train_loss""".split()
+COUNTS = "round n_real n_synthetic n_samples".split()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("images")
+    data = {**DIGITS, "regime": Replace(0.5)}
+    Fit(run, data=data, network=unet(label_dim=10))()
+    return run
+
+
+def test_every_field_that_others_rely_on_is_there(images):
+    for r, record in enumerate(records(images)):
+        assert record["round"] == r and record["regime"] == "Replace"
+        for name in (*NUMBERS, "fd_pixels", "fd_pixels_floor"):
+            assert type(record[name]) is float and math.isfinite(record[name]), name
+        for name in COUNTS:
+            assert type(record[name]) is int, name
+        assert record["real_data_in_init"] is False
+        assert record["synthetic_ratio"] == [0.0, 1.0][r]
+        assert min(record[f"seconds_{part}"] for part in ("train", "sample", "measure")) > 0
+        assert record["images_seen"] == STEPS * BATCH
+
+
+def test_figures_are_those_of_the_stored_samples(images):
+    real = torch.load(images / "checkpoints" / "last.ckpt", weights_only=True)
+    assert real["PoolDataModule"] == {"round": 2, "step": 0}
+    for r, record in enumerate(records(images)):
+        stored = StoredRows(images / "pool" / f"{r:04d}")
+        x = network_units(stored[torch.arange(len(stored))], torch.float64)
+        assert len(x) == record["n_samples"] == 24
+        assert record["mean"] == pytest.approx(float(x.mean()))
+        assert record["variance"] == pytest.approx(float(x.var(correction=0)))
+        assert record["total_variance"] == pytest.approx(float(x.flatten(1).var(0).sum()))
+
+
+def test_a_manifest_holds_the_record_and_the_recipe(images):
+    manifest = json.loads((images / "pool" / "0001" / "manifest.json").read_text())
+    assert manifest["record"] == records(images)[1]
+    assert (images / manifest["recipe"]["checkpoint"]).is_file()
+    assert manifest["recipe"]["micro_batch"] == 8 and manifest["recipe"]["seed"] == 0
+    assert manifest["recipe"]["sampling"]["num_steps"] == 4
+    assert manifest["dtype"] == "uint8" and manifest["shape"] == [1, 8, 8]
+
+
+def test_a_conditional_run_stores_the_classes_it_drew_and_trains_on_them(images):
+    stored = StoredRows(images / "pool" / "0000")
+    assert stored.labels is not None and stored.labels.shape == (24,)
+    assert len(set(stored.labels.tolist())) > 5
+    fit = Fit(images, data={**DIGITS, "regime": Replace(0.5)}, network=unet(label_dim=10))
+    fit.data.prepare_data()
+    fit.data.setup()
+    batch = fit.data.train_dataloader().dataset[48 + torch.arange(24)]
+    assert torch.equal(batch["labels"], stored.labels)
+    assert torch.equal(batch["rows"], stored[torch.arange(24)])
+
+
+def test_classes_matter_in_training(tmp_path):
+    losses = []
+    for classes in (0, 10):
+        fit = Fit(tmp_path / str(classes), data=DIGITS, network=unet(label_dim=classes), rounds=1)()
+        used = [n for n, v in fit.module.model.named_parameters() if "label" in n and v.grad is not None]
+        assert bool(used) == bool(classes)
+        losses.append(records(tmp_path / str(classes))[0]["train_loss"])
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(
+    ("regime", "counts"),
+    [
+        (Replace(), [(48, 0), (0, 48), (0, 48)]),
+        (Replace(0.0), [(48, 0), (48, 0), (48, 0)]),
+        (Accumulate(), [(48, 0), (48, 48), (48, 96)]),
+        (Augment(0.5), [(48, 0), (48, 24), (48, 24)]),
+        (Fresh(0.5, 12), [(12, 0), (6, 6), (6, 6)]),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_counts_follow_the_regime(tmp_path, regime, counts):
+    run = Fit(tmp_path, rounds=3, data={**POINTS, "regime": regime})().folder
+    for record, (n_real, n_synthetic) in zip(records(run), counts, strict=True):
+        assert (record["n_real"], record["n_synthetic"]) == (n_real, n_synthetic)
+        assert record["synthetic_fraction"] == n_synthetic / (n_real + n_synthetic)
+        assert record["synthetic_ratio"] == (n_synthetic / n_real if n_real else None)
+
+
+@pytest.mark.parametrize("regime", [Turnover(0.5), AccumulateSubsample(40)], ids=str)
+def test_counts_of_a_random_regime_are_those_of_the_rows_trained_on(tmp_path, regime):
+    seen = []
+    fit = Fit(tmp_path, rounds=3, data={**POINTS, "regime": regime})
+    select = fit.data.selection
+    fit.data.selection = lambda: seen.append(select()) or seen[-1]
+    fit()
+    for rows, record in zip(seen, records(tmp_path), strict=True):
+        n_real = int((rows < 48).sum())
+        assert (record["n_real"], record["n_synthetic"]) == (n_real, len(rows) - n_real)
+
+
+def test_wandb_mirrors_the_rounds_offline(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # Lightning sets it: so it is put back
+    words = arguments(tmp_path)
+    at = words.index("--trainer.logger")
+    run_fit(words[:at] + words[at + 2 :])
+    wandb.finish()
+    entries = wandb_entries(tmp_path)
+    history = [entry["history"]["item"] for entry in entries if entry["type"] == "history"]
+    for row, record in zip(history, records(tmp_path), strict=True):
+        assert row["round"] == record["round"] and row["round/regime"] == "Replace"
+        for name, value in record.items():
+            if type(value) in (int, float, bool) and name != "round":
+                assert row[f"round/{name}"] == pytest.approx(value), name
+    axes = {m["metric"].get("glob_name"): m["metric"] for m in entries if m["type"] == "metric"}
+    assert axes["round/*"]["step_metric"] == "round"
+    pictures = [path.read_bytes() for path in tmp_path.rglob("media/images/round/*.png")]
+    assert (tmp_path / "pool" / "0001" / "preview.png").read_bytes() in pictures
+
+
+def wandb_entries(run: Path) -> list[dict[str, Any]]:
+    """What an offline run recorded, as `wandb leet inspect` tells it."""
+    (file,) = run.glob("wandb/offline-run-*/*.wandb")
+    inspect = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--json", file]
+    lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]

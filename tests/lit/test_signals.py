@@ -1,0 +1,126 @@
+"""Ctrl-C and SIGTERM save and stop; kill -9 does not; the same command then ends the same run."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import STEPS, arguments, assert_same, command, outcome
+
+from lightning_collapse import cli
+from lightning_collapse.lit.progress import RoundTable
+from lightning_collapse.lit.sampler import RoundSampler
+
+
+class Sender(RoundTable):
+    """Sends signals in one step of one round."""
+
+    at = (1, 1)
+    signals: tuple[int, ...] = (signal.SIGINT,)
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == self.at:
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def send(monkeypatch):
+    """Runs a command, sending signals in a step; gives its exit status."""
+
+    def run(words: list[str], at: tuple[int, int], *signals: int) -> int:
+        sender = type("OneSender", (Sender,), {"at": at, "signals": signals})
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+            patch.setattr(cli, "RoundTable", sender)
+            cli.run_fit(words)
+        return left.value.code
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    torch.set_num_threads(1)
+    cli.run_fit(arguments(folder / "run"))
+    return outcome(folder / "run")
+
+
+def position(run: Any) -> dict[str, int]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["PoolDataModule"]
+
+
+def finish(words: list[str], run: Any, whole: Any) -> None:
+    cli.run_fit(words)
+    assert_same(outcome(run), whole)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_in_a_step_saves_that_step(tmp_path, whole, send, number, status, capsys):
+    words = arguments(tmp_path, loop__checkpoint_every=1000)
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert send(words, (1, 1), number) == status
+    assert position(tmp_path) == {"round": 1, "step": 2}
+    assert "the same command goes on" in capsys.readouterr().out
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    finish(words, tmp_path, whole)
+
+
+def test_a_signal_in_a_rounds_last_step_leaves_sampling_for_later(tmp_path, whole, send):
+    words = arguments(tmp_path)
+    assert send(words, (1, STEPS - 1), signal.SIGINT) == 130
+    assert position(tmp_path) == {"round": 2, "step": 0}
+    assert not (tmp_path / "pool" / "0001").exists()
+    finish(words, tmp_path, whole)
+
+
+def test_a_second_signal_does_not_wait_for_the_step(tmp_path, whole, send):
+    words = arguments(tmp_path, loop__checkpoint_every=1000)
+    assert send(words, (1, 1), signal.SIGINT, signal.SIGINT) == 130
+    assert position(tmp_path) == {"round": 1, "step": 0}
+    finish(words, tmp_path, whole)
+
+
+def test_a_signal_in_sampling_stops_at_once(tmp_path, whole, monkeypatch):
+    words = arguments(tmp_path)
+    sample = RoundSampler.sample
+
+    def interrupted(self: RoundSampler, first: int) -> torch.Tensor:
+        if (self.round, first) == (1, 24):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return sample(self, first)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RoundSampler, "sample", interrupted)
+        # Then once more, where the next start would finish the round.
+        for _ in range(2):
+            with pytest.raises(SystemExit) as left:
+                cli.run_fit(words)
+            assert left.value.code == 143
+            assert len(list((tmp_path / "pool" / "0001").iterdir())) == 3
+    finish(words, tmp_path, whole)
+
+
+def test_a_stop_waits_for_the_optimizers_step(tmp_path, send):
+    changed = {"trainer__accumulate_grad_batches": 2, "loop__checkpoint_every": 1000}
+    words = arguments(tmp_path / "broken", **changed)
+    assert send(words, (1, 0), signal.SIGINT) == 130
+    assert position(tmp_path / "broken") == {"round": 1, "step": 2}
+    cli.run_fit(words)
+    cli.run_fit(arguments(tmp_path / "whole", **changed))
+    assert_same(outcome(tmp_path / "broken"), outcome(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_a_process_killed_mid_round_ends_the_same(tmp_path, whole, number, status):
+    words = [*arguments(tmp_path), "--trainer.callbacks+=tiny_runs.KillAt"]
+    died = command("fit", *words, KILL_AT=f"1,2,{number:d}")
+    assert died.returncode == status, died.stderr
+    assert position(tmp_path) == {"round": 1, "step": 2 if number == signal.SIGKILL else 3}
+    finish(words, tmp_path, whole)

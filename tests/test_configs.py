@@ -1,0 +1,81 @@
+"""Every shipped configuration starts: it parses, its network can be built, tiny rounds run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tiny_runs import CONFIGS, arguments, one_thread, records
+
+from lightning_collapse import SongUNet, cli
+
+__all__ = ["one_thread"]
+
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+LOCAL = [name for name in NAMES if name.startswith(("digits", "points"))]
+
+
+def parsed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> cli.CollapseCLI:
+    """The whole of a configuration, its parts made as for a run, networks without memory."""
+    kept: list[cli.CollapseCLI] = []
+    monkeypatch.setattr(cli.CollapseCLI, "fit", kept.append)
+    monkeypatch.setattr("lightning_collapse.data.images.ImageFolder.check", lambda self: None)
+    monkeypatch.setattr("lightning_collapse.data.images.CIFAR10.check", lambda self: None)
+    monkeypatch.setattr("lightning_collapse.lit.module._randomise", lambda model, seed: None)
+    words = ["--config", str(CONFIGS / f"{name}.yaml"), "--run", str(tmp_path)]
+    with torch.device("meta"):
+        cli.run_fit([*words, "--trainer.logger", "false", "--trainer.accelerator", "cpu"])
+    return kept[0]
+
+
+def test_the_issues_configurations_are_all_there():
+    assert NAMES == [
+        "afhqv2_64",
+        "cifar10_cond",
+        "digits_accumulate",
+        "digits_mix",
+        "digits_real",
+        "digits_replace",
+        "points_replace",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_makes_all_parts_of_a_run(tmp_path, monkeypatch, name):
+    made = parsed(name, monkeypatch, tmp_path)
+    expected = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert made.datamodule.images_per_round == expected["data"]["images_per_round"]
+    assert made.trainer.max_epochs == expected.get("trainer", {}).get("max_epochs", 8)
+    for processes in (1, 2, 4, 8):
+        made.datamodule.check_share(processes)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("afhqv2_64", 61_805_571), ("cifar10_cond", 55_735_811)]
+)
+def test_networks_for_servers_have_edms_size(tmp_path, monkeypatch, name, parameters):
+    network = parsed(name, monkeypatch, tmp_path).model.model.model
+    assert isinstance(network, SongUNet)
+    assert sum(value.numel() for value in network.parameters()) == parameters
+
+
+def test_the_users_server_experiment_is_as_it_was_asked_for(tmp_path, monkeypatch):
+    made = parsed("cifar10_cond", monkeypatch, tmp_path)
+    data = made.datamodule
+    assert data.images_per_round == 25_000_000 and data.samples_per_round == 10_000
+    assert data.regime.synthetic_fraction == 1.0 and made.model.label_dim == 10
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_configuration_runs_tiny_rounds(tmp_path, name):
+    cli.run_fit(arguments(tmp_path, name))
+    expected: dict[str, Any] = {
+        "digits_accumulate": (48, 48),
+        "digits_mix": (24, 24),
+        "digits_real": (48, 0),
+        "digits_replace": (0, 48),
+        "points_replace": (0, 48),
+    }
+    last = records(tmp_path)[1]
+    assert (last["n_real"], last["n_synthetic"]) == expected[name]

@@ -1,0 +1,102 @@
+"""What a user meets first: the command, and the package's names."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import lightning_collapse
+from lightning_collapse import __main__ as door
+
+# Fails the process if anything that takes seconds to import was imported.
+_LIGHT = "import sys; slow = {'torch', 'numpy', 'jsonargparse'} & set(sys.modules); "
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def command(monkeypatch, *arguments):
+    """Runs the command in this process; gives its exit status."""
+    monkeypatch.setattr(sys, "argv", ["lightning-collapse", *arguments])
+    try:
+        door.main()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def imported_by(statement):
+    done = python("-c", f"{statement}\n{_LIGHT}print(*sorted(slow), file=sys.stderr)")
+    assert done.returncode == 0, done.stderr
+    return done.stderr.split()
+
+
+def test_importing_the_package_is_cheap():
+    assert imported_by("import lightning_collapse") == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], []])
+def test_help_is_cheap(arguments):
+    run = f"import sys; sys.argv[1:] = {arguments}; from lightning_collapse.__main__ import main"
+    assert imported_by(f"{run}; main()") == []
+
+
+def test_the_module_is_the_command():
+    done = python("-m", "lightning_collapse", "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: lightning-collapse COMMAND")
+    assert all(f"\n  {name} " in done.stdout for name in ("fit", "plot"))
+    done = python("-m", "lightning_collapse", "ploot")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: command = ploot: must be one of fit, plot; did you mean plot?\n"
+    )
+
+
+def test_the_version_is_the_packages(monkeypatch, capsys):
+    assert command(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"lightning-collapse {lightning_collapse.__version__}\n"
+
+
+def test_an_unknown_command_unlike_any_gets_no_guess(monkeypatch, capsys):
+    assert command(monkeypatch, "xyz") == 2
+    assert capsys.readouterr().err == "error: command = xyz: must be one of fit, plot\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+def test_plot_tells_its_use(monkeypatch, capsys, arguments):
+    assert command(monkeypatch, "plot", *arguments) == 0
+    assert capsys.readouterr().out == "usage: lightning-collapse plot RUN\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--run"]])
+def test_plot_takes_one_run(monkeypatch, capsys, arguments):
+    assert command(monkeypatch, "plot", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == ("error: plot takes the folder of one run; usage: lightning-collapse plot RUN\n")
+
+
+def test_plot_names_a_folder_that_is_no_run(monkeypatch, capsys, tmp_path):
+    assert command(monkeypatch, "plot", str(tmp_path / "none")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'none' / 'rounds.jsonl'}: no such file")
+
+
+@pytest.mark.parametrize("name", lightning_collapse.__all__)
+def test_every_public_name_resolves(name):
+    value = getattr(lightning_collapse, name)
+    assert value.__name__ == name
+    assert name in importlib.import_module(value.__module__).__all__
+    assert name in dir(lightning_collapse)
+
+
+def test_there_is_no_public_name_more():
+    assert set(lightning_collapse._MODULE_OF) == set(lightning_collapse.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Replce'"):
+        lightning_collapse.Replce  # noqa: B018

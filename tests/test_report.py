@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_collapse.data.store import commit, describe_shard, shard_path, write_shard
+from lightning_collapse.records import write_records
+from lightning_collapse.report import plot_run
+from lightning_collapse.seeds import generator
+
+ROWS = {"points": (40, 2), "images": (20, 1, 8, 8), "colour": (20, 3, 8, 8)}
+
+
+def keep(folder, rows):
+    folder.mkdir(parents=True)
+    write_shard(shard_path(folder, 0), rows)
+    dtype = str(rows.dtype).removeprefix("torch.")
+    shards = [describe_shard(shard_path(folder, 0))]
+    commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe={})
+
+
+def some_rows(kind, *path):
+    rows = torch.randn(ROWS[kind], generator=generator(0, kind, *path))
+    return rows if kind == "points" else (rows * 40 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def record(round, features="pixels", **changes):
+    return {
+        "round": round,
+        "regime": "Replace",
+        "regime_options": {"synthetic_fraction": 1.0},
+        "restart": "scratch",
+        "fd_n": 20,
+        f"fd_{features}": 1.0 + round,
+        f"fd_{features}_floor": 0.5,
+        "variance": 0.9**round,
+        "mean": 0.0,
+        "real_variance": 1.0,
+        "real_mean": 0.0,
+        **changes,
+    }
+
+
+def a_run(folder, kind, rounds, **changes):
+    keep(folder / "pool" / "real", some_rows(kind, "real"))
+    for r in range(rounds):
+        keep(folder / "pool" / f"{r:04d}", some_rows(kind, r))
+    features = "points" if kind == "points" else "pixels"
+    write_records(folder, [record(r, features, **changes) for r in range(rounds)])
+    return folder
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.array(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("kind", list(ROWS))
+@pytest.mark.parametrize("rounds", [1, 4])
+def test_a_run_is_drawn(tmp_path, kind, rounds):
+    path = plot_run(a_run(tmp_path / "my_run", kind, rounds))
+    assert path == tmp_path / "my_run" / "collapse.png"
+    picture = pixels(path)
+    # Strips on the left, curves on the right: neither half is blank.
+    left, right = np.array_split(picture, 2, axis=1)
+    assert all((half < 128).any() for half in (left, right))
+
+
+def test_long_runs_show_some_rounds_and_the_last(tmp_path, monkeypatch):
+    run = a_run(tmp_path, "images", 30)
+    opened = []
+
+    def opening(folder):
+        opened.append(folder.name)
+        return stored(folder)
+
+    stored = plot_run.__globals__["StoredRows"]
+    monkeypatch.setitem(plot_run.__globals__, "StoredRows", opening)
+    plot_run(run)
+    shown = [int(name) for name in opened if name != "real"]
+    assert shown[0] == 0
+    assert shown[-1] == 29
+    assert len(shown) == 12
+    assert {b - a for a, b in zip(shown, shown[1:], strict=False)} <= {2, 3}
+
+
+def test_rounds_without_a_number_leave_a_gap(tmp_path):
+    """A number that is not finite is null on disk."""
+    run = a_run(tmp_path, "images", 3)
+    write_records(run, [record(0, fd_pixels=None), record(1), record(2, variance=None)])
+    assert plot_run(run).exists()
+    write_records(run, [record(r, fd_pixels=None) for r in range(3)])
+    assert plot_run(run).exists()
+
+
+def test_the_picture_follows_the_numbers(tmp_path):
+    run = a_run(tmp_path, "images", 3)
+    before = pixels(plot_run(run))
+    write_records(run, [record(r, variance=math.exp(r)) for r in range(3)])
+    after = pixels(plot_run(run))
+    changed = (before != after).any((0, 2)).nonzero()[0]
+    assert changed.min() > before.shape[1] / 2
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="rounds.jsonl: no such file"):
+        plot_run(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,244 @@
+"""The smallest runs there are, assembled as the CLI does it, and what two runs must share."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from lightning_collapse import Replace, SigmaMLP, ddpmpp
+from lightning_collapse.data.images import Digits
+from lightning_collapse.data.points import Mixture
+from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.sampling import Sampling
+
+POINTS = {"source": Mixture(64), "train_rows": 48, "held_out_rows": 16}
+DIGITS = {"source": Digits(), "train_rows": 48, "held_out_rows": 16}
+STEPS, BATCH = 4, 16
+
+
+def mlp(**options: Any) -> SigmaMLP:
+    return SigmaMLP(2, width=16, depth=1, **options)
+
+
+def unet(**options: Any) -> torch.nn.Module:
+    tiny = {"model_channels": 8, "channel_mult": (1,), "num_blocks": 1, "attn_resolutions": ()}
+    return ddpmpp(8, 1, **tiny, **options)
+
+
+class Fit:
+    """One `fit` of a run in `folder`, and its parts, to look into."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rounds: int = 2,
+        network: torch.nn.Module | None = None,
+        data: dict[str, Any] | None = None,
+        loop: type[GenerationLoop] = GenerationLoop,
+        checkpoint_every: int = 2,
+        callbacks: Sequence[Callback] = (),
+        trainer: dict[str, Any] | None = None,
+        **module: Any,
+    ) -> None:
+        self.folder = folder
+        self.data = PoolDataModule(
+            **{
+                **POINTS,
+                "regime": Replace(),
+                "images_per_round": STEPS * BATCH,
+                "batch_size": BATCH,
+                "run": folder,
+                **(data or {}),
+            }
+        )
+        self.module = CollapseModule(network or mlp(), **module)
+        self.loop = loop(
+            sampling=Sampling(num_steps=4), micro_batch=8, checkpoint_every=checkpoint_every
+        )
+        self.trainer = Trainer(
+            max_epochs=rounds,
+            accelerator="cpu",
+            logger=False,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            callbacks=[self.loop, *callbacks],
+            plugins=[AtomicCheckpointIO()],
+            **(trainer or {}),
+        )
+
+    def __call__(self) -> "Fit":
+        last = self.folder / "checkpoints" / "last.ckpt"
+        self.trainer.fit(self.module, self.data, ckpt_path=last if last.exists() else None)
+        return self
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return records(self.folder)
+
+
+class At(Callback):
+    """Calls `act(trainer)` at one hook of one step of one round; comes after the loop."""
+
+    def __init__(self, hook: str, round: int, step: int | None, act: Any) -> None:
+        def at(trainer: Trainer, *args: Any) -> None:
+            data: Any = trainer.datamodule
+            if trainer.current_epoch == round and step in (None, data.step):
+                act(trainer)
+
+        setattr(self, hook, at)
+
+
+class Crash(Exception):
+    """What the tests raise to interrupt a run."""
+
+
+def crash(*_: Any) -> None:
+    raise Crash
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+
+
+def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if not name.startswith("seconds_")}
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that two runs must share to be the same run: weights, optimizer, pool and records."""
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    last["round_progress"].pop("seconds")
+    kept = ("state_dict", "optimizer_states", "round_progress", "PoolDataModule")
+    pool = {
+        str(path.relative_to(run)): _content(path) for path in sorted((run / "pool").rglob("*.*"))
+    }
+    rounds = [without_seconds(record) for record in records(run)]
+    return {**{name: last[name] for name in kept}, "pool": pool, "rounds": rounds}
+
+
+def _content(path: Path) -> Any:
+    if path.name != "manifest.json":
+        return path.read_bytes()
+    manifest = json.loads(path.read_text())
+    return manifest | {"record": manifest["record"] and without_seconds(manifest["record"])}
+
+
+def assert_same(left: Any, right: Any, where: str = "run") -> None:
+    """Compares trees of tensors and plain values bit for bit, and names the first difference."""
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for name in left:
+            assert_same(left[name], right[name], f"{where}.{name}")
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    else:
+        same = torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+        assert same, where
+
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list[str]:
+    """Gives the command line of a tiny run of a shipped configuration, without W&B.
+
+    Args:
+        run: the run's folder.
+        config: name of the configuration.
+        changed: further options, with `__` for a dot.
+    """
+    options = {
+        "trainer__logger": "false",
+        "trainer__accelerator": "cpu",
+        "trainer__max_epochs": 2,
+        "data__train_rows": 48,
+        "data__held_out_rows": 16,
+        "data__images_per_round": STEPS * BATCH,
+        "data__batch_size": BATCH,
+        "loop__micro_batch": 8,
+        "loop__checkpoint_every": 2,
+        "loop__sampling__num_steps": 4,
+        **(POINTS_MODEL if config.startswith("points") else DIGITS_MODEL),
+        **changed,
+    }
+    pairs = [(f"--{name.replace('__', '.')}", str(value)) for name, value in options.items()]
+    named = ["--config", str(CONFIGS / f"{config}.yaml"), "--run", str(run)]
+    return [*named, *(word for pair in pairs for word in pair)]
+
+
+POINTS_MODEL = {
+    "data__source__init_args__n": 64,
+    "model__network__init_args__width": 16,
+    "model__network__init_args__depth": 1,
+}
+DIGITS_MODEL = {
+    "model__network__init_args__model_channels": 8,
+    "model__network__init_args__channel_mult": "[1]",
+    "model__network__init_args__attn_resolutions": "[]",
+}
+
+
+class KillAt(Callback):
+    """Sends this process the signal that KILL_AT=round,step,signal names, in that step."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        at = os.environ.get("KILL_AT", "-1,-1,0").split(",")
+        if [str(trainer.current_epoch), str(batch_idx)] == at[:2]:
+            os.kill(os.getpid(), int(at[2]))
+
+
+class Probe(Callback):
+    """Saves the first step's loss and gradients to the file that PROBE names."""
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        if trainer.global_step == 0:
+            self.gradients = {
+                name: value.grad.clone() for name, value in module.model.named_parameters()
+            }
+
+    def on_train_batch_end(self, trainer, module, *args):
+        if trainer.global_step == 1 and trainer.is_global_zero:
+            loss = torch.as_tensor(module.progress.loss_sum)
+            torch.save({"loss": loss, "gradients": self.gradients}, os.environ["PROBE"])
+
+
+def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m lightning_collapse` on one thread, where configurations find this module."""
+    here = str(Path(__file__).parent)
+    inherited = {n: v for n, v in os.environ.items() if n not in ("KILL_AT", "PROBE")}
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": here, "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(
+        [sys.executable, "-m", "lightning_collapse", *words],
+        env={**inherited, **settings, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keeps to one thread, on whose number the last bits of sums depend; undoes `run_fit`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)

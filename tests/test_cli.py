@@ -181,9 +181,13 @@ def test_a_mistake_in_a_configuration_file(tmp_path, refused, lines, said):
 
 
 def test_a_network_with_classes_needs_labels(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(Mixture, "read", lambda self, seed, read=Mixture.read: (read(self, 0)[0], None))
+    monkeypatch.setattr(
+        Mixture, "read", lambda self, seed, read=Mixture.read: (read(self, 0)[0], None)
+    )
     message = refused(arguments(tmp_path, model__network__init_args__label_dim=3))
-    assert message.startswith("model.network: is conditioned on 3 classes, but the rows of Mixture")
+    assert message.startswith(
+        "model.network: is conditioned on 3 classes, but the rows of Mixture"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,7 @@ def test_accumulate_subsample_draws_anew_each_round():
     assert torch.equal(draws[2], regime.select([N] * 4, seed=0))
     assert not torch.equal(draws[2], regime.select([N] * 4, seed=1))
     # Not only because there are more rows to draw from.
-    assert not torch.equal(regime.select([N, 2 * N], seed=0), draws[2])
+    assert not torch.equal(regime.select([N, 2 * N], seed=0), draws[1])
 
 
 def test_accumulate_subsample_draws_all_rows_alike():

@@ -103,12 +103,12 @@ class At(Callback):
         setattr(self, hook, at)
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """What the tests raise to interrupt a run."""
 
 
 def crash(*_: Any) -> None:
-    raise Crash
+    raise CrashError
 
 
 def records(run: Path) -> list[dict[str, Any]]:
@@ -203,6 +203,14 @@ class KillAt(Callback):
         at = os.environ.get("KILL_AT", "-1,-1,0").split(",")
         if [str(trainer.current_epoch), str(batch_idx)] == at[:2]:
             os.kill(os.getpid(), int(at[2]))
+
+
+class KillRank0(KillAt):
+    """The same, in the first of several processes only."""
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.is_global_zero:
+            super().on_train_batch_start(trainer, *args)
 
 
 class Probe(Callback):

@@ -1,12 +1,13 @@
 """Two processes over gloo do what one does: the same step, the same samples, the same rounds."""
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_runs import DIGITS_MODEL, arguments, command, one_thread, outcome, records
+from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, one_thread, outcome, records
 
 from lightning_collapse.cli import run_fit
 
@@ -88,3 +89,15 @@ def test_the_run_of_two_goes_on_in_one(tmp_path, two):
     shutil.copytree(two / "run", tmp_path / "run")
     run_fit(words(tmp_path / "run", trainer__max_epochs=3))
     assert [record["round"] for record in records(tmp_path / "run")] == [0, 1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_run_of_two_whose_first_is_killed_ends_the_same(tmp_path, two, number, status):
+    line = words(tmp_path, trainer__devices=2, trainer__strategy="ddp")
+    line.append("--trainer.callbacks+=tiny_runs.KillRank0")
+    environment = {"PROBE": str(tmp_path / "probe.pt")}
+    died = command("fit", *line, KILL_AT=f"1,2,{number:d}", **environment)
+    assert died.returncode == status, died.stderr
+    assert command("fit", *line, **environment).returncode == 0
+    assert_same(outcome(tmp_path), outcome(two / "run"))

@@ -104,7 +104,9 @@ def test_held_out_rows_stay_the_same_whatever_is_trained_on(tmp_path):
 def test_labels_follow_their_rows(tmp_path):
     data = opened(tmp_path, source=Digits())
     images, labels = Digits().read(0)
-    label_of = {image.numpy().tobytes(): int(label) for image, label in zip(images, labels)}
+    label_of = {
+        image.numpy().tobytes(): int(label) for image, label in zip(images, labels, strict=True)
+    }
     batch = data.train_dataloader().dataset[torch.tensor([5, 0, 47])]
     wanted = [label_of[row.numpy().tobytes()] for row in batch["rows"]]
     assert batch["labels"].tolist() == wanted

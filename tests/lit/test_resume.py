@@ -12,7 +12,7 @@ from tiny_runs import (
     POINTS,
     STEPS,
     At,
-    Crash,
+    CrashError,
     Fit,
     assert_same,
     crash,
@@ -36,10 +36,10 @@ def dies(method: str, round: int, *, after: bool = False) -> type[GenerationLoop
     def dying(self: Any, *args: Any) -> Any:
         sampler = next(arg for arg in args if hasattr(arg, "round"))
         if sampler.round == round and not after:
-            raise Crash
+            raise CrashError
         result = getattr(GenerationLoop, method)(self, *args)
         if sampler.round == round:
-            raise Crash
+            raise CrashError
         return result
 
     setattr(DyingLoop, method, dying)
@@ -53,7 +53,7 @@ def dies_in_sampling(round: int) -> type[GenerationLoop]:
         def _sample(self, trainer: Any, sampler: Any, folder: Path) -> None:
             for i, _ in enumerate(sampler.write_shards(folder, 0, 1)):
                 if sampler.round == round and i == 3:
-                    raise Crash
+                    raise CrashError
 
     return DyingLoop
 
@@ -92,7 +92,7 @@ def _unpacked(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def interrupt(folder: Path, **options: Any) -> None:
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         Fit(folder, **options)()
 
 
@@ -206,7 +206,7 @@ def test_a_checkpoint_torn_in_writing_leaves_the_one_before(tmp_path, whole, mon
         calls.append(1)
         if len(calls) == 3:
             file.write(b"half")
-            raise Crash
+            raise CrashError
         save(checkpoint, file)
 
     with monkeypatch.context() as patch:

@@ -11,6 +11,7 @@ import torch
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.store import StoredRows
 from lightning_collapse.records import distance_name, read_records
+from lightning_collapse.seeds import generator
 from lightning_collapse.sheet import contact_sheet
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def _draw_strips(figure: Any, strips: Sequence[tuple[str, StoredRows]]) -> None:
         np.ravel(figure.subplots(*grid, squeeze=False)), strips, strict=False
     ):
         wanted = _POINTS_IN_STRIP if points else _IMAGES_IN_STRIP
-        some = rows[torch.arange(min(len(rows), wanted))]
+        # Not the first: a real set may be sorted by class.
+        some = rows[torch.randperm(len(rows), generator=generator(0, name))[:wanted]]
         axes.imshow(contact_sheet(some, columns=_IMAGES_IN_STRIP).numpy())
         colour = _REAL if name == "real" else "black"
         if points:

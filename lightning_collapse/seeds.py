@@ -1,6 +1,8 @@
 """Randomness as a function of (seed, what it is for, where it stands), never of history.
 
 A draw keyed this way is the same after a resume, for any batch size and any number of processes.
+torch's CPU generator uses the low 32 bits of a seed: of 50,000 streams, one pair coincides with
+probability 0.25, which no statistic of so many rows can see.
 """
 
 import hashlib

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, one_thread, outcome, records
+from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, outcome, records
 
 from lightning_collapse.cli import run_fit
-
-__all__ = ["one_thread"]
 
 pytestmark = pytest.mark.ddp
 

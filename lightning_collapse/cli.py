@@ -100,6 +100,8 @@ class CollapseCLI(LightningCLI):
         parser.add_lightning_class_args(GenerationLoop, "loop")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        # `parse_arguments` has the last word: a link cannot see the configuration's name.
+        parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)

@@ -223,9 +223,10 @@ class Probe(Callback):
             }
 
     def on_train_batch_end(self, trainer, module, *args):
-        if trainer.global_step == 1 and trainer.is_global_zero:
-            loss = torch.as_tensor(module.progress.loss_sum)
-            torch.save({"loss": loss, "gradients": self.gradients}, os.environ["PROBE"])
+        if trainer.global_step == 1:
+            loss = torch.as_tensor(module.mean_loss())
+            if trainer.is_global_zero:
+                torch.save({"loss": loss, "gradients": self.gradients}, os.environ["PROBE"])
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

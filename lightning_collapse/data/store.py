@@ -28,6 +28,7 @@ __all__ = [
     "MAX_SHARD_ROWS",
     "Shard",
     "StoredRows",
+    "clear_uncommitted",
     "commit",
     "describe_shard",
     "read_shard",
@@ -123,6 +124,13 @@ def commit(
     }
     text = json.dumps(finite(manifest), allow_nan=False)
     write_atomically(folder / "manifest.json", lambda file: file.write(text.encode()))
+
+
+def clear_uncommitted(folder: Path) -> None:
+    """Removes the shards of a folder in which nothing was committed."""
+    if not (folder / "manifest.json").exists():
+        for shard in folder.glob("shard-*.npy"):
+            shard.unlink()
 
 
 class StoredRows:

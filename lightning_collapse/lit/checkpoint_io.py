@@ -5,6 +5,7 @@ disk can destroy the previous checkpoint.
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def link_atomically(source: Path, target: Path) -> None:
-    """Makes `target` another name of the file `source`, replacing what it named."""
+    """Makes `target` another name, or a copy, of the file `source`, replacing what it was."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
-    os.link(source, temporary)
+    try:
+        os.link(source, temporary)
+    except OSError:  # FAT and some network file systems have no hard links
+        shutil.copyfile(source, temporary)
     os.replace(temporary, target)
     sync_folder(target.parent)

@@ -18,6 +18,7 @@ from torch import Tensor
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
+    clear_uncommitted,
     commit,
     describe_shard,
     read_shard,
@@ -27,6 +28,7 @@ from lightning_collapse.lit.checkpoint_io import link_atomically
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.logs import log_round
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.progress import progress_bar
 from lightning_collapse.lit.sampler import RoundSampler
 from lightning_collapse.metrics.features import Features, Pixels, Points
@@ -111,13 +113,12 @@ class GenerationLoop(Callback):
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step_started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = _data(trainer)
         data.round, data.step = trainer.current_epoch, 0
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
         self._step_started = time.monotonic()
 
     def on_train_batch_end(
@@ -130,7 +131,10 @@ class GenerationLoop(Callback):
     ) -> None:
         data, module = _data(trainer), _module(pl_module)
         data.step = batch_idx + 1
-        module.progress.seconds += time.monotonic() - self._step_started
+        # From the end of the last step: reading the batch is a part of training.
+        now = time.monotonic()
+        module.progress.seconds += now - self._step_started
+        self._step_started = now
         # Only after an optimizer's step: a checkpoint holds no gradients.
         accumulated = trainer.accumulate_grad_batches
         if data.step % accumulated:
@@ -150,7 +154,10 @@ class GenerationLoop(Callback):
         folder = data.run / "checkpoints"
         trainer.save_checkpoint(folder / f"round-{r:04d}.ckpt")
         if trainer.is_global_zero:
+            # Shards of this round come from other weights, if a lost checkpoint was retrained.
+            clear_uncommitted(data.generation_folder(r))
             link_atomically(folder / f"round-{r:04d}.ckpt", folder / "last.ckpt")
+        trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if not trainer.should_stop:
             self._finish(trainer, _module(pl_module), r)
@@ -167,11 +174,13 @@ class GenerationLoop(Callback):
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
-        val_loss = self._validate(trainer, module, data)
+        losses = {
+            "train_loss": module.mean_loss(),
+            "val_loss": self._validate(trainer, module, data),
+        }
         if trainer.is_global_zero:
             record = self._provenance(module, data, r) | {
-                "train_loss": module.progress.mean_loss,
-                "val_loss": val_loss,
+                **losses,
                 **statistics.record(),
                 "weights_moved": module.weights_moved(),
                 "seconds_train": module.progress.seconds,
@@ -210,7 +219,7 @@ class GenerationLoop(Callback):
         for shard in range(trainer.global_rank, sampler.n_shards, trainer.world_size):
             rows = read_shard(shard_path(folder, shard))
             statistics.update(rows, sampler.rows_of(shard)[0])
-        for other in _gather(trainer, statistics)[1:]:
+        for other in gather(trainer, statistics)[1:]:
             statistics.merge(other)
         return statistics
 
@@ -226,7 +235,7 @@ class GenerationLoop(Callback):
             labels = _held_out_labels(data, chunks[i], module)
             sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
         # Over the processes first: the rest is then the same sum for any number of them.
-        total = torch.stack(_gather(trainer, sums)).sum(0).double().sum()
+        total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
         return float(total) / (len(data.held_out) * math.prod(_shape(data)))
 
     def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
@@ -327,12 +336,3 @@ def _held_out_labels(
     if not module.label_dim or data.held_out.labels is None:
         return None
     return data.held_out.labels[indices].to(module.device)
-
-
-def _gather(trainer: Trainer, value: Any) -> list[Any]:
-    """Gives every process's value, in the order of ranks."""
-    if trainer.world_size == 1:
-        return [value]
-    values: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(values, value)
-    return values

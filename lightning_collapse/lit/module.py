@@ -16,7 +16,8 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_collapse.lit.data import Batch, PoolDataModule
-from lightning_collapse.lit.weights import load_weights
+from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.weights import file_sha256, load_weights
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.rows import network_units
@@ -80,6 +81,7 @@ class CollapseModule(LightningModule):
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
+        self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
         self.model = EDMPrecond(network, sigma_data=sigma_data)
         self._start_from("init", 0)
@@ -154,8 +156,7 @@ class CollapseModule(LightningModule):
         torch.manual_seed(key(self.seed, "dropout", *path, self.global_rank))
         labels = batch["labels"] if self.label_dim else None
         loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
-        mean = cast(Tensor, self.trainer.strategy.reduce(loss.detach().mean(), reduce_op="mean"))
-        self.progress.add_loss(mean)
+        self.progress.add_loss(loss.detach().mean())
         return loss.sum() / len(x)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -196,22 +197,40 @@ class CollapseModule(LightningModule):
             norm += float(start.square().sum())
         return (moved / norm) ** 0.5 if norm else 0.0
 
+    def mean_loss(self) -> float | None:
+        """Mean loss of the round's steps over all processes, which must all ask; None for none."""
+        sums = gather(self.trainer, float(self.progress.loss_sum))
+        steps = self.progress.steps
+        return sum(sums) / len(sums) / steps if steps else None
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["round_progress"] = self.progress.state_dict()
+        # Every process's own sum: adding them up now would round differently from later.
+        sums = gather(self.trainer, float(self.progress.loss_sum))
+        checkpoint["round_progress"] = self.progress.state_dict() | {"loss_sums": sums}
+        checkpoint["init_from_sha256"] = self._init_sha256
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.progress = RoundProgress(**checkpoint["round_progress"])
+        if checkpoint["init_from_sha256"] != self._init_sha256:
+            raise ValueError(
+                f"model.init_from = {self.init_from}: the file is not the one that the run was "
+                "started with; restore it, or choose another --run"
+            )
+        progress = dict(checkpoint["round_progress"])
+        sums = progress.pop("loss_sums")
+        same = len(sums) == self.trainer.world_size
+        loss_sum = sums[self.global_rank] if same else sum(sums) / len(sums)
+        self.progress = RoundProgress(**progress, loss_sum=loss_sum)
 
 
 class RoundProgress:
-    """What a round must remember until its end, across interruptions."""
+    """What a process must remember of a round until its end, across interruptions."""
 
     def __init__(
         self,
         start: Mapping[str, Tensor] | None = None,
-        loss_sum: float = 0.0,
         steps: int = 0,
         seconds: float = 0.0,
+        loss_sum: float = 0.0,
     ) -> None:
         self.start = dict(start or {})
         self.loss_sum: Tensor | float = loss_sum
@@ -222,18 +241,8 @@ class RoundProgress:
         self.loss_sum = self.loss_sum + loss.to(state_dtype(loss.device))
         self.steps += 1
 
-    @property
-    def mean_loss(self) -> float | None:
-        """Mean loss of the round's steps; None before the first."""
-        return float(self.loss_sum) / self.steps if self.steps else None
-
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "start": self.start,
-            "loss_sum": float(self.loss_sum),
-            "steps": self.steps,
-            "seconds": self.seconds,
-        }
+        return {"start": self.start, "steps": self.steps, "seconds": self.seconds}
 
 
 def _randomise(model: nn.Module, seed: int) -> None:

@@ -1,23 +1,21 @@
 """Reading weights from files, as tensors only."""
 
+import hashlib
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-__all__ = ["load_weights"]
+__all__ = ["file_sha256", "load_weights"]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ValueError: the file's names or shapes are not the network's.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"model.init_from = {path}: no such file")
     weights = _read(Path(path))
     expected = {name: value.shape for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in weights.items()}
@@ -33,6 +31,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{expected.get(wrong[0])} in the network)"
         )
     model.load_state_dict(weights)
+
+
+def file_sha256(path: Path) -> str:
+    """Gives the SHA-256 of a file of weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"model.init_from = {path}: no such file")
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """All figures of one round's samples, beside those of the real data, from mergeable sums."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,6 +87,10 @@ class SampleStatistics:
         self.pixels = Moments(len(real.mean), full=False)
         self.feature_moments = Moments(len(real.reference_moments.mean))
         self._center, self._tails = 0.0, 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Other processes have the real data's statistics, which may be large.
+        return {name: value for name, value in vars(self).items() if name != "_real"}
 
     def update(self, rows: Tensor, start: int) -> None:
         """Adds samples (n, *), the first of which is the round's sample number `start`."""

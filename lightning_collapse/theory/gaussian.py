@@ -103,14 +103,14 @@ def replace_std(t: ArrayLike, n: int, s2: float = 1.0, unbiased: bool = False) -
     """Gives E[sigma_t] = sigma c^t, c = sqrt(2/den) Γ(N/2) / Γ((N-1)/2)."""
     den = n - 1 if unbiased else n
     log_c = 0.5 * np.log(2 / den) + gammaln(n / 2) - gammaln((n - 1) / 2)
-    return np.sqrt(s2) * np.exp(log_c * np.asarray(t, float))
+    return np.asarray(np.sqrt(s2) * np.exp(log_c * np.asarray(t, float)))
 
 
 def replace_wasserstein(t: ArrayLike, n: int, s2: float = 1.0, unbiased: bool = False) -> Array:
     """Gives E[W2^2] between the fit at t and the truth."""
     spread = replace_variance(t, n, s2, unbiased) + s2
     cross = 2 * np.sqrt(s2) * replace_std(t, n, s2, unbiased)
-    return spread - cross + replace_mean_error(t, n, s2, unbiased)
+    return np.asarray(spread - cross + replace_mean_error(t, n, s2, unbiased))
 
 
 def time_to_share(n: int, share: float = 0.01, unbiased: bool = False) -> dict[str, float]:
@@ -171,7 +171,7 @@ def fixed_mix(rounds: int, n: int, fraction: float, s2: float = 1.0) -> Moments:
 
 
 def fixed_mix_stationary(n: int, fraction: float, s2: float = 1.0) -> StationaryMix:
-    """Gives where `Replace(fraction)`, 0 < fraction < 1, settles. The count m of real rows decides."""
+    """Gives where `Replace(fraction)`, 0 < fraction < 1, settles: the count m decides."""
     m = n - round(fraction * n)
     lam = 1 - m / n
     v = s2 * (1 - 1 / m) / (1 + lam / (m * (1 + lam)))
@@ -210,7 +210,7 @@ def accumulate_variance(t: ArrayLike, n: int, s2: float = 1.0) -> Array:
     """Gives E[v_t] under `Accumulate()`: s2 times the product of 1 - 1/(N k^2), k = 1 … t."""
     t = np.asarray(t, int)
     k = np.arange(1, t.max() + 1)
-    return s2 * np.cumprod(1 - 1 / (n * k**2))[t - 1]
+    return np.asarray(s2 * np.cumprod(1 - 1 / (n * k**2))[t - 1])
 
 
 def accumulate_limit(n: int, s2: float = 1.0) -> float:
@@ -221,17 +221,15 @@ def accumulate_limit(n: int, s2: float = 1.0) -> float:
 def mean_increment(t: ArrayLike, n: int, s2: float = 1.0) -> Array:
     """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2)."""
     t = np.asarray(t, int)
-    return accumulate_variance(t - 1, n, s2) / (n * t**2)
+    return np.asarray(accumulate_variance(t - 1, n, s2) / (n * t**2))
 
 
-def accumulate_per_round_variance(
-    t: ArrayLike, n: int, per_round: int, s2: float = 1.0
-) -> Array:
+def accumulate_per_round_variance(t: ArrayLike, n: int, per_round: int, s2: float = 1.0) -> Array:
     """Gives E[v_t] where `per_round` rows are added to N: `Accumulate(per_round / N)`."""
     t = np.asarray(t, int)
     size = n + per_round * np.arange(1, t.max())
     factors = np.concatenate([[1 - 1 / n], 1 - per_round / size**2.0])
-    return s2 * np.cumprod(factors)[t - 1]
+    return np.asarray(s2 * np.cumprod(factors)[t - 1])
 
 
 def accumulate_per_round_limit(n: int, per_round: int, s2: float = 1.0) -> float:
@@ -251,7 +249,7 @@ def subsample_variance(t: int, n: int, size: int | None = None, s2: float = 1.0)
     for i in range(1, t):
         lost = 1 - (1 - unseen[i - 1]) * (1 - 1 / n)
         beta[i] = beta[i - 1] * (1 - lost / (i + 1) ** 2)
-    return s2 * beta * (1 - unseen)
+    return np.asarray(s2 * beta * (1 - unseen))
 
 
 # How many real rows keep the loop from collapsing, with `Replace` and m real rows of N.
@@ -279,7 +277,7 @@ def min_real_rows(n: int, share: float, to_subset: bool = False) -> int:
 
 
 def band_real_rows(n: int, tolerance: float) -> int:
-    """Gives the least m at which 95 % of runs settle within ± tolerance of s2, as a share of it."""
+    """Gives the least m at which 95 % of runs settle within ± tolerance · s2 of s2."""
     m = np.arange(1, n)
     lam = 1 - m / n
     spread = 2 * (1 + 2 * lam) / (m * (1 + lam))

@@ -47,6 +47,8 @@ _TRAINER_DEFAULTS = {
     "num_sanity_val_steps": 0,
 }
 
+_PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+
 # Set by Lightning, torchrun and SLURM for every process but the first.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 
@@ -211,11 +213,16 @@ def _check(config: Namespace) -> None:
     if config.ckpt_path is not None and not config.ckpt_path.is_file():
         raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
     seed = config.seed_everything
-    if isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0")
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
     trainer = config.trainer
     if trainer.max_epochs is None or trainer.max_epochs < 1:
         raise ValueError(f"trainer.max_epochs = {trainer.max_epochs}: must be at least 1 round")
+    if trainer.precision is not None and str(trainer.precision) not in _PRECISIONS:
+        raise ValueError(
+            f"trainer.precision = {trainer.precision}: must be one of {', '.join(_PRECISIONS)}; "
+            "noise and preconditioning are in float32"
+        )
     for name, neutral, instead in [
         ("max_steps", -1, "data.images_per_round and trainer.max_epochs"),
         ("limit_train_batches", None, "data.images_per_round"),

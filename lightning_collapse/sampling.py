@@ -260,7 +260,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.S_churn and self.solver != "heun":
             raise ValueError(f"S_churn = {self.S_churn}: only solver heun takes fresh noise")
-        if self.S_churn < 0:
+        if not self.S_churn >= 0:  # NaN too
             raise ValueError(f"S_churn = {self.S_churn}: must be at least 0")
         _ = self.sigmas
 

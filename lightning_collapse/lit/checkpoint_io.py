@@ -30,7 +30,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        try:
+            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint["round_progress"]
+        except Exception as error:  # of many kinds, for files that are something else
+            raise ValueError(
+                f"ckpt_path = {path}: is not a checkpoint of a run that can be read; name one in "
+                "the run's folder checkpoints"
+            ) from error
+        return checkpoint
 
 
 def link_atomically(source: Path, target: Path) -> None:

@@ -63,7 +63,7 @@ class GenerationLoop(Callback):
             micro_batch: samples made at a time by each process; a part of the recipe, since on a
                 CPU samples depend on it in their last bits.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
-                there are held-out real rows to give its floor.
+                there are held-out real rows to give its floor, or all of fewer samples.
             checkpoint_every: training steps between saves of `last.ckpt`.
         """
         for name, value in [

@@ -78,6 +78,8 @@ class CollapseModule(LightningModule):
         if not sigma_data > 0:
             raise ValueError(f"model.sigma_data = {sigma_data}: must be a number > 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
+        if augment is not None:
+            _check_told(network, augment)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
@@ -243,6 +245,16 @@ class RoundProgress:
 
     def state_dict(self) -> dict[str, Any]:
         return {"start": self.start, "steps": self.steps, "seconds": self.seconds}
+
+
+def _check_told(network: nn.Module, augment: AugmentPipe) -> None:
+    """Refuses augmentation that the network is not told of: it would show in the samples."""
+    augment_dim = getattr(network, "augment_dim", 0)
+    if augment_dim != augment.label_dim:
+        raise ValueError(
+            f"model.network.augment_dim = {augment_dim}: must be {augment.label_dim} with "
+            "model.augment, or the network would learn the augmentation"
+        )
 
 
 def _randomise(model: nn.Module, seed: int) -> None:

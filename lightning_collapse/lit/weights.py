@@ -14,7 +14,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
 
     Raises:
-        ValueError: the file's names or shapes are not the network's.
+        ValueError: the file cannot be read, or its names or shapes are not the network's.
     """
     weights = _read(Path(path))
     expected = {name: value.shape for name, value in model.state_dict().items()}
@@ -49,9 +49,15 @@ def file_sha256(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # of many kinds, for files that are something else
+        raise ValueError(
+            f"model.init_from = {path}: holds no weights that can be read; name a .safetensors "
+            "file or a run's checkpoint"
+        ) from error
     return {
         name.removeprefix("ema."): value
         for name, value in state.items()

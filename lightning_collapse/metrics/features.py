@@ -38,7 +38,8 @@ class Features(ABC):
 class Pixels(Features):
     """The pixels themselves, in network units, averaged down to side x side where that is given.
 
-    Few features make a Fréchet distance less biased at small n (theory.md i: d (d + 5) / 4n).
+    Few features make a Fréchet distance less biased at small n: by d (d + 5) / 4n for n samples of
+    a unit Gaussian of d features.
     """
 
     side: int | None = None

@@ -56,7 +56,7 @@ class RealStatistics:
         """Gives the distance that n real rows have from the training rows.
 
         Beyond the number of held-out rows, h, it is extrapolated from h and h/2: the bias of a
-        Fréchet distance falls as 1/n (theory.md i).
+        Fréchet distance falls as 1/n (Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023).
         """
         h = self.held_out_rows
         if n <= h:

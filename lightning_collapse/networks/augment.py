@@ -104,6 +104,11 @@ class AugmentPipe:
         Returns:
             The images (B, C, H, W) and labels (B, 9), zero where nothing was done.
         """
+        # Autocast would round coordinates to bfloat16, by a quarter of a pixel.
+        with torch.autocast(images.device.type, enabled=False):
+            return self._augment(images, draws)
+
+    def _augment(self, images: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         a = self._parameters(draws.to(images.device, torch.float32))
         xflip, yflip, scale, angle, axis, aniso, shift_x, shift_y = a.unbind(1)
         images = torch.where(xflip[:, None, None, None] > 0, images.flip(3), images)

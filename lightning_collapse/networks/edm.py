@@ -28,8 +28,8 @@ class EDMPrecond(nn.Module):
         network: called as `F(x, c_noise, class_labels, augment_labels)`, with `c_noise` (B,);
             it becomes the attribute `model`, which gives parameters NVIDIA's names.
         sigma_data: standard deviation of the data.
-        sigma_min: smallest noise level that the network serves; recorded for samplers.
-        sigma_max: largest noise level that the network serves; recorded for samplers.
+        sigma_min: smallest noise level that the network serves; kept for the caller, not enforced.
+        sigma_max: largest noise level that the network serves; likewise.
     """
 
     def __init__(

@@ -205,7 +205,10 @@ class SongUNet(nn.Module):
                 labels = labels * kept
             # One-hot vectors have mean square 1/label_dim; this makes it 1.
             emb = emb + self.map_label(labels * math.sqrt(self.label_dim))
-        if self.augment_dim and augment_labels is not None:
+        if self.augment_dim:
+            # Zeros, not nothing: DDP wants a gradient for every parameter.
+            if augment_labels is None:
+                augment_labels = x.new_zeros(len(x), self.augment_dim)
             emb = emb + self.map_augment(augment_labels)
         emb = F.silu(self.map_layer0(emb))
         return F.silu(self.map_layer1(emb))

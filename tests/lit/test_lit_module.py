@@ -1,5 +1,6 @@
 """How a round starts and is trained: restarts, learning rate, average; by hand where possible."""
 
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 from safetensors.torch import save_file
-from tiny_runs import BATCH, POINTS, STEPS, Fit, assert_same, mlp, records
+from tiny_runs import BATCH, POINTS, STEPS, Fit, assert_same, mlp, records, unet
 
 from lightning_collapse import Accumulate, CollapseModule, Replace
 from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.networks.augment import AugmentPipe
 
 
 class Watch(Callback):
@@ -195,11 +197,30 @@ def test_options_out_of_range_are_refused(options, said):
         CollapseModule(mlp(), **options)
 
 
+@pytest.mark.parametrize("network", [mlp(), unet()], ids=["points", "images"])
+def test_augmentation_that_the_network_is_not_told_of_is_refused(network):
+    with pytest.raises(ValueError, match="model.network.augment_dim = 0: must be 9"):
+        CollapseModule(network, augment=AugmentPipe(p=0.1))
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     Fit(tmp_path, rounds=1)()
     path = tmp_path / "checkpoints" / "last.ckpt"
     with pytest.raises(ValueError, match="init_from = .* do not fit the network, such as"):
         CollapseModule(mlp(label_dim=3), restart="warm", init_from=path)
+
+
+@pytest.mark.parametrize("name", ["nvidia.pkl", "torn.safetensors", "torn.ckpt", "other.ckpt"])
+def test_a_file_that_holds_no_weights_is_refused(tmp_path, name):
+    path = tmp_path / name
+    if name == "nvidia.pkl":
+        path.write_bytes(pickle.dumps({"ema": SimpleNamespace()}))
+    elif name == "other.ckpt":
+        torch.save({"epoch": 1}, path)
+    else:
+        path.write_bytes(b"torn")
+    with pytest.raises(ValueError, match=f"init_from = .*{name}: holds no weights"):
+        CollapseModule(mlp(), restart="warm", init_from=path)
 
 
 def test_a_layer_that_cannot_be_drawn_anew_is_refused():

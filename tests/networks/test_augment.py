@@ -191,3 +191,12 @@ def test_wavelet_is_orthogonal_to_its_even_shifts():
     assert taps.sum().item() == pytest.approx(math.sqrt(2))
     moments = [(taps * (-1) ** torch.arange(12) * torch.arange(12) ** n).sum() for n in range(6)]
     assert torch.stack(moments).abs().max() < 1e-5
+
+
+def test_autocast_does_not_reach_the_augmentation():
+    # bf16-mixed training calls it inside autocast, which would round coordinates.
+    pipe, images = AugmentPipe(p=1.0), torch.randn(4, 3, 16, 16)
+    draws = pipe.draw(4, generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = pipe(images, draws)
+    assert all(map(torch.equal, inside, pipe(images, draws)))

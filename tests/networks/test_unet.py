@@ -86,6 +86,17 @@ def test_every_parameter_learns(preset, channels):
 
 
 @PRESETS
+def test_labels_that_are_not_given_are_zeros(preset):
+    network = randomised(preset(16, 3, label_dim=3, augment_dim=9, **TINY)).eval()
+    x = torch.randn(2, 3, 16, 16)
+    out = network(x, torch.zeros(2))
+    assert torch.equal(out, network(x, torch.zeros(2), torch.zeros(2, 3), torch.zeros(2, 9)))
+    # DDP fails on a parameter without a gradient.
+    out.sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@PRESETS
 def test_starts_near_zero_output(preset):
     torch.manual_seed(0)
     out = preset(16, 3, **TINY)(torch.randn(2, 3, 16, 16), torch.zeros(2))

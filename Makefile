@@ -5,9 +5,12 @@ BIN := .venv/bin
 
 .PHONY: demo test slow lint clean
 
+# Half the training of the configurations, so that both runs end within minutes.
+DEMO := --trainer.max_epochs 6 --data.images_per_round 25600
+
 demo: .venv/ready
-	$(BIN)/lightning-collapse fit --config configs/digits_replace.yaml --run runs/demo_replace --trainer.max_epochs 6
-	$(BIN)/lightning-collapse fit --config configs/digits_accumulate.yaml --run runs/demo_accumulate --trainer.max_epochs 6
+	$(BIN)/lightning-collapse fit --config configs/digits_replace.yaml --run runs/demo_replace $(DEMO)
+	$(BIN)/lightning-collapse fit --config configs/digits_accumulate.yaml --run runs/demo_accumulate $(DEMO)
 
 test: .venv/ready
 	$(BIN)/pytest -m "not slow"

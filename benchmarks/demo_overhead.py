@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     makefile = (ROOT / "Makefile").read_text()
+    options = re.search(r"^DEMO := (.*)$", makefile, flags=re.MULTILINE)[1]
+    makefile = makefile.replace("$(DEMO)", options)
     commands = re.findall(
         r"\$\(BIN\)/lightning-collapse (fit .*) --run runs/demo_(\w+)(.*)", makefile
     )

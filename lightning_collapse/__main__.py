@@ -64,6 +64,8 @@ def _plot(arguments: list[str]) -> None:
         print(f"picture: {plot_run(run)}")
     except OSError as error:
         _refuse(str(error))
+    except (ValueError, LookupError) as error:
+        _refuse(f"{run}: holds records that cannot be read ({error!r})")
 
 
 def _refuse(message: str) -> None:

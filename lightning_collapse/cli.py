@@ -3,7 +3,6 @@
 import inspect
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -121,7 +120,7 @@ class CollapseCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         if config.logger is None:
-            config.logger = _wandb_logger(self.run_folder.path)
+            config.logger = _wandb_logger(self.run_folder)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
         record = _RecordConfig(self.run_folder, self.config_dump)
@@ -240,18 +239,18 @@ def _check(config: Namespace) -> None:
             )
 
 
-def _wandb_logger(run: Path) -> WandbLogger:
+def _wandb_logger(run: RunFolder) -> WandbLogger:
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = os.environ.get("WANDB_MODE") not in ("online", "disabled")
     return WandbLogger(
-        name=run.name,
-        save_dir=run,
+        name=run.path.resolve().name,
+        save_dir=run.path,
         project="lightning-collapse",
         offline=offline,
         settings=wandb.Settings(console="off"),
-        id=re.sub(r"[^\w.-]+", "-", run.resolve().as_posix())[-64:].strip("-"),
+        id=run.id,
         resume="allow",
     )
 

@@ -190,6 +190,11 @@ class PoolDataModule(LightningDataModule):
         self.pool.deposit(samples)
 
     @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return tuple(self.held_out[torch.arange(1)].shape[1:])
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """The record of every finished round."""
         return [samples.record for samples in self.generations if samples.record is not None]

@@ -25,6 +25,7 @@ from lightning_collapse.data.store import (
     shard_path,
 )
 from lightning_collapse.lit.checkpoint_io import link_atomically
+from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.logs import log_round
 from lightning_collapse.lit.module import CollapseModule
@@ -86,14 +87,14 @@ class GenerationLoop(Callback):
         """Refuses what cannot work, before anything is computed."""
         data = _data(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
-        _check_network(_module(pl_module), data)
+        check_network(_module(pl_module), data)
         if self.fd_rows is not None and self.fd_rows > data.n_samples:
             raise ValueError(
                 f"loop.fd_rows = {self.fd_rows}: a round makes {data.n_samples} samples; "
                 "lower it or raise data.samples_per_round"
             )
         if self.features is None:
-            self.features = Points() if len(_shape(data)) == 1 else Pixels()
+            self.features = Points() if len(data.row_shape) == 1 else Pixels()
         self._real = RealStatistics(data.train, data.held_out, self.features)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -198,7 +199,7 @@ class GenerationLoop(Callback):
         return RoundSampler(
             denoiser=module.ema,
             sampling=self.sampling,
-            shape=_shape(data),
+            shape=data.row_shape,
             n=data.n_samples,
             micro_batch=self.micro_batch,
             label_dim=module.label_dim,
@@ -236,7 +237,7 @@ class GenerationLoop(Callback):
             sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
         # Over the processes first: the rest is then the same sum for any number of them.
         total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
-        return float(total) / (len(data.held_out) * math.prod(_shape(data)))
+        return float(total) / (len(data.held_out) * math.prod(data.row_shape))
 
     def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
         # The pool is still at round r: its samples are not deposited yet.
@@ -289,45 +290,6 @@ def _module(module: LightningModule) -> CollapseModule:
     if not isinstance(module, CollapseModule):
         raise TypeError("GenerationLoop needs a CollapseModule")
     return module
-
-
-def _shape(data: PoolDataModule) -> tuple[int, ...]:
-    return tuple(data.held_out[torch.arange(1)].shape[1:])
-
-
-@torch.no_grad()
-def _check_network(module: CollapseModule, data: PoolDataModule) -> None:
-    """Tries the network on two rows: it must take and give rows of the data's shape."""
-    shape, network = _shape(data), module.model.model
-    if module.label_dim:
-        _check_labels(module.label_dim, data)
-    # A U-Net takes images of any side, but is made for one.
-    fits = getattr(network, "img_resolution", shape[-1]) == shape[-1]
-    # Where the weights are: in `setup`, `module.device` is where they will go.
-    two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
-    try:
-        fits = fits and module.ema(two, two.new_ones(2)).shape[1:] == shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"model.network: does not take rows of shape {shape}, which {data.source} gives; "
-            "set its resolution and channels, or its dim, to that shape"
-        )
-
-
-def _check_labels(label_dim: int, data: PoolDataModule) -> None:
-    labels = data.train.labels
-    if labels is None:
-        raise ValueError(
-            f"model.network: is conditioned on {label_dim} classes, but the rows of "
-            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
-        )
-    if labels.max() >= label_dim:
-        raise ValueError(
-            f"model.network: label_dim = {label_dim}, but the rows of {data.source} have labels "
-            f"up to {int(labels.max())}; set label_dim to {int(labels.max()) + 1}"
-        )
 
 
 def _held_out_labels(

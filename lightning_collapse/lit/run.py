@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -97,6 +98,15 @@ class RunFolder:
             for leftover in (self.path / folder).rglob(".*.tmp"):
                 leftover.unlink()
 
+    @property
+    def id(self) -> str:
+        """A random name that the run keeps, in whichever folder it lies."""
+        path = self.path / ".id"
+        if not path.exists():
+            name = secrets.token_hex(8).encode()
+            write_atomically(path, lambda file: file.write(name))
+        return path.read_text()
+
     def check_config(self, config: Mapping[str, Any]) -> None:
         """Compares a configuration with the one the run was started with, if it was.
 
@@ -115,9 +125,10 @@ class RunFolder:
     def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         was, now = dict(_flatten(old)), dict(_flatten(new))
         changed = [
-            f"{key} = {now.get(key)} (was {was.get(key)})"
-            for key in sorted(was.keys() | now.keys())
-            if was.get(key) != now.get(key) and not _is_free(key)
+            f"{key} = {now.get(key)} (was {was[key]})"
+            # A key that the file lacks is an option that did not exist when the run was started.
+            for key in was
+            if was[key] != now.get(key) and not _is_free(key)
         ]
         if changed:
             raise ValueError(

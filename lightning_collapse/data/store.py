@@ -11,7 +11,6 @@ import io
 import json
 import math
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from isal.isal_zlib import crc32  # zlib's CRC-32, ten times as fast
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -90,7 +90,7 @@ def describe_shard(path: Path, labels: Tensor | None = None) -> Shard:
     return Shard(
         file=path.name,
         sha256=hashlib.sha256(data).hexdigest(),
-        crc32=[zlib.crc32(row) for row in array],
+        crc32=[crc32(row) for row in array],
         labels=None if labels is None else labels.tolist(),
     )
 
@@ -186,7 +186,7 @@ class StoredRows:
             for row, target in zip(wanted.tolist(), where.tolist(), strict=True):
                 view = out[target]
                 got = os.preadv(descriptor, [view], header + (row - start) * self._row_bytes)
-                if got != self._row_bytes or zlib.crc32(view) != self._crc32[row]:
+                if got != self._row_bytes or crc32(view) != self._crc32[row]:
                     raise OSError(f"{path}: row {row - start} is damaged")
         finally:
             os.close(descriptor)

@@ -163,9 +163,8 @@ class CollapseCLI(LightningCLI):
 
     def _show(self) -> None:
         run = self.run_folder.path
-        if not (run / "rounds.jsonl").exists():
-            return
-        print(f"picture: {plot_run(run)}")
+        if (run / "rounds.jsonl").exists():
+            print(f"picture: {plot_run(run)}")
         if self.stop.signal is not None:
             print("stopped by a signal; the same command goes on")
 

@@ -1,4 +1,4 @@
-"""The loop against closed forms: theory.md, sections 0 and a to d.
+"""The loop against closed forms: the theory of the Gaussian loop, sections 0 and a to d.
 
 Rows are drawn from N(0, I) in D dimensions: fit and sampling commute with projections, so every
 dimension obeys the law of one, and a replica gives D times as many numbers. Replicas are

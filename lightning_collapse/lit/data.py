@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -27,7 +27,7 @@ from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
 
-__all__ = ["PoolDataModule"]
+__all__ = ["PoolDataModule", "data_of"]
 
 Batch = dict[str, Tensor]
 """`rows` (B, *) as stored, and `labels` (B,) int64 where every row has one."""
@@ -275,6 +275,18 @@ class _RoundLoader(DataLoader[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pass
+
+
+def data_of(trainer: Trainer) -> PoolDataModule:
+    """Gives the trainer's data module.
+
+    Raises:
+        TypeError: it is not a `PoolDataModule`.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, PoolDataModule):
+        raise TypeError(f"the trainer's data module must be a PoolDataModule, got {data!r}")
+    return data
 
 
 def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:

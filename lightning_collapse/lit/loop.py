@@ -26,7 +26,7 @@ from lightning_collapse.data.store import (
 )
 from lightning_collapse.lit.checkpoint_io import link_atomically
 from lightning_collapse.lit.checks import check_network
-from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.logs import log_round
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
@@ -85,7 +85,7 @@ class GenerationLoop(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses what cannot work, before anything is computed."""
-        data = _data(trainer)
+        data = data_of(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(_module(pl_module), data)
         if self.fd_rows is not None and self.fd_rows > data.n_samples:
@@ -99,7 +99,7 @@ class GenerationLoop(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
-        data = _data(trainer)
+        data = data_of(trainer)
         unsampled = data.round - data.pool.round
         if unsampled not in (0, 1) or (unsampled and data.step):
             raise ValueError(
@@ -118,7 +118,7 @@ class GenerationLoop(Callback):
         self._step_started = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = _data(trainer)
+        data = data_of(trainer)
         data.round, data.step = trainer.current_epoch, 0
         self._step_started = time.monotonic()
 
@@ -130,7 +130,7 @@ class GenerationLoop(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        data, module = _data(trainer), _module(pl_module)
+        data, module = data_of(trainer), _module(pl_module)
         data.step = batch_idx + 1
         # From the end of the last step: reading the batch is a part of training.
         now = time.monotonic()
@@ -147,7 +147,7 @@ class GenerationLoop(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends a round; this hook fires for cut-short ones too."""
-        data = _data(trainer)
+        data = data_of(trainer)
         r = data.round
         if data.step < data.steps_of(r):
             return
@@ -165,7 +165,7 @@ class GenerationLoop(Callback):
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Samples, measures and commits round r."""
-        data = _data(trainer)
+        data = data_of(trainer)
         sampler = self._sampler(module, data, r)
         folder = data.generation_folder(r)
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,13 +277,6 @@ class GenerationLoop(Callback):
         }
         dtype = str(first.dtype).removeprefix("torch.")
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
-
-
-def _data(trainer: Trainer) -> PoolDataModule:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(data, PoolDataModule):
-        raise TypeError("GenerationLoop needs a PoolDataModule")
-    return data
 
 
 def _module(module: LightningModule) -> CollapseModule:

@@ -8,14 +8,14 @@ round, so that a short retraining is averaged as it should be.
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lightning_collapse.lit.data import Batch, PoolDataModule
+from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.weights import file_sha256, load_weights
 from lightning_collapse.networks.augment import AugmentPipe
@@ -115,7 +115,7 @@ class CollapseModule(LightningModule):
         return int(getattr(self.model.model, "label_dim", 0))
 
     def _start_from(self, *path: int | str) -> None:
-        """Gives `model` the weights of round 0: random ones keyed by the path, or a file's."""
+        """Gives `model` the weights of the file, or random ones keyed by the path."""
         if self.init_from is not None:
             load_weights(self.model, self.init_from)
         else:
@@ -188,7 +188,7 @@ class CollapseModule(LightningModule):
 
     @property
     def _data(self) -> PoolDataModule:
-        return cast(PoolDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
+        return data_of(self.trainer)
 
     def weights_moved(self) -> float:
         """‖average now - at the round's start‖ / ‖at the round's start‖."""

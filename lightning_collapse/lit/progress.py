@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from tqdm import tqdm
 
-from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.data import data_of
 from lightning_collapse.records import distance_name, table_header, table_line
 
 __all__ = ["RoundBars", "RoundTable", "progress_bar"]
@@ -61,8 +61,7 @@ class RoundTable(Callback):
         self._print(trainer)
 
     def _print(self, trainer: Trainer) -> None:
-        data: PoolDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        records = data.records
+        records = data_of(trainer).records
         if not trainer.is_global_zero or not records:
             return
         if self._printed == 0:

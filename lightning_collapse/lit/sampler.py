@@ -96,7 +96,8 @@ class RoundSampler:
         labels = self._padded_labels(first)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoiser(x, sigma, labels)  # type: ignore[no-any-return]
+            clean: Tensor = self.denoiser(x, sigma, labels)
+            return clean
 
         noise = normal(self.shape).to(self.device)
         return from_network_units(self.sampling(denoise, noise, normal.like)).cpu()

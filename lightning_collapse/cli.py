@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import WandbLogger
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
 import lightning_collapse.data.points  # noqa: F401
+from lightning_collapse.commands import table
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
@@ -181,10 +182,10 @@ class _RecordConfig(Callback):
 
 
 def refuse(message: Any) -> NoReturn:
-    """Says what is wrong in one line, and ends."""
-    if _is_rank_zero():
-        print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(2)
+    """Says what is wrong in one line, once, and ends."""
+    if not _is_rank_zero():
+        sys.exit(2)
+    table.refuse(message)
 
 
 def _extensions() -> list[Callable[..., Any]]:

@@ -23,8 +23,8 @@ def one_line(message: str, keys: Iterable[str], classes: Iterable[str]) -> str:
         classes: class names that exist, likewise.
     """
     text = " ".join(message.split())
-    if found := re.match(r"unrecognized arguments: (?:--)?([^\s=]+)", text):
-        return _unknown_key(found[1], keys)
+    if found := re.match(r"unrecognized arguments: (-*)([^\s=]+)", text):
+        return _unknown_key(found[2], keys) if found[1] else f"{found[2]}: one argument too many"
     if found := re.search(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'", text):
         key = found[2].removesuffix(".class_path")
         return _unknown_key(f"{found[1]}.{key}" if found[1] else key, keys)

@@ -1,0 +1,1 @@
+"""The commands besides `fit`: one file each, a function whose signature is its options."""

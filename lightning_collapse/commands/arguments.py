@@ -1,0 +1,41 @@
+"""A function's signature as a command line: parameters without a default come by position."""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, auto_cli
+
+from lightning_collapse.commands.table import refuse
+from lightning_collapse.messages import one_line
+
+__all__ = ["run_command"]
+
+
+class _OneLineParser(ArgumentParser):
+    """A parser whose errors are one line: key, value, what is allowed."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        refuse(one_line(message, [action.dest for action in self._actions], []))
+
+
+def run_command(name: str, command: Callable[..., Any], arguments: list[str]) -> None:
+    """Calls `command` with the arguments of a command line.
+
+    Its docstring is the help. A ValueError or OSError it raises is what the user got wrong, or the
+    disk did: one line on standard error, and exit status 2.
+
+    Args:
+        name: of the command, for the help: `toy gaussian`.
+        command: the function, with a type on every parameter.
+        arguments: what follows the command's name.
+    """
+    try:
+        auto_cli(
+            command,
+            args=arguments,
+            parser_class=_OneLineParser,
+            prog=f"lightning-collapse {name}",
+            allow_abbrev=False,
+        )
+    except (ValueError, OSError) as error:
+        refuse(error)

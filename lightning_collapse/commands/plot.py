@@ -1,0 +1,30 @@
+"""`lightning-collapse plot`: a run's table of rounds and its picture."""
+
+from pathlib import Path
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.records import distance_name, read_records, table_header, table_line
+from lightning_collapse.report import plot_run
+
+__all__ = ["main", "plot"]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("plot", plot, arguments)
+
+
+def plot(run: Path) -> None:
+    """Prints the table of a run's rounds, and draws its collapse.png anew.
+
+    Args:
+        run: folder of the run.
+    """
+    try:
+        records = read_records(run)
+        print(table_header(distance_name(records[0]).removeprefix("fd_")))
+        for record in records:
+            print(table_line(record))
+        print(f"picture: {plot_run(run)}")
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{run}: holds records that cannot be read ({error!r})") from error

@@ -1,0 +1,46 @@
+"""Choosing a command by its name, without importing what is slow to import."""
+
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+__all__ = ["dispatch", "refuse"]
+
+
+def dispatch(
+    program: str, commands: Mapping[str, tuple[str, str]], arguments: Sequence[str]
+) -> None:
+    """Runs the command that the first argument names, with the rest; ends on an unknown one.
+
+    Args:
+        program: what the command line starts with, for the help.
+        commands: name -> (where its function is, as `module:function`, and what it does).
+        arguments: the command's name and its arguments.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(program, commands))
+        return
+    name = arguments[0]
+    if name not in commands:
+        close = difflib.get_close_matches(name, commands, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        refuse(f"command = {name}: must be one of {', '.join(commands)}{hint}")
+    module, _, function = commands[name][0].partition(":")
+    getattr(import_module(module), function)(list(arguments[1:]))
+
+
+def refuse(message: object) -> NoReturn:
+    """Says what is wrong in one line, and ends with status 2."""
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:
+    width = max(map(len, commands))
+    lines = "".join(f"  {name:{width}}  {what}\n" for name, (_, what) in commands.items())
+    return (
+        f"usage: {program} COMMAND [options]\n\n{lines}\n"
+        f"{program} COMMAND --help tells a command's options."
+    )

@@ -22,7 +22,7 @@ from isal.isal_zlib import crc32  # zlib's CRC-32, ten times as fast
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import remove, write_atomically
 
 __all__ = [
     "MAX_SHARD_ROWS",
@@ -129,8 +129,7 @@ def commit(
 def clear_uncommitted(folder: Path) -> None:
     """Removes the shards of a folder in which nothing was committed."""
     if not (folder / "manifest.json").exists():
-        for shard in folder.glob("shard-*.npy"):
-            shard.unlink()
+        remove(folder.glob("shard-*.npy"))
 
 
 class StoredRows:

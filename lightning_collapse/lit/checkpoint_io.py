@@ -4,17 +4,15 @@ Lightning's own writer goes through $TMPDIR without fsync: across file systems a
 disk can destroy the previous checkpoint.
 """
 
-import os
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
-from lightning_collapse.data.files import sync_folder, write_atomically
+from lightning_collapse.data.files import make_folder, write_atomically
 
-__all__ = ["AtomicCheckpointIO", "link_atomically"]
+__all__ = ["AtomicCheckpointIO"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -24,8 +22,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: torch.save(checkpoint, file))
+        make_folder(path.parent)
+        write_atomically(path, lambda file: _save(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
@@ -41,13 +39,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
 
-def link_atomically(source: Path, target: Path) -> None:
-    """Makes `target` another name, or a copy, of the file `source`, replacing what it was."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
+def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
     try:
-        os.link(source, temporary)
-    except OSError:  # FAT and some network file systems have no hard links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    sync_folder(target.parent)
+        torch.save(checkpoint, file)
+    except RuntimeError as error:
+        # torch hides the disk's error behind one of its own.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

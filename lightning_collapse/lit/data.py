@@ -14,6 +14,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightning_collapse.data.files import make_folder
 from lightning_collapse.data.sources import Source
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
@@ -130,7 +131,7 @@ class PoolDataModule(LightningDataModule):
                     "restore it, or choose another run"
                 )
         rows, labels = self.source.read(self.seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         parts = torch.split(rows, MAX_SHARD_ROWS)
         tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
         shards = []

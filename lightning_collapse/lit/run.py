@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
 
 __all__ = ["RunFolder"]
 
@@ -24,6 +24,7 @@ _FREE_KEYS = (
     "config",
     "ckpt_path",
     "weights_only",
+    "exit_code_on_stop",
     "trainer",
     "data.num_workers",
     "data.run",
@@ -53,7 +54,7 @@ class RunFolder:
         """
         self.path = Path(path)
         try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            make_folder(self.path / "checkpoints")
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
@@ -94,17 +95,16 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what writes that were killed have left behind."""
+        remove(self.path.glob(".*.tmp"))
         for folder in ("checkpoints", "pool"):
-            for leftover in (self.path / folder).rglob(".*.tmp"):
-                leftover.unlink()
+            remove((self.path / folder).rglob(".*.tmp"))
 
     @property
     def id(self) -> str:
         """A random name that the run keeps, in whichever folder it lies."""
         path = self.path / ".id"
-        if not path.exists():
-            name = secrets.token_hex(8).encode()
-            write_atomically(path, lambda file: file.write(name))
+        name = secrets.token_hex(8).encode()
+        write_once(path, lambda file: file.write(name))
         return path.read_text()
 
     def check_config(self, config: Mapping[str, Any]) -> None:

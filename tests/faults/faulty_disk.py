@@ -37,14 +37,14 @@ class FaultyDisk:
     def __init__(self, root: Path, fault: str = "", at: int = -1) -> None:
         self.root, self.fault, self.at = str(root.absolute()), fault, at
         self.actions: list[tuple[str, str]] = []
-        self.grave = root.absolute().with_name(f"{root.name}-grave")
+        self.grave = root.absolute().with_name(f"{root.name}.{os.getpid()}.grave")
         self.full = False
         self.paths: dict[int, str] = {}  # by inode: of open files and folders
         self.unsynced_bytes: dict[int, int] = {}  # inode -> descriptor
         self.unsynced_names: list[tuple[int, Callable[[], object]]] = []  # folder -> how undone
 
     def install(self) -> None:
-        self.grave.mkdir(exist_ok=True)
+        self.grave.mkdir()
         for name in ("replace", "rename", "link"):
             setattr(os, name, self._two(name, getattr(os, name)))
         for name in ("unlink", "remove", "mkdir", "rmdir"):
@@ -68,7 +68,7 @@ class FaultyDisk:
             if half is not None:
                 half()
             self._lose()
-        os.kill(os.getpid(), signal.SIGKILL)
+        return os.kill(os.getpid(), signal.SIGKILL)
 
     def _lose(self) -> None:
         for descriptor in self.unsynced_bytes.values():
@@ -79,8 +79,7 @@ class FaultyDisk:
 
     def _under(self, path: Any) -> bool:
         return isinstance(path, (str, os.PathLike)) and (
-            os.path.abspath(path) == self.root
-            or os.path.abspath(path).startswith(f"{self.root}/")
+            os.path.abspath(path) == self.root or os.path.abspath(path).startswith(f"{self.root}/")
         )
 
     def _named(self, path: Any, undo: Callable[[], object]) -> None:

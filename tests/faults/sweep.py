@@ -1,9 +1,9 @@
 """Runs a tiny, complete run once for every action on the disk and every fault, each in a fork.
 
-    python tests/faults/sweep.py FOLDER [EVERY]
+    PYTHONPATH=tests python tests/faults/sweep.py FOLDER [EVERY]
 
 Each time the run is started again afterwards by the same command, and must end as the run that
-nothing happened to. Prints the counts, and what differed; `EVERY` = n takes each n-th case only.
+nothing happened to. Prints the counts, and what failed; `EVERY` = n takes each n-th case only.
 """
 
 import hashlib
@@ -13,65 +13,26 @@ import re
 import shutil
 import signal
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from faulty_disk import ALLOCATING, FAULTS, FaultyDisk
-from tiny_runs import arguments, assert_same, outcome
+from forks import each, forked, prepare, words
+from tiny_runs import assert_same, outcome
 
-from lightning_collapse import cli
+from lightning_collapse.cli import run_fit
 
 Action = tuple[str, str]
 
 
-def words(run: Path, **changed: Any) -> list[str]:
-    """The command line of the run: two rounds of two shards, with an id as W&B asks for."""
-    line = arguments(run, loop__micro_batch=24, **changed)
-    at = line.index("--trainer.logger")
-    return line[:at] + line[at + 2 :]
-
-
-def prepare() -> None:
-    """Gets this process ready to be forked: one thread, and no W&B but for the run's id."""
-    torch.set_num_threads(1)
-    cli._wandb_logger = lambda run: run.id is None
-
-
-def forked(log: Path, act: Callable[[], object]) -> int:
-    """Does it in a child process, whose output goes to a file; gives the status, as a shell."""
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        os._exit(_status_of(log, act))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _status_of(log: Path, act: Callable[[], object]) -> int:
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    try:
-        act()
-    except SystemExit as end:
-        return int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return 0
-
-
-def fit(run: Path, disk: FaultyDisk | None = None) -> None:
+def fit(run: Path, disk: FaultyDisk | None = None, **changed: Any) -> None:
     if disk is not None:
         disk.install()
-    cli.run_fit(words(run))
+    run_fit(words(run, **changed))
 
 
 def actions_of(run: Path) -> list[Action]:
@@ -95,20 +56,27 @@ def actions_of(run: Path) -> list[Action]:
 def audited(run: Path) -> list[Action]:
     """Lists what Python itself reports of this process's doings under the run's folder."""
     seen: list[Action] = []
-    names = {"os.link": "link", "os.remove": "unlink", "os.mkdir": "mkdir", "os.rmdir": "rmdir"}
+    # Event -> what it is, and which of its arguments is the file that changes.
+    events = {
+        "open": ("open", 0),
+        "os.rename": ("replace", 1),
+        "os.link": ("link", 1),
+        "os.remove": ("unlink", 0),
+        "os.mkdir": ("mkdir", 0),
+        "os.rmdir": ("rmdir", 0),
+        "os.truncate": ("truncate", 0),
+    }
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
     def hook(event: str, args: Any) -> None:
-        if event == "open":
-            what, path = "open" if args[2] & writing else "", args[0]
-        else:
-            what, path = names.get(event, "replace" if event == "os.rename" else ""), args
-            path = args[1] if event in ("os.rename", "os.link") else args[0] if args else ""
-        if what and isinstance(path, (str, os.PathLike)):
-            path = os.path.relpath(path, run)
-            gone = what in ("unlink", "rmdir") and not os.path.lexists(run / path)
-            if not path.startswith("../") and not gone:
-                seen.append((what, path))
+        what, which = events.get(event, ("", 0))
+        path = args[which] if what else None
+        if not isinstance(path, (str, os.PathLike)) or (what == "open" and not args[2] & writing):
+            return
+        path = os.path.relpath(path, run)
+        gone = what in ("unlink", "rmdir") and not os.path.lexists(run / path)
+        if not path.startswith("../") and not gone:
+            seen.append((what, path))
 
     sys.addaudithook(hook)
     return seen
@@ -124,29 +92,33 @@ def cases(actions: list[Action]) -> list[tuple[int, str]]:
     ]
 
 
-def check(folder: Path, whole: dict[str, Any], k: int, fault: str) -> None:
-    """Lets action k of a run fail, starts it again, and compares.
+def check(folder: Path, case: tuple[int, str], whole: dict[str, Any]) -> None:
+    """Lets an action of a run fail, starts it again, and compares.
 
     Raises:
         AssertionError: something was lost, or not said in one line.
     """
-    run, log = folder / "run", folder / "log"
     folder.mkdir()
+    run, log, (k, fault) = folder / "run", folder / "log", case
     status = forked(log, lambda: fit(run, FaultyDisk(run, fault, k)))
     said = log.read_text()
-    if fault in ("ENOSPC", "EIO"):
-        # A name that cannot be linked is copied.
-        assert status in (0, 2), said
-        assert status == 0 or len(re.findall(r"^error: .*(?:left|error)", said, re.M)) == 1, said
-        assert status == 0 or said.splitlines()[-1].startswith("error: "), said
-        assert "Traceback" not in said, said
-    else:
+    if fault in ("kill", "torn", "power"):
         assert status == -signal.SIGKILL, said
+    else:
+        # Not all is lost: a name that cannot be linked is copied.
+        errors = [line for line in said.splitlines() if re.search("[Ee]rror", line)]
+        assert (status, len(errors)) in ((0, 0), (2, 1)), said
+        assert "Traceback" not in said and all(e.startswith("error: ") for e in errors), said
     assert_intact(run)
     assert forked(log, lambda: fit(run)) == 0, log.read_text()
-    assert_same(outcome(run), whole)
-    assert not [path for path in run.rglob(".*") if path.name not in (".lock", ".id")]
+    assert_ended(run, whole)
     shutil.rmtree(folder)
+
+
+def assert_ended(run: Path, whole: dict[str, Any]) -> None:
+    assert_same(outcome(run), whole)
+    leftovers = [path for path in run.rglob(".*") if path.name not in (".lock", ".id")]
+    assert not leftovers, leftovers
 
 
 def assert_intact(run: Path) -> None:
@@ -164,40 +136,31 @@ def assert_intact(run: Path) -> None:
 
 
 def sweep(folder: Path, every: int = 1) -> Iterator[str]:
-    """Checks each `every`-th case, two at a time; yields what failed, and lastly the counts."""
-    prepare()
-    folder.mkdir(parents=True, exist_ok=True)
+    """Checks each `every`-th case; yields what failed, and lastly the counts."""
+    prepare(folder)
     actions = actions_of(folder / "whole")
     whole = outcome(folder / "whole")
     chosen = cases(actions)[::every]
-    running: dict[int, tuple[int, str]] = {}
     failed = 0
-    for case in [*chosen, *[None] * 2]:
-        if len(running) == 2 or (case is None and running):
-            child, status = os.wait()
-            k, fault = running.pop(child)
-            if status:
-                failed += 1
-                log = folder / f"{k}-{fault}.log"
-                yield f"FAILED {fault} at {k}, {' '.join(actions[k])}\n{log.read_text()[-3000:]}"
-        if case is not None:
-            name = f"{case[0]}-{case[1]}"
-            child = os.fork()
-            if not child:
-                act = lambda: check(folder / name, whole, *case)  # noqa: B023, E731
-                os._exit(_status_of(folder / f"{name}.log", act))
-            running[child] = case
-    faults = Counter(fault for _, fault in chosen)
-    points = len({k for k, _ in chosen})
-    each = ", ".join(f"{fault} {faults[fault]}" for fault in FAULTS)
+
+    def one(path: Path, case: tuple[int, str]) -> None:
+        print(case[1], "at", *actions[case[0]])
+        check(path, case, whole)
+
+    for said in each(folder, chosen, one, at_once=2):
+        failed += 1
+        yield said
+    of = Counter(fault for _, fault in chosen)
+    kinds = ", ".join(f"{of[fault]} {fault}" for fault in FAULTS)
     yield (
-        f"{len(actions)} actions, {points} of them points; {len(chosen)} faults ({each}): "
-        f"{len(chosen) - failed} ended identically"
+        f"{len(actions)} actions, {len({k for k, _ in chosen})} of them made to fail; "
+        f"{len(chosen)} faults ({kinds}): {len(chosen) - failed} ended identically"
     )
 
 
 if __name__ == "__main__":
-    sys.exit(max(line.startswith("FAILED") for line in map(
-        lambda line: print(line, flush=True) or line,
-        sweep(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1),
-    )))
+    said = []
+    for line in sweep(Path(sys.argv[1]), int((sys.argv[2:] or ["1"])[0])):
+        print(line, flush=True)
+        said.append(line)
+    sys.exit(len(said) > 1)

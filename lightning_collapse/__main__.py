@@ -12,6 +12,10 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "fit": ("lightning_collapse.cli:run_fit", "run a recursive experiment, or go on with one"),
+    "generate": (
+        "lightning_collapse.commands.generate:main",
+        "make samples of a checkpoint from seeds, as PNG files or a store",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",

@@ -3,9 +3,10 @@
 import hashlib
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from lightning_collapse.interop.runs import read_average
 
 __all__ = ["file_sha256", "load_weights"]
 
@@ -50,16 +51,9 @@ def file_sha256(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        return load_file(path) if path.suffix == ".safetensors" else read_average(path)
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
             f"model.init_from = {path}: holds no weights that can be read; name a .safetensors "
             "file or a run's checkpoint"
         ) from error
-    return {
-        name.removeprefix("ema."): value
-        for name, value in state.items()
-        if name.startswith("ema.")
-    }

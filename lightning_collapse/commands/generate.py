@@ -39,7 +39,11 @@ _SHEET_ROWS = 64
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("generate", generate, arguments, positional=False)
+    try:
+        run_command("generate", generate, arguments, positional=False)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 def generate(
@@ -54,7 +58,7 @@ def generate(
     rho: float = 7.0,
     S_churn: float = 0.0,
     S_min: float = 0.0,
-    S_max: float = math.inf,
+    S_max: float | None = None,
     S_noise: float = 1.0,
     label: int | None = None,
     batch: int | None = None,
@@ -78,7 +82,7 @@ def generate(
         rho: exponent of the Karras schedule.
         S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
         S_min: lowest level at which to add noise.
-        S_max: highest level at which to add noise.
+        S_max: highest level at which to add noise; default: no limit.
         S_noise: standard deviation of the added noise.
         label: class of all samples; default: each sample's is drawn from its seed.
         batch: samples made at a time by each process, of which samples depend in their last
@@ -89,8 +93,9 @@ def generate(
     wanted = parse_seeds(seeds)
     if steps < 1:
         raise ValueError(f"steps = {steps}: must be at least 1")
+    limit = math.inf if S_max is None else S_max
     sampling = Sampling(
-        solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, S_max, S_noise
+        solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, limit, S_noise
     )
     sampler = _sampler(ckpt, sampling, batch, label, _device(device))
     _check_format(format, sampler.shape)
@@ -198,8 +203,14 @@ def _write(
     write = write_pngs if format == "png" else write_shards
     hidden = rank > 0 or not sys.stderr.isatty()
     with tqdm(total=len(seeds), desc="samples", disable=hidden, dynamic_ncols=True) as bar:
-        for made in write(out, sampler, seeds, rank, world_size):
-            bar.update(min(made * world_size, len(seeds) - bar.n))
+        try:
+            for made in write(out, sampler, seeds, rank, world_size):
+                bar.update(min(made * world_size, len(seeds) - bar.n))
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"batch = {sampler.micro_batch}: does not fit the memory of {sampler.device}; "
+                "lower it, and choose another --out"
+            ) from error
 
 
 def _show(out: Path, seeds: Sequence[int]) -> None:

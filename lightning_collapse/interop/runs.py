@@ -47,7 +47,7 @@ def load_run_denoiser(path: Path) -> EDMPrecond:
     try:
         denoiser = _build(yaml.safe_load(config.read_text())["model"], len(weights))
     except (LookupError, ValueError, TypeError, RuntimeError, yaml.YAMLError) as error:
-        raise ValueError(f"{config}: describes no network of ours ({error})") from error
+        raise ValueError(f"{config}: describes no network of ours ({error!r})") from error
     try:
         return furnish(denoiser, weights)
     except ValueError as error:

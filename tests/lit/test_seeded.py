@@ -11,6 +11,7 @@ from tiny_runs import unet
 
 from lightning_collapse import EDMPrecond, nvidia_network
 from lightning_collapse.lit import sampler as sampler_module
+from lightning_collapse.lit.sample_files import write_pngs, write_shards
 from lightning_collapse.lit.seeded import SeedSampler, format_seeds, parse_seeds
 from lightning_collapse.sampling import Sampling
 
@@ -157,3 +158,18 @@ def test_other_batches_change_a_sample_in_rounding_only(monkeypatch):
     by_five, by_three = (samples_of(digits(micro_batch=n), list(range(6))) for n in (5, 3))
     for seed in range(6):
         torch.testing.assert_close(by_five[seed], by_three[seed], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("write", [write_pngs, write_shards])
+def test_any_number_of_processes_writes_the_same_files(tmp_path, write):
+    sampler, seeds, made = digits(), [*range(3, 30), 2000], {}
+    for n in (1, 3):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        for rank in reversed(range(n)):
+            made[n] = made.get(n, 0) + sum(write(folder, sampler, seeds, rank, n))
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        made[f"files of {n}"] = {path.relative_to(folder): path.read_bytes() for path in files}
+    assert made[1] == made[3] == len(seeds)
+    assert made["files of 1"] == made["files of 3"]
+    assert len(made["files of 1"]) == (len(seeds) if write is write_pngs else 6)

@@ -20,6 +20,10 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "convert": (
+        "lightning_collapse.commands.convert:main",
+        "make a safetensors file of NVIDIA's network pickle",
+    ),
 }
 
 

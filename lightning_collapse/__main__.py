@@ -12,6 +12,10 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "fit": ("lightning_collapse.cli:run_fit", "run a recursive experiment, or go on with one"),
+    "evaluate": (
+        "lightning_collapse.commands.evaluate:main",
+        "score samples against a reference: FID, KID, precision, recall, moments",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",

@@ -16,6 +16,10 @@ _COMMANDS = {
         "lightning_collapse.commands.generate:main",
         "make samples of a checkpoint from seeds, as PNG files or a store",
     ),
+    "evaluate": (
+        "lightning_collapse.commands.evaluate:main",
+        "score samples against a reference: FID, KID, precision, recall, moments",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",

@@ -50,9 +50,9 @@ def read_records(run: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def table_header(features: str) -> str:
-    """Gives the head of a table of rounds, for distances in the named feature space."""
-    return _line([*_COLUMNS, f"fd_{features}", "floor"])
+def table_header(distance: str) -> str:
+    """Gives the head of a table of rounds, for the Fréchet distance of that name."""
+    return _line([*_COLUMNS, distance, "floor"])
 
 
 def table_line(record: Record) -> str:
@@ -70,5 +70,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def distance_name(record: Record) -> str:
-    """Gives the name of the record's Fréchet distance, such as `fd_pixels`."""
-    return next(name for name in record if name.startswith("fd_") and f"{name}_floor" in record)
+    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`."""
+    return next(
+        name for name in record if name.startswith(("fd_", "fid")) and f"{name}_floor" in record
+    )

@@ -95,7 +95,9 @@ class GenerationLoop(Callback):
             )
         if self.features is None:
             self.features = Points() if len(data.row_shape) == 1 else Pixels()
-        self._real = RealStatistics(data.train, data.held_out, self.features)
+        self._real = RealStatistics(
+            data.train, data.held_out, self.features, bar=trainer.is_global_zero
+        )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""

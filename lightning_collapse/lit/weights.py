@@ -41,7 +41,10 @@ def file_sha256(path: Path) -> str:
         FileNotFoundError: there is no such file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"model.init_from = {path}: no such file")
+        raise FileNotFoundError(
+            f"model.init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "
+            "file that `lightning-collapse convert` made"
+        )
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(2**20):

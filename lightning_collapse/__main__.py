@@ -12,6 +12,14 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "fit": ("lightning_collapse.cli:run_fit", "run a recursive experiment, or go on with one"),
+    "prepare": (
+        "lightning_collapse.commands.prepare:main",
+        "import a folder or a zip of images into a store",
+    ),
+    "export": (
+        "lightning_collapse.commands.export:main",
+        "write a store's images as PNG files, or as EDM's dataset zip",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",

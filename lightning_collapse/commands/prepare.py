@@ -55,7 +55,7 @@ def prepare(
             images = ImageImport(archive, resolution, Policy(mode, size, on_bad_image))
             recipe = {"source": str(source)}
             write_rows(out, images.parts(), lambda: recipe | {"import": images.recipe()})
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         with suppress(OSError):  # only if it is empty, or there at all
             out.rmdir()
         if isinstance(error, BadImagesError):

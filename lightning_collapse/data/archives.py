@@ -41,6 +41,10 @@ class Archive(ABC):
     def open(self, name: str) -> IO[bytes]:
         """Opens one of `names`."""
 
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Gives the bytes of one of `names`, as it claims."""
+
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         """Reads a whole file.
 
@@ -48,14 +52,14 @@ class Archive(ABC):
             ValueError: it has more than `limit` bytes, or is damaged.
             OSError: it cannot be read.
         """
+        size = self.size(name)
+        if size > limit:
+            raise ValueError(f"is larger than {limit >> 20} MiB")
         with self.open(name) as file:
             try:
-                data = file.read(limit + 1)
+                return file.read(size)
             except Exception as error:  # of many kinds, for members that are damaged
                 raise ValueError(f"is damaged: {error}") from error
-        if len(data) > limit:
-            raise ValueError(f"is larger than {limit >> 20} MiB")
-        return data
 
     def close(self) -> None:  # noqa: B027 - a folder holds nothing open
         """Lets go of what the archive holds open."""
@@ -87,6 +91,9 @@ class Folder(Archive):
 
     def open(self, name: str) -> IO[bytes]:
         return open(self.path / name, "rb")
+
+    def size(self, name: str) -> int:
+        return (self.path / name).stat().st_size
 
 
 def _walk(path: Path) -> Iterator[tuple[str, int]]:
@@ -160,6 +167,9 @@ class Zip(Archive):
             return self._zip.open(self._members[name])
         except Exception as error:  # of many kinds, for members that are damaged
             raise ValueError(f"is damaged: {error}") from error
+
+    def size(self, name: str) -> int:
+        return self._members[name].file_size
 
     def close(self) -> None:
         self._zip.close()

@@ -17,8 +17,6 @@ from lightning_collapse.data.store import StoredRows, link_rows, open_rows, writ
 
 __all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
 
-_MAX_RESOLUTION = 4096
-
 
 @dataclass(frozen=True)
 class Digits(Source):
@@ -194,11 +192,8 @@ class Prepared(Source):
 
 
 def _check_resolution(resolution: int | None) -> None:
-    if resolution is not None and not 1 <= resolution <= _MAX_RESOLUTION:
-        raise ValueError(
-            f"data.source.resolution = {resolution}: must be at least 1 and at most "
-            f"{_MAX_RESOLUTION}"
-        )
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"data.source.resolution = {resolution}: must be at least 1")
 
 
 def _read(path: Path, resolution: int | None, policy: Policy) -> tuple[Tensor, Tensor | None]:
@@ -219,5 +214,7 @@ def _importing(path: Path, resolution: int | None, policy: Policy) -> Iterator[I
     try:
         with closing(open_archive(path)) as archive:
             yield ImageImport(archive, resolution, policy)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"data.source.path = {error}") from error
     except ValueError as error:
         raise ValueError(f"data.source.path = {error}") from error

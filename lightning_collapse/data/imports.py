@@ -116,7 +116,8 @@ class ImageImport:
             policy: what the images must be.
 
         Raises:
-            ValueError: there is no image, or the labels are not in order.
+            FileNotFoundError: there is no image.
+            ValueError: the labels are not in order, or the images not square.
         """
         self._archive, self._policy = archive, policy
         shown = [name for name in archive.names if not _is_hidden(name)]
@@ -131,7 +132,7 @@ class ImageImport:
         self.bad += [BadImage(name, what) for name, what in faults if not _is_hidden(name)]
         self._total = len(self._images) + len(self.bad)
         if not self._total:
-            raise ValueError(f"{archive.path}: holds no PNG or JPEG image")
+            raise FileNotFoundError(f"{archive.path}: holds no PNG or JPEG image")
         self.size = policy.size or self._common_size()
         self._side = self.size[0] if resolution is None else resolution
         if resolution is None and self.size[0] != self.size[1]:

@@ -148,9 +148,7 @@ def write_rows(
         parts: rows (n, *) and their labels (n,), a shard each; no shard stays if they raise.
         recipe: says how the rows were made, once all are written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)
-    clear_uncommitted(folder)
+    _uncommit(folder)
     shards = []
     try:
         for i, (rows, labels) in enumerate(parts):
@@ -159,6 +157,7 @@ def write_rows(
     except BaseException:
         clear_uncommitted(folder)
         raise
+    _remove_from(folder, len(shards))
     dtype = str(rows.dtype).removeprefix("torch.")
     commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe())
 
@@ -171,9 +170,7 @@ def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> Non
     Raises:
         ValueError: a shard is not what its manifest says.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)
-    clear_uncommitted(folder)
+    _uncommit(folder)
     shards = []
     for i, shard in enumerate(stored.shards):
         path = shard_path(folder, i)
@@ -181,7 +178,21 @@ def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> Non
         if describe_shard(path).sha256 != shard.sha256:
             raise ValueError(f"{stored.folder / shard.file}: is damaged; make the store again")
         shards.append(replace(shard, file=path.name))
+    _remove_from(folder, len(shards))
     commit(folder, shards, shape=stored.shape, dtype=stored.dtype.name, recipe=recipe)
+
+
+def _uncommit(folder: Path) -> None:
+    """Makes a folder one whose shards do not count, to be replaced one by one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+
+
+def _remove_from(folder: Path, index: int) -> None:
+    """Removes what an earlier store has more of shards."""
+    while (path := shard_path(folder, index)).exists():
+        path.unlink()
+        index += 1
 
 
 def open_rows(folder: Path) -> "StoredRows":
@@ -190,12 +201,13 @@ def open_rows(folder: Path) -> "StoredRows":
     Raises:
         ValueError: there is none, or its manifest cannot be read.
     """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise ValueError(f"{folder}: holds no store, for want of a manifest.json")
     try:
         return StoredRows(folder)
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder}: holds no store (no manifest.json)") from error
-    except (ValueError, LookupError, TypeError, OSError) as error:
-        raise ValueError(f"{folder / 'manifest.json'}: cannot be read ({error!r})") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise ValueError(f"{manifest}: cannot be read ({error!r})") from error
 
 
 class StoredRows:

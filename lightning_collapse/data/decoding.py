@@ -74,7 +74,7 @@ def resize(image: Image.Image, side: int) -> NDArray[np.uint8]:
 def _open(file: IO[bytes]) -> Image.Image:
     image = Image.open(file, formats=_FORMATS)
     if image.width * image.height > _MAX_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels, more than {_MAX_PIXELS}")
+        raise Image.DecompressionBombError
     return image
 
 
@@ -83,10 +83,12 @@ def _refusing() -> Iterator[None]:
     """Turns whatever Pillow makes of a bad file into a ValueError."""
     try:
         with warnings.catch_warnings():
-            # Of metadata; and of sizes, which `_open` refuses.
+            # Of metadata; and of many pixels, which `_open` refuses.
             warnings.simplefilter("ignore")
             yield
     except UnidentifiedImageError as error:
         raise ValueError("is no PNG or JPEG image") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"has more than {_MAX_PIXELS} pixels") from error
     except Exception as error:  # of many kinds, for files that are damaged
-        raise ValueError(f"is damaged or too large: {error}") from error
+        raise ValueError(f"is damaged: {error}") from error

@@ -72,6 +72,8 @@ def open_archive(path: Path) -> Archive:
         OSError: there is no such folder or file, or it cannot be read.
         ValueError: it is a file, but no zip archive that is safe to read.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such folder or zip archive")
     return Folder(path) if path.is_dir() else Zip(path)
 
 

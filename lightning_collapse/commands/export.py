@@ -27,6 +27,6 @@ def export(store: Path, out: Path) -> None:
     try:
         stored = open_rows(store)
         (export_zip if out.suffix.lower() == ".zip" else export_folder)(stored, out)
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"store = {error}") from error
     print(f"{len(stored)} images: {out}")

@@ -187,6 +187,8 @@ class Prepared(Source):
     def _open(self) -> StoredRows:
         try:
             return open_rows(Path(self.path))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data.source.path = {error}") from error
         except ValueError as error:
             raise ValueError(f"data.source.path = {error}") from error
 

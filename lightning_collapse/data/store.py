@@ -199,11 +199,12 @@ def open_rows(folder: Path) -> "StoredRows":
     """Opens a store that a user named.
 
     Raises:
-        ValueError: there is none, or its manifest cannot be read.
+        FileNotFoundError: there is none.
+        ValueError: its manifest cannot be read.
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise ValueError(f"{folder}: holds no store, for want of a manifest.json")
+        raise FileNotFoundError(f"{folder}: holds no store, for want of a manifest.json")
     try:
         return StoredRows(folder)
     except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:

@@ -158,7 +158,7 @@ def test_a_manifest_cannot_place_files_elsewhere(tmp_path):
     "text", ["", "{}", "[]", "null", '{"recipe": 1, "record": 2, "shape": 3, "dtype": 4}']
 )
 def test_what_is_no_store_is_refused(tmp_path, text):
-    with pytest.raises(ValueError, match="holds no store") as caught:
+    with pytest.raises(FileNotFoundError, match="holds no store") as caught:
         Prepared(tmp_path / "none").check()
     assert str(caught.value).startswith(f"data.source.path = {tmp_path / 'none'}: ")
     (tmp_path / "manifest.json").write_text(text)

@@ -20,6 +20,14 @@ _COMMANDS = {
         "lightning_collapse.commands.evaluate:main",
         "score samples against a reference: FID, KID, precision, recall, moments",
     ),
+    "prepare": (
+        "lightning_collapse.commands.prepare:main",
+        "import a folder or a zip of images into a store",
+    ),
+    "export": (
+        "lightning_collapse.commands.export:main",
+        "write a store's images as PNG files, or as EDM's dataset zip",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",

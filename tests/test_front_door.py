@@ -50,7 +50,7 @@ def test_the_module_is_the_command():
     done = python("-m", "lightning_collapse", "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("usage: lightning-collapse COMMAND")
-    assert all(f"\n  {name} " in done.stdout for name in ("fit", "plot"))
+    assert all(f"\n  {name} " in done.stdout for name in door._COMMANDS)
     done = python("-m", "lightning_collapse", "ploot")
     assert done.returncode == 2
     assert done.stdout == ""

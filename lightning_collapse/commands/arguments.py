@@ -35,7 +35,7 @@ def run_command(
     try:
         auto_cli(
             command,
-            args=arguments,
+            args=[_underscored(word) for word in arguments],
             parser_class=_OneLineParser,
             prog=f"lightning-collapse {name}",
             allow_abbrev=False,
@@ -43,3 +43,11 @@ def run_command(
         )
     except (ValueError, OSError) as error:
         refuse(error)
+
+
+def _underscored(word: str) -> str:
+    """Lets options be written with dashes too: `--on-bad-image` for `--on_bad_image`."""
+    if not word.startswith("--"):
+        return word
+    option, equals, value = word[2:].partition("=")
+    return f"--{option.replace('-', '_')}{equals}{value}"

@@ -1,11 +1,12 @@
 """Writing files so that a crash leaves the old one or the new one, never a torn one."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["write_atomically", "sync_folder"]
+__all__ = ["link_atomically", "sync_folder", "write_atomically", "write_folder_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -27,6 +28,37 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Makes the folder `path` with the files that `write(folder)` makes, all or none of them.
+
+    Files are not synced one by one: what this is for, exports, can be made again.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, or `path` holds files.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def link_atomically(source: Path, target: Path) -> None:
+    """Makes `target` another name, or a copy, of the file `source`, replacing what it was."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # FAT and some network file systems have no hard links
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,8 +11,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from isal.isal_zlib import crc32  # zlib's CRC-32, ten times as fast
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import link_atomically, write_atomically
 
 __all__ = [
     "MAX_SHARD_ROWS",
@@ -31,8 +31,11 @@ __all__ = [
     "clear_uncommitted",
     "commit",
     "describe_shard",
+    "link_rows",
+    "open_rows",
     "read_shard",
     "shard_path",
+    "write_rows",
     "write_shard",
 ]
 
@@ -133,6 +136,81 @@ def clear_uncommitted(folder: Path) -> None:
             shard.unlink()
 
 
+def write_rows(
+    folder: Path,
+    parts: Iterable[tuple[Tensor, Tensor | None]],
+    recipe: Callable[[], dict[str, Any]],
+) -> None:
+    """Makes a folder the store of rows, in the place of any that it held.
+
+    Args:
+        folder: of the store, made if it is not there.
+        parts: rows (n, *) and their labels (n,), a shard each; no shard stays if they raise.
+        recipe: says how the rows were made, once all are written.
+    """
+    _uncommit(folder)
+    shards = []
+    try:
+        for i, (rows, labels) in enumerate(parts):
+            write_shard(shard_path(folder, i), rows)
+            shards.append(describe_shard(shard_path(folder, i), labels))
+    except BaseException:
+        clear_uncommitted(folder)
+        raise
+    _remove_from(folder, len(shards))
+    dtype = str(rows.dtype).removeprefix("torch.")
+    commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe())
+
+
+def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> None:
+    """Makes a folder the store of the same rows, which stay if the other folder is removed.
+
+    The files are shared where the file system can, and copied where not.
+
+    Raises:
+        ValueError: a shard is not what its manifest says.
+    """
+    _uncommit(folder)
+    shards = []
+    for i, shard in enumerate(stored.shards):
+        path = shard_path(folder, i)
+        link_atomically(stored.folder / shard.file, path)
+        if describe_shard(path).sha256 != shard.sha256:
+            raise ValueError(f"{stored.folder / shard.file}: is damaged; make the store again")
+        shards.append(replace(shard, file=path.name))
+    _remove_from(folder, len(shards))
+    commit(folder, shards, shape=stored.shape, dtype=stored.dtype.name, recipe=recipe)
+
+
+def _uncommit(folder: Path) -> None:
+    """Makes a folder one whose shards do not count, to be replaced one by one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+
+
+def _remove_from(folder: Path, index: int) -> None:
+    """Removes what an earlier store has more of shards."""
+    while (path := shard_path(folder, index)).exists():
+        path.unlink()
+        index += 1
+
+
+def open_rows(folder: Path) -> "StoredRows":
+    """Opens a store that a user named.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: its manifest cannot be read.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{folder}: holds no store, for want of a manifest.json")
+    try:
+        return StoredRows(folder)
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise ValueError(f"{manifest}: cannot be read ({error!r})") from error
+
+
 class StoredRows:
     """The committed rows (n, *) of one folder; reads any of them, checking each row's CRC."""
 
@@ -148,12 +226,12 @@ class StoredRows:
         self.record: dict[str, Any] | None = manifest["record"]
         self.shape: tuple[int, ...] = tuple(manifest["shape"])
         self.dtype = np.dtype(manifest["dtype"])
-        self._shards = [Shard(**shard) for shard in manifest["shards"]]
-        counts = [len(shard.crc32) for shard in self._shards]
+        self.shards = [Shard(**shard) for shard in manifest["shards"]]
+        counts = [len(shard.crc32) for shard in self.shards]
         self._ends = np.cumsum(counts)
-        self._crc32 = np.concatenate([np.array(s.crc32, np.uint32) for s in self._shards])
+        self._crc32 = np.concatenate([np.array(s.crc32, np.uint32) for s in self.shards])
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape))
-        self.labels = _all_labels(self._shards)
+        self.labels = _all_labels(self.shards)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -176,12 +254,12 @@ class StoredRows:
     def _read(
         self, shard: int, wanted: NDArray[Any], where: NDArray[Any], out: NDArray[np.uint8]
     ) -> None:
-        path = self.folder / self._shards[shard].file
-        start = int(self._ends[shard]) - len(self._shards[shard].crc32)
+        path = self.folder / self.shards[shard].file
+        start = int(self._ends[shard]) - len(self.shards[shard].crc32)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             # The header's length is what the rows do not fill; less than nothing in a cut file.
-            n_bytes = self._row_bytes * len(self._shards[shard].crc32)
+            n_bytes = self._row_bytes * len(self.shards[shard].crc32)
             header = max(0, os.fstat(descriptor).st_size - n_bytes)
             for row, target in zip(wanted.tolist(), where.tolist(), strict=True):
                 view = out[target]

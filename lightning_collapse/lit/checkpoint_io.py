@@ -4,17 +4,15 @@ Lightning's own writer goes through $TMPDIR without fsync: across file systems a
 disk can destroy the previous checkpoint.
 """
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
-from lightning_collapse.data.files import sync_folder, write_atomically
+from lightning_collapse.data.files import write_atomically
 
-__all__ = ["AtomicCheckpointIO", "link_atomically"]
+__all__ = ["AtomicCheckpointIO"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -39,15 +37,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 "the run's folder checkpoints"
             ) from error
         return checkpoint
-
-
-def link_atomically(source: Path, target: Path) -> None:
-    """Makes `target` another name, or a copy, of the file `source`, replacing what it was."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # FAT and some network file systems have no hard links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    sync_folder(target.parent)

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lightning_collapse.data.files import link_atomically
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
@@ -24,7 +25,6 @@ from lightning_collapse.data.store import (
     read_shard,
     shard_path,
 )
-from lightning_collapse.lit.checkpoint_io import link_atomically
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.logs import log_round

@@ -6,7 +6,7 @@ is the control, which retrains on real rows in every round.
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightning_collapse.regimes import (

@@ -16,6 +16,7 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
 }
 
 

@@ -54,7 +54,7 @@ def test_the_module_is_the_command():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "error: command = ploot: must be one of fit, plot; did you mean plot?\n"
+        f"error: command = ploot: must be one of {', '.join(door._COMMANDS)}; did you mean plot?\n"
     )
 
 
@@ -65,7 +65,8 @@ def test_the_version_is_the_packages(monkeypatch, capsys):
 
 def test_an_unknown_command_unlike_any_gets_no_guess(monkeypatch, capsys):
     assert command(monkeypatch, "xyz") == 2
-    assert capsys.readouterr().err == "error: command = xyz: must be one of fit, plot\n"
+    names = ", ".join(door._COMMANDS)
+    assert capsys.readouterr().err == f"error: command = xyz: must be one of {names}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.learners import GaussianMLE
+    from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
@@ -61,7 +61,7 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
-    "learners": ["GaussianMLE"],
+    "learners": ["GaussianMLE", "GaussianMixtureEM"],
     "loop": ["generations"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
@@ -78,6 +78,7 @@ __all__ = [
     "EDMPrecond",
     "Fresh",
     "GaussianMLE",
+    "GaussianMixtureEM",
     "GenerationLoop",
     "Pool",
     "PoolDataModule",

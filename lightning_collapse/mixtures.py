@@ -12,7 +12,7 @@ so that everything stays finite; fits and samples keep it as it is.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from lightning_collapse.kmeans import kmeans, uniforms_needed
 
-__all__ = ["Mixtures", "fit_mixtures", "kmeans_start", "sample_mixtures"]
+__all__ = ["Mixtures", "Start", "fit_mixtures", "kmeans_start", "refit", "sample_mixtures"]
 
 Array = NDArray[np.float64]
+Start = Literal["kmeans", "warm"]
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -46,6 +47,37 @@ class Mixtures:
     def collapsed(self) -> NDArray[np.bool_]:
         """Components (R, K) that have no mass, or whose covariance is singular to rounding."""
         return (self.weights == 0) | _cholesky(self)[1].any(-1)
+
+
+def refit(
+    rows: Array,
+    components: int,
+    before: Mixtures | None,
+    random: Sequence[torch.Generator],
+    *,
+    init: Start = "kmeans",
+    reg_covar: float = 0.0,
+) -> Mixtures:
+    """Fits each replica's rows in one round of many.
+
+    Args:
+        rows: (R, n, d).
+        components: K, at most n.
+        before: the fits of the round before; None in the first.
+        random: a generator for every replica, from which k-means draws.
+        init: `kmeans` starts from new clusters, `warm` from the fits of the round before.
+        reg_covar: added to the diagonal of every covariance, at least 0.
+
+    Raises:
+        ValueError: there are fewer rows than components.
+    """
+    if rows.shape[1] < components:
+        raise ValueError(
+            f"n = {rows.shape[1]}: must be at least the number of components, {components}"
+        )
+    if init == "kmeans" or before is None:
+        before = kmeans_start(rows, components, random, reg_covar)
+    return fit_mixtures(rows, before, reg_covar=reg_covar)
 
 
 def kmeans_start(

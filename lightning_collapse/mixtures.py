@@ -46,7 +46,9 @@ class Mixtures:
     @property
     def collapsed(self) -> NDArray[np.bool_]:
         """Components (R, K) that have no mass, or whose covariance is singular to rounding."""
-        return (self.weights == 0) | _cholesky(self)[1].any(-1)
+        singular = _cholesky(self)[1].any(-1)
+        collapsed: NDArray[np.bool_] = np.logical_or(singular, self.weights == 0)
+        return collapsed
 
 
 def refit(
@@ -171,7 +173,8 @@ def _uniforms(random: Sequence[torch.Generator], n: int) -> Array:
 
 
 def _store(fit: Mixtures, into: Mixtures, at: NDArray[np.int64]) -> None:
-    into.weights[at], into.means[at], into.covariances[at] = fit.weights, fit.means, fit.covariances
+    for name in ("weights", "means", "covariances"):
+        getattr(into, name)[at] = getattr(fit, name)
 
 
 def _columns(rows: Array) -> Array:

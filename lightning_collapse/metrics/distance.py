@@ -1,10 +1,11 @@
-"""Sliced Wasserstein distance: the mean over directions of the distance in one dimension, which
-sorting gives (Rabin et al. 2011; Bonneel et al. 2015).
+"""Sliced Wasserstein distance: the mean over directions of one-dimensional ones, by sorting.
 
-Rows are projected and sorted once, so that a set compared with many costs one sort.
+Source: Rabin et al. 2011; Bonneel et al. 2015. Rows are projected and sorted once, so that a set
+compared with many costs one sort.
 """
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lightning_collapse.seeds import generator
@@ -16,11 +17,8 @@ Array = NDArray[np.float64]
 
 def directions(dim: int, count: int, seed: int) -> Array:
     """Gives unit vectors (count, dim), uniform on the sphere and keyed by the seed."""
-    import torch
-
-    normal = torch.randn(
-        count, dim, dtype=torch.float64, generator=generator(seed, "directions")
-    ).numpy()
+    random = generator(seed, "directions")
+    normal = torch.randn(count, dim, dtype=torch.float64, generator=random).numpy()
     unit: Array = normal / np.linalg.norm(normal, axis=1, keepdims=True)
     return unit
 
@@ -41,9 +39,11 @@ def sliced_wasserstein(a: Array, b: Array) -> Array:
         b: (*, P, m), along the same directions.
     """
     if a.shape[-1] == b.shape[-1]:
-        return np.sqrt(np.square(a - b).mean((-2, -1)))
-    i, j, mass = _transport(a.shape[-1], b.shape[-1])
-    return np.sqrt((np.square(a[..., i] - b[..., j]) * mass).sum(-1).mean(-1))
+        squared: Array = np.square(a - b).mean((-2, -1))
+    else:
+        i, j, mass = _transport(a.shape[-1], b.shape[-1])
+        squared = (np.square(a[..., i] - b[..., j]) * mass).sum(-1).mean(-1)
+    return np.sqrt(squared)
 
 
 def _transport(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:

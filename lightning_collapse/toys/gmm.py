@@ -1,17 +1,15 @@
 """A Gaussian mixture, fitted by EM to its own samples: the loop for many replicas at once.
 
 Three modes in the plane, at (-4, -4), (0, 4) and (4, -4), each with covariance 0.5·I. A replica
-is the same, bit for bit, as one `generations` loop with `GaussianMixtureEM` and the replica's seed,
-and does not depend on how many are computed together.
+is the same, bit for bit, as a `generations` loop of `GaussianMixtureEM` with its seed, and does
+not depend on how many are computed together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -88,9 +86,19 @@ class Course:
     statistics: dict[str, Array]
     """Name -> (replicas, rounds); see `_measure`."""
     last: Mixtures
-    """The fits of the last round."""
+    """The fit of the first replica's last round."""
     samples: Array
-    """The samples of the first replica's last round (n, d)."""
+    """The samples of the same (n, d)."""
+
+    @classmethod
+    def join(cls, parts: Sequence["Course"]) -> "Course":
+        """Gives the course of all replicas, from those of some."""
+        first = parts[0]
+        statistics = {
+            name: np.concatenate([part.statistics[name] for part in parts])
+            for name in first.statistics
+        }
+        return cls(first.condition, statistics, first.last, first.samples)
 
 
 def replica_seed(seed: int, replica: int) -> int:
@@ -110,18 +118,7 @@ def run_mixtures(condition: Condition, protocol: Protocol) -> Course:
         for start in starts:
             group = range(start, min(start + together, protocol.replicas))
             parts.append(_run_group(condition, protocol, group, bar))
-    fits = [part.last for part in parts]
-    last = Mixtures(
-        *(
-            np.concatenate([getattr(fit, name) for fit in fits])
-            for name in ("weights", "means", "covariances")
-        )
-    )
-    statistics = {
-        name: np.concatenate([part.statistics[name] for part in parts])
-        for name in parts[0].statistics
-    }
-    return Course(condition, statistics, last, parts[0].samples)
+    return Course.join(parts)
 
 
 def _run_group(
@@ -145,17 +142,16 @@ def _run_group(
         measured.append(meter(fit, samples[:, : condition.n]))
         pool.deposit(samples[:, : condition.samples_per_round])
         bar.update()
-    statistics = {
-        name: np.stack([record[name] for record in measured], 1) for name in measured[0]
-    }
-    return Course(condition, statistics, fit, samples[0, : condition.n])
+    assert fit is not None
+    statistics = {name: np.stack([m[name] for m in measured], 1) for name in measured[0]}
+    return Course(condition, statistics, fit[:1], samples[0, : condition.n])
 
 
 class _Meter:
     """Measures fits and samples against the modes and a fixed set of real rows."""
 
     def __init__(self, condition: Condition, protocol: Protocol) -> None:
-        self._protocol = protocol
+        self._condition, self._protocol = condition, protocol
         self._modes = np.array(protocol.modes)
         self._directions = directions(self._modes.shape[1], _DIRECTIONS, protocol.seed)
         real = protocol.real_rows(condition.n, key(protocol.seed, "reference"))
@@ -165,16 +161,26 @@ class _Meter:
         """Gives a round's statistics, by name (R,)."""
         mean = (fit.weights[..., None] * fit.means).sum(1)
         error = mean - self._modes.mean(0)
-        projections = sorted_projections(samples, self._directions)
         return {
             "variance": np.diagonal(fit.covariances, axis1=-2, axis2=-1).mean((1, 2)),
             "mean": mean.mean(-1),
             "sq_error": np.square(error).mean(-1),
             "modes_covered": modes_covered(fit.means, self._modes, self._protocol.threshold),
             "smallest_mode_share": mode_shares(samples, self._modes).min(-1),
-            "sliced_wasserstein": sliced_wasserstein(projections, self._real),
+            "sliced_wasserstein": self._distance(samples),
             "collapsed_components": fit.collapsed.sum(-1),
         }
+
+    def floor(self) -> float:
+        """Gives the mean distance of the replicas' own n real rows."""
+        n, n_real = self._condition.n, self._condition.n_real
+        seeds = [replica_seed(self._protocol.seed, r) for r in range(self._protocol.replicas)]
+        sets = [self._protocol.real_rows(n_real, seed)[:n] for seed in seeds]
+        apart = [self._distance(rows) for rows in sets]
+        return float(np.mean(apart))
+
+    def _distance(self, rows: Array) -> Array:
+        return sliced_wasserstein(sorted_projections(rows, self._directions), self._real)
 
 
 class _ReplicaPool:
@@ -222,9 +228,11 @@ def looks_back(condition: Condition) -> bool:
 
 def _replicas_together(condition: Condition, protocol: Protocol) -> int:
     generations = protocol.rounds if looks_back(condition) else 1
-    pool = (condition.n_real + generations * condition.samples_per_round) * len(protocol.modes[0])
-    by_memory = _POOL_NUMBERS // pool
-    by_cache = _NUMBERS_AT_A_TIME // (condition.n * protocol.components)
+    pool = condition.n_real + generations * condition.samples_per_round
+    by_memory = _POOL_NUMBERS // (pool * len(protocol.modes[0]))
+    halfway = protocol.rounds // 2 if condition.regime.parts(condition.n_real, 1).older else 0
+    rows = condition.n + halfway * condition.samples_per_round
+    by_cache = _NUMBERS_AT_A_TIME // (rows * protocol.components)
     return max(1, min(by_memory, by_cache, protocol.replicas))
 
 
@@ -260,23 +268,5 @@ def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
                 "collapsed_components",
             )
         },
-        "sliced_wasserstein_floor": floor(condition, protocol),
+        "sliced_wasserstein_floor": _Meter(condition, protocol).floor(),
     }
-
-
-def floor(condition: Condition, protocol: Protocol) -> float:
-    """Gives the mean distance that n real rows of the replicas are from the fixed real set."""
-    meter_directions = directions(len(protocol.modes[0]), _DIRECTIONS, protocol.seed)
-    reference = protocol.real_rows(condition.n, key(protocol.seed, "reference"))
-    real = sorted_projections(reference, meter_directions)
-    distances = [
-        sliced_wasserstein(sorted_projections(rows, meter_directions), real)
-        for rows in _real_sets(condition, protocol)
-    ]
-    return float(np.mean(distances))
-
-
-def _real_sets(condition: Condition, protocol: Protocol) -> Iterator[Array]:
-    for replica in range(protocol.replicas):
-        seed = replica_seed(protocol.seed, replica)
-        yield protocol.real_rows(condition.n_real, seed)[: condition.n]

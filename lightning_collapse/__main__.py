@@ -36,6 +36,7 @@ _COMMANDS = {
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",
     ),
+    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
 }
 
 

@@ -5,17 +5,20 @@ how many rows of each stamp there are, never the data, so it serves points and i
 Round r is the newest stamp; round 0 trains on real rows alone.
 """
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.seeds import generator as keyed
+from lightning_collapse.seeds import key
 
 __all__ = [
+    "Parts",
     "Regime",
     "Replace",
     "Turnover",
@@ -27,10 +30,42 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a round trains on, in numbers of rows, in the order in which they are given."""
+
+    real: range = range(0)
+    """Real rows, by position."""
+    older: int = 0
+    """The first rows of every generation but the newest."""
+    kept: int = 0
+    """Rows drawn from the training set of the round before."""
+    drawn: int = 0
+    """Rows drawn from everything so far."""
+    newest: int = 0
+    """The first rows of the newest generation."""
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether some rows are drawn, so that the seed matters."""
+        return self.kept + self.drawn > 0
+
+
+@dataclass(frozen=True)
 class Regime(ABC):
-    """A rule on birth stamps. Subclasses write `select` and `samples_needed`."""
+    """A rule on birth stamps. Subclasses write `parts` and `samples_needed`."""
 
     @abstractmethod
+    def parts(self, n_real: int, r: int) -> Parts:
+        """Gives what round r trains on, for N = `n_real` real rows.
+
+        Raises:
+            ValueError: there are not enough real rows.
+        """
+
+    @abstractmethod
+    def samples_needed(self, n_real: int) -> int:
+        """Gives how many samples each round must make, for N = `n_real` real rows."""
+
     def select(self, sizes: Sequence[int], seed: int) -> Tensor:
         """Gives the rows of the newest round's training set.
 
@@ -44,10 +79,29 @@ class Regime(ABC):
         Raises:
             ValueError: the pool cannot satisfy the rule.
         """
+        starts = list(itertools.accumulate(sizes, initial=0))
+        # Who was kept is replayed from the last round that kept nothing: the rule has no memory.
+        first = len(sizes) - 1
+        while self.parts(sizes[0], first).kept:
+            first -= 1
+        rows = torch.empty(0, dtype=torch.int64)
+        for r in range(first, len(sizes)):
+            rows = _positions(self.parts(sizes[0], r), starts[: r + 2], rows, seed)
+        return rows
 
-    @abstractmethod
-    def samples_needed(self, n_real: int) -> int:
-        """Gives how many samples each round must make, for N = `n_real` real rows."""
+    def selections(self, n_real: int, samples_per_round: int, seed: int) -> Iterator[Tensor]:
+        """Yields what `select` gives in rounds 0, 1, …, without starting over in each.
+
+        Args:
+            n_real: N, the real rows.
+            samples_per_round: samples that every round makes.
+            seed: as in `select`.
+        """
+        starts, rows = [0, n_real], torch.empty(0, dtype=torch.int64)
+        for r in itertools.count():
+            rows = _positions(self.parts(n_real, r), starts, rows, seed)
+            yield rows
+            starts.append(starts[-1] + samples_per_round)
 
     def __call__(self, born: Tensor, generator: torch.Generator) -> Tensor:
         """Gives indices (n,) into `born` (rows,) of the rows the newest round trains on.
@@ -75,7 +129,8 @@ class Regime(ABC):
         """Raises ValueError if any of `rounds` rounds could not be satisfied."""
         # Demands are constant or grow with the round, so the first and the last decide.
         for r in sorted({0, min(1, rounds - 1), rounds - 1}):
-            self.select([n_real] + [samples_per_round] * r, seed=0)
+            sizes = [n_real] + [samples_per_round] * r
+            _refuse_shortage(self.parts(n_real, r), list(itertools.accumulate(sizes, initial=0)))
 
 
 @dataclass(frozen=True)
@@ -91,11 +146,9 @@ class Replace(Regime):
     def __post_init__(self) -> None:
         _check_fraction(self.synthetic_fraction)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        if len(sizes) == 1:
-            return _first(sizes, 0, sizes[0])
-        n = self.samples_needed(sizes[0])
-        return torch.cat([_first(sizes, 0, sizes[0] - n), _first(sizes, -1, n)])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
+        return Parts(real=range(n_real - n), newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * n_real)
@@ -113,15 +166,11 @@ class Turnover(Regime):
     def __post_init__(self) -> None:
         _check_fraction(self.synthetic_fraction)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        # Who survived is replayed from round 1, so that the rule needs no memory.
-        n = self.samples_needed(sizes[0])
-        rows = _first(sizes, 0, sizes[0])
-        for r in range(1, len(sizes)):
-            order = torch.randperm(len(rows), generator=keyed(seed, "turnover", r))
-            kept = rows[order[: sizes[0] - n].sort().values]
-            rows = torch.cat([kept, _first(sizes, r, n)])
-        return rows
+    def parts(self, n_real: int, r: int) -> Parts:
+        if r == 0:
+            return Parts(real=range(n_real))
+        n = self.samples_needed(n_real)
+        return Parts(kept=n_real - n, newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * n_real)
@@ -139,11 +188,8 @@ class Augment(Regime):
     def __post_init__(self) -> None:
         _check_positive("ratio", self.ratio, or_zero=True)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        real = _first(sizes, 0, sizes[0])
-        if len(sizes) == 1:
-            return real
-        return torch.cat([real, _first(sizes, -1, self.samples_needed(sizes[0]))])
+    def parts(self, n_real: int, r: int) -> Parts:
+        return Parts(real=range(n_real), newest=0 if r == 0 else self.samples_needed(n_real))
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.ratio * n_real)
@@ -161,10 +207,9 @@ class Accumulate(Regime):
     def __post_init__(self) -> None:
         _check_positive("per_round", self.per_round)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        n = self.samples_needed(sizes[0])
-        wanted = [sizes[0]] + [n] * (len(sizes) - 1)
-        return torch.cat([_first(sizes, b, w) for b, w in enumerate(wanted)])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
+        return Parts(real=range(n_real), older=n, newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.per_round * n_real)
@@ -183,16 +228,8 @@ class AccumulateSubsample(Regime):
     def __post_init__(self) -> None:
         _check_positive("size", self.size)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        total, r = sum(sizes), len(sizes) - 1
-        size = min(self.size, total) if r == 0 else self.size
-        if size > total:
-            raise ValueError(
-                f"size = {size}: round {r} has only {total} rows to draw from; "
-                "lower size or make more samples per round"
-            )
-        order = torch.randperm(total, generator=keyed(seed, "subsample", r))
-        return order[:size].sort().values
+    def parts(self, n_real: int, r: int) -> Parts:
+        return Parts(drawn=min(self.size, n_real) if r == 0 else self.size)
 
     def samples_needed(self, n_real: int) -> int:
         return self.size
@@ -213,34 +250,71 @@ class Fresh(Regime):
         _check_fraction(self.synthetic_fraction)
         _check_positive("size", self.size)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        r = len(sizes) - 1
-        n = 0 if r == 0 else self.samples_needed(sizes[0])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
         m = self.size - n
         start = 0 if r == 0 else self.size + (r - 1) * m
-        if start + m > sizes[0]:
+        if start + m > n_real:
             raise ValueError(
                 f"size = {self.size}: round {r} runs out of fresh real rows "
-                f"({start + m} of {sizes[0]}); lower size or the number of rounds, "
+                f"({start + m} of {n_real}); lower size or the number of rounds, "
                 "or raise synthetic_fraction"
             )
-        real = torch.arange(start, start + m)
-        return real if r == 0 else torch.cat([real, _first(sizes, -1, n)])
+        return Parts(real=range(start, start + m), newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * self.size)
 
 
-def _first(sizes: Sequence[int], stamp: int, wanted: int) -> Tensor:
-    """Positions of the first `wanted` rows with a birth stamp."""
-    stamp = stamp % len(sizes)
-    if wanted > sizes[stamp]:
+def _positions(parts: Parts, starts: Sequence[int], before: Tensor, seed: int) -> Tensor:
+    """Positions of a round's rows.
+
+    Args:
+        parts: what the round trains on.
+        starts: where the rows of each birth stamp start, and where the last end.
+        before: positions of the round before.
+        seed: keys what is drawn, together with the round.
+    """
+    _refuse_shortage(parts, starts)
+    r, total = len(starts) - 2, starts[-1]
+    ranges = [(parts.real.start, len(parts.real))]
+    if parts.older:
+        ranges += [(start, parts.older) for start in starts[1:r]]
+    rows = [torch.arange(start, start + n) for start, n in ranges if n]
+    if parts.kept:
+        rows.append(before[_choose(len(before), parts.kept, key(seed, "turnover", r))])
+    if parts.drawn:
+        rows.append(_choose(total, parts.drawn, key(seed, "subsample", r)))
+    rows.append(torch.arange(starts[r], starts[r] + parts.newest))
+    return torch.cat(rows)
+
+
+def _choose(total: int, wanted: int, seed: int) -> Tensor:
+    """Gives `wanted` of `total` places, at no cost for the places that are not chosen."""
+    chance = np.random.Generator(np.random.PCG64(seed))
+    if 2 * wanted <= total:
+        return torch.from_numpy(chance.choice(total, wanted, replace=False, shuffle=False))
+    left = np.ones(total, bool)
+    left[chance.choice(total, total - wanted, replace=False, shuffle=False)] = False
+    return torch.from_numpy(np.flatnonzero(left))
+
+
+def _refuse_shortage(parts: Parts, starts: Sequence[int]) -> None:
+    """Raises ValueError where the pool has fewer rows than a round wants; real rows are there."""
+    r, total = len(starts) - 2, starts[-1]
+    if parts.drawn > total:
         raise ValueError(
-            f"samples_per_round = {sizes[stamp]}: the regime needs {wanted} samples a round; "
+            f"size = {parts.drawn}: round {r} has only {total} rows to draw from; "
+            "lower size or make more samples per round"
+        )
+    generations = range(1 if parts.older else r, r + 1)
+    made = min(starts[b + 1] - starts[b] for b in generations)
+    wanted = max(parts.older, parts.newest)
+    if wanted > made:
+        raise ValueError(
+            f"samples_per_round = {made}: the regime needs {wanted} samples a round; "
             f"make at least {wanted}"
         )
-    start = sum(sizes[:stamp])
-    return torch.arange(start, start + wanted)
 
 
 def _check_fraction(value: float) -> None:

@@ -305,3 +305,45 @@ def test_a_regime_cannot_be_changed(regime):
 
 def test_the_tests_cover_every_regime():
     assert {type(regime) for regime in REGIMES} == set(Regime.__subclasses__())
+
+
+# Round after round
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=repr)
+@pytest.mark.parametrize("extra", [0, 3])
+def test_going_on_gives_what_starting_over_gives(regime, extra):
+    samples = max(1, regime.samples_needed(N)) + extra
+    rounds = itertools.islice(regime.selections(N, samples, seed=4), 8)
+    for r, rows in enumerate(rounds):
+        assert torch.equal(rows, regime.select([N] + [samples] * r, seed=4))
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=repr)
+def test_parts_say_what_is_selected(regime):
+    for r in (0, 1, 2, 7):
+        sizes = sizes_at(regime, r, extra=2)
+        parts, rows = regime.parts(N, r), regime.select(sizes, seed=0)
+        older = parts.older * max(0, r - 1)
+        assert len(rows) == len(parts.real) + older + parts.kept + parts.drawn + parts.newest
+        if not parts.by_chance:
+            assert torch.equal(rows, regime.select(sizes, seed=1))
+            assert rows[: len(parts.real)].tolist() == list(parts.real)
+
+
+def test_turnover_goes_on_through_many_rounds():
+    rows = next(itertools.islice(Turnover(0.1).selections(N, 4, seed=0), 3000, None))
+    assert torch.equal(rows, Turnover(0.1).select([N] + [4] * 3000, seed=0))
+    assert len(rows.unique()) == N
+    assert int(rows.min()) > 10_000
+
+
+@pytest.mark.parametrize(("total", "wanted"), [(5, 0), (5, 5), (10, 3), (10, 8)])
+def test_every_place_is_chosen_as_often(total, wanted):
+    chosen = torch.zeros(total)
+    for seed in range(2000):
+        places = module._choose(total, wanted, seed)
+        assert len(places.unique()) == len(places) == wanted
+        chosen += torch.bincount(places, minlength=total)
+    share = wanted / total
+    assert (chosen / 2000 - share).abs().max() <= 4 * (share * (1 - share) / 2000) ** 0.5

@@ -30,8 +30,6 @@ __all__ = [
     "Fresh",
 ]
 
-_NONE = np.empty((1, 0), np.int64)
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -64,7 +62,7 @@ class Draw:
     """Positions (S, m), counted over all rows in order of birth."""
 
     def __len__(self) -> int:
-        return self.kept.shape[1] + self.others.shape[1]
+        return int(self.kept.shape[1] + self.others.shape[1])
 
     def of(self, before: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the positions (S, k + m), from those of the round before (S, *)."""
@@ -105,7 +103,7 @@ class Regime(ABC):
         first = len(sizes) - 1
         while self.parts(sizes[0], first).kept:
             first -= 1
-        rows = _NONE
+        rows = np.empty((1, 0), np.int64)
         for r in range(first, len(sizes)):
             rows = _draw(self.parts(sizes[0], r), starts[: r + 2], rows.shape[1], [seed]).of(rows)
         return torch.from_numpy(rows[0])
@@ -309,43 +307,53 @@ def _draw(parts: Parts, starts: Sequence[int], before: int, seeds: Sequence[int]
         range(starts[r], starts[r] + parts.newest),
     ]
     fixed = np.concatenate([np.arange(rows.start, rows.stop) for rows in ranges])
-    drawn = _choose(total, parts.drawn, [key(seed, "subsample", r) for seed in seeds])
-    others = np.concatenate([drawn, np.broadcast_to(fixed, (len(seeds), len(fixed)))], 1)
-    return Draw(_choose(before, parts.kept, [key(seed, "turnover", r) for seed in seeds]), others)
+    shape = (len(seeds), len(fixed))
+    drawn = _choose(total, parts.drawn, seeds, "subsample", r)
+    return Draw(
+        kept=_choose(before, parts.kept, seeds, "turnover", r),
+        others=np.concatenate([drawn, np.broadcast_to(fixed, shape)], 1),
+    )
 
 
-def _choose(total: int, wanted: int, keys: Sequence[int]) -> NDArray[np.int64]:
-    """Gives `wanted` distinct of `total` places under each key (S, wanted), all sets as likely.
+def _choose(total: int, wanted: int, seeds: Sequence[int], *path: int | str) -> NDArray[np.int64]:
+    """Gives `wanted` distinct of `total` places under each seed (S, wanted), all sets as likely.
 
-    The cost grows with `wanted` alone.
+    The cost does not grow with `total`.
     """
     if wanted == 0:
-        return _NONE.repeat(len(keys), 0)
-    streams = np.array(keys, np.uint64)[:, None]
+        return np.empty((len(seeds), 0), np.int64)
+    keys = np.array([key(seed, *path) for seed in seeds], np.uint64)[:, None]
     if total <= 4 * wanted:
         # Those with the smallest numbers; a number's last bits are replaced by its place.
         bits = np.uint64(total.bit_length())
         places = np.arange(total, dtype=np.uint64)
-        numbers = (bits_at(streams, places) >> bits << bits) | places
+        numbers = (bits_at(keys, places) >> bits << bits) | places
         numbers.partition(wanted - 1)
-        return (numbers[:, :wanted] & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
-    chosen = _places_at(streams, np.arange(wanted), total)
-    for drawn in itertools.count(wanted, wanted):
-        chosen.sort()
-        row, column = np.nonzero(chosen[:, 1:] == chosen[:, :-1])
-        if len(row) == 0:
-            return chosen
-        # Which of two equal ones is drawn anew cannot matter.
-        chosen[row, column] = _places_at(streams[row, 0], drawn + column, total)
-    raise AssertionError("unreachable")
+        mask = (np.uint64(1) << bits) - np.uint64(1)
+        return np.asarray((numbers[:, :wanted] & mask).astype(np.int64))
+    return _distinct(keys, wanted, total)
+
+
+def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.int64]:
+    """Draws places (S, wanted); where some are equal, all but one are drawn anew."""
+    chosen = _places_at(keys, np.arange(wanted), total)
+    chosen.sort()
+    attempt, unsure = 1, np.arange(len(keys))
+    while len(unsure) > 0:
+        row, column = np.nonzero(chosen[unsure, 1:] == chosen[unsure, :-1])
+        row = unsure[row]
+        chosen[row, column] = _places_at(keys[row, 0], attempt * wanted + column, total)
+        attempt, unsure = attempt + 1, np.unique(row)
+        chosen[unsure] = np.sort(chosen[unsure])
+    return chosen
 
 
 def _places_at(
-    streams: NDArray[np.uint64], places: NDArray[np.int64], total: int
+    keys: NDArray[np.uint64], places: NDArray[np.int64], total: int
 ) -> NDArray[np.int64]:
     """Gives numbers in 0 … total - 1, as likely as 2^-53 · total allows."""
-    uniform = (bits_at(streams, places.astype(np.uint64)) >> np.uint64(11)) * 2.0**-53
-    return (uniform * total).astype(np.int64)
+    bits = bits_at(keys, places.astype(np.uint64)) >> np.uint64(11)
+    return np.asarray((bits * (total * 2.0**-53)).astype(np.int64))
 
 
 def _refuse_shortage(parts: Parts, starts: Sequence[int]) -> None:

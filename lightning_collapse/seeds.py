@@ -45,8 +45,7 @@ def bits_at(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> NDArray[np.
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits ^= bits >> np.uint64(shift)
         bits *= np.uint64(factor)
-    bits ^= bits >> np.uint64(31)
-    return bits
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 
 class KeyedNormal:

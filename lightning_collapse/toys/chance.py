@@ -34,5 +34,4 @@ def normal_at(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np
     # 52 bits and a half, so that neither 0 nor 1 can come up.
     uniform += 0.5
     uniform *= 2.0**-52
-    ndtri(uniform, out=uniform)
-    return uniform
+    return np.asarray(ndtri(uniform, out=uniform))

@@ -59,8 +59,12 @@ class Course:
     @classmethod
     def empty(cls, rounds: int, replicas: int) -> "Course":
         """Gives a course to be filled by `record`."""
-        rows = len(fields(cls)) - 1
-        return cls(*np.full((rows, rounds, replicas), np.nan), np.empty((2, replicas)))
+        course = {
+            field.name: np.full((rounds, replicas), np.nan)
+            for field in fields(cls)
+            if field.name != "final"
+        }
+        return cls(**course, final=np.empty((2, replicas)))
 
     @classmethod
     def join(cls, courses: Sequence["Course"]) -> "Course":
@@ -270,8 +274,8 @@ class _Sources:
 
     def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the birth stamps of rows."""
-        made = positions - self._condition.n_real
-        return np.maximum(made // max(1, self._condition.samples_per_round) + 1, 0)
+        per_round = max(1, self._condition.samples_per_round)
+        return np.asarray(np.maximum((positions - self._condition.n_real) // per_round + 1, 0))
 
     def rows(self, positions: NDArray[np.int64], births: NDArray[np.int64]) -> Array:
         """Gives rows (R, d, n) at positions (R, n)."""
@@ -280,16 +284,16 @@ class _Sources:
         unit = normal_at(self._keys, positions[:, None, :] * dim + axis)
         if births.size and births.min() == births.max():
             stamp = births[0, 0]
-            return self._means[stamp][..., None] + self._roots[stamp] @ unit
+            return np.asarray(self._means[stamp][..., None] + self._roots[stamp] @ unit)
         own = np.arange(count)[:, None]
         means = self._means[births, own].transpose(0, 2, 1)
-        return means + _apply(self._roots[births, own], unit)
+        return np.asarray(means + _apply(self._roots[births, own], unit))
 
 
 def _apply(roots: Array, unit: Array) -> Array:
     """Multiplies unit rows (R, d, n) by a root each, (R, n, d, d)."""
     if unit.shape[1] == 1:
-        return roots[..., 0].transpose(0, 2, 1) * unit
+        return np.asarray(roots[..., 0].transpose(0, 2, 1) * unit)
     return np.asarray(np.einsum("rnij,rjn->rin", roots, unit))
 
 

@@ -336,8 +336,9 @@ def _choose(total: int, wanted: int, seeds: Sequence[int], *path: int | str) -> 
 
 def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.int64]:
     """Draws places (S, wanted); where some are equal, all but one are drawn anew."""
-    chosen = _places_at(keys, np.arange(wanted), total)
-    chosen.sort()
+    # 32 bits sort in half the time.
+    kind = np.int32 if total < 2**31 else np.int64
+    chosen = np.sort(_places_at(keys, np.arange(wanted), total).astype(kind))
     attempt, unsure = 1, np.arange(len(keys))
     while len(unsure) > 0:
         row, column = np.nonzero(chosen[unsure, 1:] == chosen[unsure, :-1])
@@ -345,7 +346,7 @@ def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.i
         chosen[row, column] = _places_at(keys[row, 0], attempt * wanted + column, total)
         attempt, unsure = attempt + 1, np.unique(row)
         chosen[unsure] = np.sort(chosen[unsure])
-    return chosen
+    return chosen.astype(np.int64)
 
 
 def _places_at(

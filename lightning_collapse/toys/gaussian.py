@@ -285,9 +285,10 @@ class _Sources:
         if births.size and births.min() == births.max():
             stamp = births[0, 0]
             return np.asarray(self._means[stamp][..., None] + self._roots[stamp] @ unit)
-        own = np.arange(count)[:, None]
-        means = self._means[births, own].transpose(0, 2, 1)
-        return np.asarray(means + _apply(self._roots[births, own], unit))
+        source = births * count + np.arange(count)[:, None]
+        means = self._means.reshape(-1, dim).take(source, 0).transpose(0, 2, 1)
+        roots = self._roots.reshape(-1, dim, dim).take(source, 0)
+        return np.asarray(means + _apply(roots, unit))
 
 
 def _apply(roots: Array, unit: Array) -> Array:

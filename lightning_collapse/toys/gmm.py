@@ -200,14 +200,13 @@ class _ReplicaPool:
         self._rows[:, :n_real] = real
         self._round = 0
         by_chance = condition.regime.parts(n_real, 1).by_chance if protocol.rounds > 1 else False
-        self._positions = [
-            condition.regime.selections(n_real, added, key(seed, "regime"))
-            for seed in (seeds if by_chance else seeds[:1])
-        ]
+        keys = [key(seed, "regime") for seed in (seeds if by_chance else seeds[:1])]
+        self._draws = condition.regime.draws(n_real, added, keys)
+        self._positions = np.empty((len(keys), 0), np.int64)
 
     def draw(self) -> Array:
         """Gives the rows that the current round trains on (R, n, d)."""
-        positions = np.stack([next(chosen).numpy() for chosen in self._positions])
+        positions = self._positions = next(self._draws).of(self._positions)
         if not self._looks_back:
             older = max(self._round - 1, 0) * self._added
             positions = np.where(positions < self._n_real, positions, positions - older)

@@ -16,6 +16,10 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "pool": (
+        "lightning_collapse.commands.pool:main",
+        "verify a run's files, repair damaged ones from their recipes",
+    ),
 }
 
 

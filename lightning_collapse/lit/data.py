@@ -27,7 +27,7 @@ from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
 
-__all__ = ["PoolDataModule", "data_of"]
+__all__ = ["PoolDataModule", "data_of", "import_rows"]
 
 Batch = dict[str, Tensor]
 """`rows` (B, *) as stored, and `labels` (B,) int64 where every row has one."""
@@ -129,16 +129,7 @@ class PoolDataModule(LightningDataModule):
                     f"data.source = {recipe}: the run in {self.run} was started with {imported}; "
                     "restore it, or choose another run"
                 )
-        rows, labels = self.source.read(self.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        parts = torch.split(rows, MAX_SHARD_ROWS)
-        tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
-        shards = []
-        for i, (part, tag) in enumerate(zip(parts, tags, strict=True)):
-            write_shard(shard_path(folder, i), part)
-            shards.append(describe_shard(shard_path(folder, i), tag))
-        dtype = str(rows.dtype).removeprefix("torch.")
-        commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
+        import_rows(folder, self.source, self.seed)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.
@@ -202,6 +193,12 @@ class PoolDataModule(LightningDataModule):
     def selection(self) -> Tensor:
         """Positions in the pool (n,) that the current round trains on."""
         return self.pool.select(self.regime)
+
+    def read_selection(self) -> None:
+        """Reads all that the current round trains on; raises OSError for a damaged row."""
+        rows = torch.unique(self.pool.select(self.regime))
+        for positions in torch.split(rows, MAX_SHARD_ROWS):
+            self.pool[positions]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return _RoundLoader(
@@ -275,6 +272,21 @@ class _RoundLoader(DataLoader[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pass
+
+
+def import_rows(folder: Path, source: Source, seed: int) -> None:
+    """Reads a source's rows into a folder of the store."""
+    rows, labels = source.read(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = torch.split(rows, MAX_SHARD_ROWS)
+    tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
+    shards = []
+    for i, (part, tag) in enumerate(zip(parts, tags, strict=True)):
+        write_shard(shard_path(folder, i), part)
+        shards.append(describe_shard(shard_path(folder, i), tag))
+    dtype = str(rows.dtype).removeprefix("torch.")
+    recipe = {"source": repr(source), "seed": seed}
+    commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
 
 
 def data_of(trainer: Trainer) -> PoolDataModule:

@@ -37,6 +37,10 @@ _COMMANDS = {
         "make a safetensors file of NVIDIA's network pickle",
     ),
     "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
+    "pool": (
+        "lightning_collapse.commands.pool:main",
+        "verify a run's files, repair damaged ones from their recipes",
+    ),
 }
 
 

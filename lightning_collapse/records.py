@@ -9,7 +9,14 @@ from typing import Any
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["distance_name", "read_records", "table_header", "table_line", "write_records"]
+__all__ = [
+    "distance_name",
+    "encode_records",
+    "read_records",
+    "table_header",
+    "table_line",
+    "write_records",
+]
 
 Record = dict[str, Any]
 
@@ -26,16 +33,21 @@ _COLUMNS = {
 
 def write_records(run: Path, records: Sequence[Record]) -> None:
     """Writes one line a round to `rounds.jsonl`, and the same as `rounds.csv`."""
+    texts = encode_records(records)
+    write_atomically(run / "rounds.jsonl", lambda file: file.write(texts["rounds.jsonl"]))
+    write_atomically(run / "rounds.csv", lambda file: file.write(texts["rounds.csv"]))
+
+
+def encode_records(records: Sequence[Record]) -> dict[str, bytes]:
+    """Gives what each of the two files holds, by its name."""
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    write_atomically(run / "rounds.jsonl", lambda file: file.write(lines.encode()))
     table = io.StringIO()
     # All records' names: a run may be resumed by a version that records more.
     names = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    text = table.getvalue().encode()
-    write_atomically(run / "rounds.csv", lambda file: file.write(text))
+    return {"rounds.jsonl": lines.encode(), "rounds.csv": table.getvalue().encode()}
 
 
 def read_records(run: Path) -> list[Record]:

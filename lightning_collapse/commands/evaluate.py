@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.image_sets import open_images
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.data.store import finite
+from lightning_collapse.data.manifest import finite
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.evaluation import Figures, Reference
 from lightning_collapse.metrics.extraction import feature_blocks

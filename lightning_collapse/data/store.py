@@ -8,11 +8,10 @@ Rows are read with plain reads, not mmap: a truncated map kills the process with
 
 import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_collapse.data.files import link_atomically, write_atomically
+from lightning_collapse.data.manifest import (
+    DTYPES,
+    MAX_SHARD_ROWS,
+    Manifest,
+    Shard,
+    read_manifest,
+    write_manifest,
+)
 
 __all__ = [
     "MAX_SHARD_ROWS",
@@ -31,6 +38,7 @@ __all__ = [
     "clear_uncommitted",
     "commit",
     "describe_shard",
+    "encode_shard",
     "link_rows",
     "open_rows",
     "read_shard",
@@ -39,46 +47,60 @@ __all__ = [
     "write_shard",
 ]
 
-MAX_SHARD_ROWS = 4096
-_DTYPES = ("uint8", "float32")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One shard as the manifest describes it.
-
-    Attributes:
-        file: name within the folder.
-        sha256: of the whole file.
-        crc32: of each row's bytes.
-        labels: class of each row, or None.
-    """
-
-    file: str
-    sha256: str
-    crc32: list[int]
-    labels: list[int] | None = None
-
 
 def shard_path(folder: Path, index: int) -> Path:
     """Gives the path of a folder's shard."""
     return folder / f"shard-{index:05d}.npy"
 
 
-def write_shard(path: Path, rows: Tensor) -> None:
-    """Writes rows (n, *), uint8 or float32, as one shard."""
+def encode_shard(rows: Tensor) -> bytes:
+    """Gives the bytes of the shard that holds rows (n, *), uint8 or float32."""
     array = np.ascontiguousarray(rows.numpy())
-    if array.dtype.name not in _DTYPES or not 1 <= len(array) <= MAX_SHARD_ROWS:
+    if array.dtype.name not in DTYPES or not 1 <= len(array) <= MAX_SHARD_ROWS:
         raise ValueError(
-            f"a shard holds 1 to {MAX_SHARD_ROWS} rows of {' or '.join(_DTYPES)}, "
+            f"a shard holds 1 to {MAX_SHARD_ROWS} rows of {' or '.join(DTYPES)}, "
             f"got {array.dtype} {array.shape}"
         )
-    write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_shard(path: Path, rows: Tensor) -> None:
+    """Writes rows (n, *), uint8 or float32, as one shard."""
+    data = encode_shard(rows)
+    write_atomically(path, lambda file: file.write(data))
 
 
 def read_shard(path: Path) -> Tensor:
-    """Reads all rows (n, *) of a shard that is not committed yet, and so has no CRC to check."""
-    return torch.from_numpy(np.load(path, allow_pickle=False))
+    """Reads all rows (n, *) of a shard that is not committed yet, and so has no CRC to check.
+
+    Raises:
+        ValueError: it is not a shard, whole.
+    """
+    return torch.from_numpy(_decode_shard(path, path.read_bytes()))
+
+
+def _decode_shard(path: Path, data: bytes) -> NDArray[Any]:
+    file = io.BytesIO(data)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("not of version 1.0")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # of many kinds, for files that are something else
+        raise ValueError(f"{path}: is not a shard of rows ({error})") from error
+    n_bytes = len(data) - file.tell()
+    # By the bytes there are: numpy would take memory for as many as the header claims.
+    if (
+        dtype.str not in ("|u1", "<f4")
+        or fortran
+        or len(shape) < 2
+        or min(shape) < 1
+        or n_bytes != dtype.itemsize * math.prod(shape)
+    ):
+        raise ValueError(f"{path}: is not a shard of rows ({dtype} {shape} in {n_bytes} bytes)")
+    rows: NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape).copy()
+    return rows
 
 
 def describe_shard(path: Path, labels: Tensor | None = None) -> Shard:
@@ -89,7 +111,7 @@ def describe_shard(path: Path, labels: Tensor | None = None) -> Shard:
         labels: class of each row (n,), or None.
     """
     data = path.read_bytes()
-    array = np.load(io.BytesIO(data), allow_pickle=False)
+    array = _decode_shard(path, data)
     return Shard(
         file=path.name,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -117,16 +139,8 @@ def commit(
         recipe: how the rows were made.
         record: the round's record, for a round's samples.
     """
-    manifest = {
-        "rows": sum(len(shard.crc32) for shard in shards),
-        "shape": list(shape),
-        "dtype": dtype,
-        "recipe": recipe,
-        "record": record,
-        "shards": [asdict(shard) for shard in shards],
-    }
-    text = json.dumps(finite(manifest), allow_nan=False)
-    write_atomically(folder / "manifest.json", lambda file: file.write(text.encode()))
+    rows = sum(len(shard.crc32) for shard in shards)
+    write_manifest(folder, Manifest(rows, list(shape), dtype, recipe, record, list(shards)))
 
 
 def clear_uncommitted(folder: Path) -> None:
@@ -200,15 +214,11 @@ def open_rows(folder: Path) -> "StoredRows":
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: its manifest cannot be read.
+        ValueError: its manifest is damaged, or not one.
     """
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    if not (folder / "manifest.json").is_file():
         raise FileNotFoundError(f"{folder}: holds no store, for want of a manifest.json")
-    try:
-        return StoredRows(folder)
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-        raise ValueError(f"{manifest}: cannot be read ({error!r})") from error
+    return StoredRows(folder)
 
 
 class StoredRows:
@@ -219,14 +229,14 @@ class StoredRows:
 
         Raises:
             FileNotFoundError: nothing was committed there.
+            ValueError: the manifest is damaged, or not one.
         """
         self.folder = folder
-        manifest = json.loads((folder / "manifest.json").read_text())
-        self.recipe: dict[str, Any] = manifest["recipe"]
-        self.record: dict[str, Any] | None = manifest["record"]
-        self.shape: tuple[int, ...] = tuple(manifest["shape"])
-        self.dtype = np.dtype(manifest["dtype"])
-        self.shards = [Shard(**shard) for shard in manifest["shards"]]
+        manifest = read_manifest(folder)
+        self.recipe, self.record = manifest.recipe, manifest.record
+        self.shape: tuple[int, ...] = tuple(manifest.shape)
+        self.dtype = np.dtype(manifest.dtype)
+        self.shards = manifest.shards
         counts = [len(shard.crc32) for shard in self.shards]
         self._ends = np.cumsum(counts)
         self._crc32 = np.concatenate([np.array(s.crc32, np.uint32) for s in self.shards])
@@ -243,19 +253,32 @@ class StoredRows:
             OSError: a row does not match its CRC, or its file is gone or too short.
         """
         wanted = indices.numpy()
+        shard_of = np.searchsorted(self._ends, wanted, side="right")
+        touched = [(int(i), np.flatnonzero(shard_of == i)) for i in np.unique(shard_of)]
+        for shard, where in touched:
+            self._check_size(shard, wanted[where])
         rows: NDArray[Any] = np.empty((len(wanted), *self.shape), self.dtype)
         flat = rows.reshape(len(wanted), int(np.prod(self.shape))).view(np.uint8)
-        shard_of = np.searchsorted(self._ends, wanted, side="right")
-        for shard in np.unique(shard_of):
-            where = np.flatnonzero(shard_of == shard)
-            self._read(int(shard), wanted[where], where, flat)
+        for shard, where in touched:
+            self._read(shard, wanted[where], where, flat)
         return torch.from_numpy(rows)
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / self.shards[shard].file
+
+    def _start(self, shard: int) -> int:
+        return int(self._ends[shard]) - len(self.shards[shard].crc32)
+
+    def _check_size(self, shard: int, wanted: NDArray[Any]) -> None:
+        # Before memory is taken for the rows: a manifest may claim any number of any size.
+        path, n_bytes = self._path(shard), self._row_bytes * len(self.shards[shard].crc32)
+        if path.stat().st_size < n_bytes:
+            raise _damaged(path, int(wanted[0]) - self._start(shard))
 
     def _read(
         self, shard: int, wanted: NDArray[Any], where: NDArray[Any], out: NDArray[np.uint8]
     ) -> None:
-        path = self.folder / self.shards[shard].file
-        start = int(self._ends[shard]) - len(self.shards[shard].crc32)
+        path, start = self._path(shard), self._start(shard)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             # The header's length is what the rows do not fill; less than nothing in a cut file.
@@ -265,9 +288,13 @@ class StoredRows:
                 view = out[target]
                 got = os.preadv(descriptor, [view], header + (row - start) * self._row_bytes)
                 if got != self._row_bytes or crc32(view) != self._crc32[row]:
-                    raise OSError(f"{path}: row {row - start} is damaged")
+                    raise _damaged(path, row - start)
         finally:
             os.close(descriptor)
+
+
+def _damaged(path: Path, row: int) -> OSError:
+    return OSError(f"{path}: row {row} is damaged; see `lightning-collapse pool verify`")
 
 
 def _all_labels(shards: Sequence[Shard]) -> Tensor | None:
@@ -275,12 +302,3 @@ def _all_labels(shards: Sequence[Shard]) -> Tensor | None:
     if any(part is None for part in labels):
         return None
     return torch.tensor([label for part in labels if part is not None for label in part])
-
-
-def finite(value: Any) -> Any:
-    """Gives a JSON value with null for every number that is not finite, which JSON lacks."""
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from lightning_collapse.data.checkpoints import read_checkpoint
 from lightning_collapse.interop.constructor import furnish
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -62,16 +63,14 @@ def read_average(path: Path) -> dict[str, Tensor]:
         ValueError: it is no such checkpoint.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        state = read_checkpoint(path)["state_dict"]
         average = {
             name.removeprefix("ema."): value
             for name, value in state.items()
-            if name.startswith("ema.")
+            if name.startswith("ema.") and value.layout is torch.strided
         }
-    except OSError:
-        raise
-    except Exception as error:  # of many kinds, for files that are something else
-        raise ValueError(f"{path}: is no checkpoint of a run, or a damaged one") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: is not a checkpoint of a run ({error!r:.80})") from error
     if not average:
         raise ValueError(f"{path}: holds no average; name a checkpoint of a run")
     return average

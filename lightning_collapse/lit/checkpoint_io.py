@@ -1,4 +1,4 @@
-"""Checkpoints that a crash leaves whole, and that load as tensors only.
+"""Checkpoints that a crash leaves whole, that show any damage, and that load as tensors only.
 
 Lightning's own writer goes through $TMPDIR without fsync: across file systems a kill or a full
 disk can destroy the previous checkpoint.
@@ -7,9 +7,9 @@ disk can destroy the previous checkpoint.
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
+from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.data.files import write_atomically
 
 __all__ = ["AtomicCheckpointIO"]
@@ -23,17 +23,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: torch.save(checkpoint, file))
+        write_atomically(path, lambda file: write_checkpoint(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
         try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            checkpoint["round_progress"]
-        except Exception as error:  # of many kinds, for files that are something else
-            raise ValueError(
-                f"ckpt_path = {path}: is not a checkpoint of a run that can be read; name one in "
-                "the run's folder checkpoints"
-            ) from error
-        return checkpoint
+            return read_checkpoint(Path(path))
+        except ValueError as error:
+            raise ValueError(f"ckpt_path = {error}") from error

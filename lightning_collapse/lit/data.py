@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_collapse.data.sources import Source
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.data.store import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
@@ -189,6 +189,12 @@ class PoolDataModule(LightningDataModule):
     def selection(self) -> Tensor:
         """Positions in the pool (n,) that the current round trains on."""
         return self.pool.select(self.regime)
+
+    def read_selection(self) -> None:
+        """Reads all that the current round trains on; raises OSError for a damaged row."""
+        rows = torch.unique(self.pool.select(self.regime))
+        for positions in torch.split(rows, MAX_SHARD_ROWS):
+            self.pool[positions]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return _RoundLoader(

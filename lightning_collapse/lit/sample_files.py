@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.manifest import finite
 from lightning_collapse.data.store import (
     commit,
     describe_shard,
-    finite,
     read_shard,
     shard_path,
     write_shard,

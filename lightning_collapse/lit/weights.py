@@ -1,6 +1,7 @@
 """Reading weights from files, as tensors only."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -8,18 +9,18 @@ from torch import Tensor, nn
 
 from lightning_collapse.interop.runs import read_average
 
-__all__ = ["file_sha256", "load_weights"]
+__all__ = ["file_sha256", "load_weights", "not_finite"]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
 
     Raises:
-        ValueError: the file cannot be read, or its names or shapes are not the network's.
+        ValueError: the file cannot be read, or its names, shapes or types are not the
+            network's, or a weight is not finite.
     """
     weights = _read(Path(path))
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in weights.items()}
+    expected, found = _forms(model.state_dict()), _forms(weights)
     if expected != found:
         wrong = sorted(
             name
@@ -31,7 +32,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
             f"{expected.get(wrong[0])} in the network)"
         )
+    if bad := not_finite(weights):
+        raise ValueError(f"model.init_from = {path}: {bad} is not finite; name another file")
     model.load_state_dict(weights)
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Gives the name of the first tensor that holds a NaN or an infinity, if any does."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+
+
+def _forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    return {
+        name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        for name, value in weights.items()
+    }
 
 
 def file_sha256(path: Path) -> str:

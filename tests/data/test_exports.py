@@ -13,6 +13,7 @@ from PIL import Image
 from lightning_collapse.data.exports import export_folder, export_zip
 from lightning_collapse.data.images import ImageFolder, ImageZip, Prepared
 from lightning_collapse.data.imports import Policy
+from lightning_collapse.data.manifest import _sealed
 from lightning_collapse.data.store import StoredRows, write_rows
 from lightning_collapse.seeds import generator
 
@@ -143,15 +144,14 @@ def test_a_damaged_store_is_not_taken_over(tmp_path):
 
 
 def test_a_manifest_cannot_place_files_elsewhere(tmp_path):
-    store, rows, _ = stored(tmp_path / "store")
+    stored(tmp_path / "store")
     path = tmp_path / "store" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    (tmp_path / "store" / "shard-00000.npy").rename(tmp_path / "elsewhere.npy")
-    manifest["shards"][0]["file"] = "../elsewhere.npy"
-    path.write_text(json.dumps(manifest))
-    Prepared(tmp_path / "store").keep(tmp_path / "runs" / "run", 0, {})
-    kept = sorted(path.name for path in (tmp_path / "runs").rglob("*.npy"))
-    assert kept == ["shard-00000.npy", "shard-00001.npy"]
+    fields = json.loads(path.read_text())
+    del fields["sha256"]
+    fields["shards"][0]["file"] = "../elsewhere.npy"
+    path.write_bytes(_sealed(fields))
+    with pytest.raises(ValueError, match="must be a shard's name"):
+        Prepared(tmp_path / "store").keep(tmp_path / "run", 0, {})
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_is_no_store_is_refused(tmp_path, text):
         Prepared(tmp_path / "none").check()
     assert str(caught.value).startswith(f"data.source.path = {tmp_path / 'none'}: ")
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(ValueError, match="cannot be read") as caught:
+    with pytest.raises(ValueError, match="is damaged") as caught:
         Prepared(tmp_path).check()
     assert "\n" not in str(caught.value)
 

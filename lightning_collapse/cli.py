@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,9 +29,10 @@ from lightning_collapse.lit.damage import refuse_gaps
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import end_with_parent, has_lost_process
 from lightning_collapse.lit.progress import RoundBars, RoundTable
 from lightning_collapse.lit.run import RunFolder
-from lightning_collapse.lit.signals import StopAtStep
+from lightning_collapse.lit.signals import StopAtStep, requeue
 from lightning_collapse.messages import one_line
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -101,6 +103,11 @@ class CollapseCLI(LightningCLI):
         parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
         )
+        parser.add_argument(
+            "--exit_code_on_stop",
+            type=int | None,
+            help="Exit status of a run that a signal stopped: 130 for SIGINT, 143 for others.",
+        )
         parser.add_lightning_class_args(GenerationLoop, "loop")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -137,22 +144,45 @@ class CollapseCLI(LightningCLI):
 
     def fit(self) -> None:
         """Runs, or goes on with, the run; then shows what came of it."""
+        if not _is_rank_zero():
+            end_with_parent()
         try:
             with self._locked(), self.stop.listening():
                 self._fit()
-        except (MisconfigurationException, OSError) as error:
-            refuse(error)
-        except ValueError as error:
-            if self.config_init.loop.started:
-                raise
-            refuse(error)
+            if self.trainer.is_global_zero and self.stop.signal is None:
+                self._show()
         except (SystemExit, KeyboardInterrupt):
             if self.stop.signal is None:
                 raise
-        if self.trainer.is_global_zero:
-            self._show()
+        except Exception as error:
+            self._fail(error)
         if self.stop.signal is not None:
-            sys.exit(128 + self.stop.signal)
+            self._stopped()
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Ends on an error: in one line if the user, the disk or another process is at fault."""
+        started = self.config_init.loop.started
+        if has_lost_process(error):
+            refuse("another process of the run has ended; the same command goes on")
+        if isinstance(error, OSError) and error.errno is not None and started:
+            # On whichever process: the others know only that it has ended.
+            table.refuse(f"{error}; what is on disk is whole, and the same command goes on")
+        if isinstance(error, (MisconfigurationException, OSError)):
+            refuse(error)
+        if isinstance(error, ValueError) and not started:
+            refuse(error)
+        raise error
+
+    def _stopped(self) -> NoReturn:
+        """Ends a run that a signal has stopped."""
+        if not self.trainer.is_global_zero:
+            # The first process speaks for all; where another fails, Lightning kills the first.
+            sys.exit(0)
+        print("stopped by a signal; the same command goes on", flush=True)
+        if self.stop.signal == signal.SIGUSR1:
+            requeue()
+        asked = self.config.exit_code_on_stop
+        sys.exit(self.stop.status if asked is None else asked)
 
     def _locked(self) -> AbstractContextManager[None]:
         return self.run_folder.locked() if _is_rank_zero() else nullcontext()
@@ -169,8 +199,6 @@ class CollapseCLI(LightningCLI):
         run = self.run_folder.path
         if (run / "rounds.jsonl").exists():
             print(f"picture: {plot_run(run)}")
-        if self.stop.signal is not None:
-            print("stopped by a signal; the same command goes on")
 
 
 class _RecordConfig(Callback):
@@ -241,6 +269,9 @@ def _check(config: Namespace) -> None:
     seed = config.seed_everything
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
+    status = config.exit_code_on_stop
+    if status is not None and not 0 <= status <= 255:
+        raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
     trainer = config.trainer
     if trainer.max_epochs is None or trainer.max_epochs < 1:
         raise ValueError(f"trainer.max_epochs = {trainer.max_epochs}: must be at least 1 round")
@@ -277,7 +308,8 @@ def _wandb_logger(run: RunFolder) -> WandbLogger:
         project="lightning-collapse",
         offline=offline,
         settings=wandb.Settings(console="off"),
-        id=run.id,
+        # Other processes' loggers log nothing.
+        id=run.id if _is_rank_zero() else None,
         resume="allow",
     )
 

@@ -64,7 +64,13 @@ def is_sealed(path: Path) -> bool:
 def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
     """Writes a checkpoint and its seal to a file that is open."""
     hashing: Any = _Hashing(file)
-    torch.save(checkpoint, hashing)
+    try:
+        torch.save(checkpoint, hashing)
+    except RuntimeError as error:
+        # torch hides the disk's error behind one of its own.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     file.write(_SEAL + hashing.digest.hexdigest().encode())
 
 

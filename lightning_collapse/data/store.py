@@ -21,7 +21,7 @@ from isal.isal_zlib import crc32  # zlib's CRC-32, ten times as fast
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.data.files import link_atomically, write_atomically
+from lightning_collapse.data.files import link_atomically, make_folder, remove, write_atomically
 from lightning_collapse.data.manifest import (
     DTYPES,
     MAX_SHARD_ROWS,
@@ -146,8 +146,7 @@ def commit(
 def clear_uncommitted(folder: Path) -> None:
     """Removes the shards of a folder in which nothing was committed."""
     if not (folder / "manifest.json").exists():
-        for shard in folder.glob("shard-*.npy"):
-            shard.unlink()
+        remove(folder.glob("shard-*.npy"))
 
 
 def write_rows(
@@ -198,15 +197,14 @@ def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> Non
 
 def _uncommit(folder: Path) -> None:
     """Makes a folder one whose shards do not count, to be replaced one by one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)
+    make_folder(folder)
+    remove(folder.glob("manifest.json"))
 
 
 def _remove_from(folder: Path, index: int) -> None:
     """Removes what an earlier store has more of shards."""
-    while (path := shard_path(folder, index)).exists():
-        path.unlink()
-        index += 1
+    kept = {shard_path(folder, i) for i in range(index)}
+    remove(path for path in folder.glob("shard-*.npy") if path not in kept)
 
 
 def open_rows(folder: Path) -> "StoredRows":

@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
 from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import make_folder, write_atomically
 
 __all__ = ["AtomicCheckpointIO"]
 
@@ -22,7 +22,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomically(path, lambda file: write_checkpoint(checkpoint, file))
 
     def load_checkpoint(

@@ -27,6 +27,7 @@ _KINDS: dict[str, Kind] = {
     "config": "free",
     "ckpt_path": "free",
     "weights_only": "free",
+    "exit_code_on_stop": "free",
     "data.run": "free",
     "data.num_workers": "recorded",
     "loop.checkpoint_every": "recorded",

@@ -7,6 +7,7 @@ between finishes the second phase when it is started again.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_collapse.data.checkpoints import round_checkpoint
-from lightning_collapse.data.files import link_atomically
+from lightning_collapse.data.files import link_atomically, make_folder, remove
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
@@ -33,6 +34,7 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.progress import progress_bar
 from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
 from lightning_collapse.records import write_records
@@ -174,17 +176,19 @@ class GenerationLoop(Callback):
             self._finish(trainer, _module(pl_module), r)
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
-        """Samples, measures and commits round r."""
+        """Samples, measures and commits round r, or stops half-way if told to."""
         data = data_of(trainer)
         sampler = self._sampler(module, data, r)
         folder = data.generation_folder(r)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         module.ema.eval()
         started = time.monotonic()
         self._sample(trainer, sampler, folder)
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
+        if trainer.should_stop:
+            return
         losses = {
             "train_loss": module.mean_loss(),
             "val_loss": self._validate(trainer, module, data),
@@ -208,8 +212,9 @@ class GenerationLoop(Callback):
 
     def _drop_checkpoints(self, folder: Path, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
-        for round in range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ():
-            round_checkpoint(folder, round).unlink(missing_ok=True)
+        old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
+        paths = [round_checkpoint(folder, round) for round in old]
+        remove(path for path in paths if path.exists())
 
     def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         return RoundSampler(
@@ -226,14 +231,15 @@ class GenerationLoop(Callback):
 
     def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> None:
         with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
-            for made in sampler.write_shards(folder, trainer.global_rank, trainer.world_size):
-                bar.update(made * trainer.world_size)
+            for shard in _shards(trainer, sampler):
+                for made in sampler.write_shard(folder, shard):
+                    bar.update(made * trainer.world_size)
 
     def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
         """Measures each process's shards, and merges; complete on rank 0."""
         n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
         statistics = SampleStatistics(self._real, n)
-        for shard in range(trainer.global_rank, sampler.n_shards, trainer.world_size):
+        for shard in _shards(trainer, sampler):
             rows = read_shard(shard_path(folder, shard))
             statistics.update(rows, sampler.rows_of(shard)[0])
         for other in gather(trainer, statistics)[1:]:
@@ -295,6 +301,15 @@ class GenerationLoop(Callback):
         }
         dtype = str(first.dtype).removeprefix("torch.")
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
+
+
+def _shards(trainer: Trainer, sampler: RoundSampler) -> Iterator[int]:
+    """Deals shards out to the processes, until the run is told to stop."""
+    for first in range(0, sampler.n_shards, trainer.world_size):
+        if told_to_stop(trainer):
+            return
+        if first + trainer.global_rank < sampler.n_shards:
+            yield first + trainer.global_rank
 
 
 def _module(module: LightningModule) -> CollapseModule:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import make_folder, remove, write_once
 from lightning_collapse.lit.config_file import ConfigFile
 
 __all__ = ["RunFolder"]
@@ -31,7 +31,7 @@ class RunFolder:
         """
         self.path = Path(path)
         try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            make_folder(self.path / "checkpoints")
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
@@ -77,15 +77,14 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what writes that were killed have left behind."""
+        remove(self.path.glob(".*.tmp"))
         for folder in ("checkpoints", "pool"):
-            for leftover in (self.path / folder).rglob(".*.tmp"):
-                leftover.unlink()
+            remove((self.path / folder).rglob(".*.tmp"))
 
     @property
     def id(self) -> str:
         """A random name that the run keeps, in whichever folder it lies."""
         path = self.path / ".id"
-        if not path.exists():
-            name = secrets.token_hex(8).encode()
-            write_atomically(path, lambda file: file.write(name))
+        name = secrets.token_hex(8).encode()
+        write_once(path, lambda file: file.write(name))
         return path.read_text()

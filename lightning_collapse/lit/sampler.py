@@ -103,23 +103,22 @@ class RoundSampler:
         """First and last + 1 sample of a shard."""
         return shard * self.shard_rows, min(self.n, (shard + 1) * self.shard_rows)
 
-    def write_shards(self, folder: Path, rank: int, world_size: int) -> Iterator[int]:
-        """Writes this process's shards, keeping those an earlier attempt has finished.
+    def write_shard(self, folder: Path, shard: int) -> Iterator[int]:
+        """Writes one shard, unless an earlier attempt has finished it.
 
         Yields:
             The number of samples made, or found, after each micro-batch.
         """
-        for shard in range(rank, self.n_shards, world_size):
-            start, stop = self.rows_of(shard)
-            path = shard_path(folder, shard)
-            if path.exists():
-                yield stop - start
-                continue
-            parts = []
-            for first in range(start, stop, self.micro_batch):
-                parts.append(self.sample(first)[: stop - first])
-                yield len(parts[-1])
-            write_shard(path, torch.cat(parts))
+        start, stop = self.rows_of(shard)
+        path = shard_path(folder, shard)
+        if path.exists():
+            yield stop - start
+            return
+        parts = []
+        for first in range(start, stop, self.micro_batch):
+            parts.append(self.sample(first)[: stop - first])
+            yield len(parts[-1])
+        write_shard(path, torch.cat(parts))
 
     def sample(self, first: int) -> Tensor:
         """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""

@@ -51,9 +51,10 @@ def dies_in_sampling(round: int) -> type[GenerationLoop]:
 
     class DyingLoop(GenerationLoop):
         def _sample(self, trainer: Any, sampler: Any, folder: Path) -> None:
-            for i, _ in enumerate(sampler.write_shards(folder, 0, 1)):
-                if sampler.round == round and i == 3:
-                    raise CrashError
+            for shard in range(sampler.n_shards):
+                for _ in sampler.write_shard(folder, shard):
+                    if sampler.round == round and shard == 3:
+                        raise CrashError
 
     return DyingLoop
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,8 @@ import lightning_collapse.data.points  # noqa: F401
 from lightning_collapse.commands import table
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.config_file import Change, ConfigFile
+from lightning_collapse.lit.damage import refuse_gaps
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
@@ -131,8 +133,8 @@ class CollapseCLI(LightningCLI):
             config.logger = _wandb_logger(self.run_folder)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
-        record = _RecordConfig(self.run_folder, self.config_dump)
-        own: list[Callback] = [self.stop, self.config_init.loop, record, RoundTable()]
+        self.record = _RecordConfig(self.run_folder.config, self.config_dump)
+        own: list[Callback] = [self.stop, self.config_init.loop, self.record, RoundTable()]
         if sys.stderr.isatty():
             own.append(RoundBars())
         config.enable_progress_bar = sys.stderr.isatty()
@@ -165,9 +167,9 @@ class CollapseCLI(LightningCLI):
         if isinstance(error, OSError) and error.errno is not None and started:
             # On whichever process: the others know only that it has ended.
             table.refuse(f"{error}; what is on disk is whole, and the same command goes on")
-        if isinstance(error, MisconfigurationException):
+        if isinstance(error, (MisconfigurationException, OSError)):
             refuse(error)
-        if isinstance(error, (ValueError, OSError)) and not started:
+        if isinstance(error, ValueError) and not started:
             refuse(error)
         raise error
 
@@ -186,7 +188,8 @@ class CollapseCLI(LightningCLI):
         return self.run_folder.locked() if _is_rank_zero() else nullcontext()
 
     def _fit(self) -> None:
-        self.run_folder.check_config(self.config_dump)
+        refuse_gaps(self.run_folder.path)
+        self.record.changes = self.run_folder.config.changes(self.config_dump)
         # Here and not in a hook: before other processes are started.
         self.datamodule.check_share(self.trainer.world_size)
         checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
@@ -199,14 +202,38 @@ class CollapseCLI(LightningCLI):
 
 
 class _RecordConfig(Callback):
-    """Writes `config.yaml` once everything has been checked."""
+    """Writes `config.yaml` once everything has been checked, and tells what has changed in it.
 
-    def __init__(self, run: RunFolder, config: dict[str, Any]) -> None:
-        self._run, self._config = run, config
+    Attributes:
+        changes: to a configuration that the run was started with.
+    """
+
+    changes: Sequence[Change] = ()
+    _text: str | None = None
+
+    def __init__(self, file: ConfigFile, config: dict[str, Any]) -> None:
+        self._file, self._config = file, config
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self._run.record_config(self._config)
+            self._text = self._file.write(self._config, self.changes)
+            _show_changes(self.changes)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # From which a damaged file is restored.
+        checkpoint["config"] = self._text
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    lines = [("changed", "was", "now", "kind")]
+    lines += [(change.key, change.was, change.now, change.kind) for change in changes]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print(*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), sep="  ")
 
 
 def refuse(message: Any) -> NoReturn:

@@ -17,6 +17,7 @@ __all__ = [
     "remove",
     "sync_folder",
     "write_atomically",
+    "write_folder_atomically",
     "write_once",
 ]
 
@@ -70,6 +71,25 @@ def remove(paths: Iterable[Path]) -> None:
         folders.add(path.parent)
     for folder in folders:
         sync_folder(folder)
+
+
+def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Makes the folder `path` with the files that `write(folder)` makes, all or none of them.
+
+    Files are not synced one by one: what this is for, exports, can be made again.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, or `path` holds files.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    os.mkdir(temporary)
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary)
+        raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

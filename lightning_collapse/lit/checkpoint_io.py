@@ -1,15 +1,15 @@
-"""Checkpoints that a crash leaves whole, and that load as tensors only.
+"""Checkpoints that a crash leaves whole, that show any damage, and that load as tensors only.
 
 Lightning's own writer goes through $TMPDIR without fsync: across file systems a kill or a full
 disk can destroy the previous checkpoint.
 """
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
+from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.data.files import make_folder, write_atomically
 
 __all__ = ["AtomicCheckpointIO"]
@@ -23,27 +23,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         path = Path(path)
         make_folder(path.parent)
-        write_atomically(path, lambda file: _save(checkpoint, file))
+        write_atomically(path, lambda file: write_checkpoint(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
         try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            checkpoint["round_progress"]
-        except Exception as error:  # of many kinds, for files that are something else
-            raise ValueError(
-                f"ckpt_path = {path}: is not a checkpoint of a run that can be read; name one in "
-                "the run's folder checkpoints"
-            ) from error
-        return checkpoint
-
-
-def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
-    try:
-        torch.save(checkpoint, file)
-    except RuntimeError as error:
-        # torch hides the disk's error behind one of its own.
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
+            return read_checkpoint(Path(path))
+        except ValueError as error:
+            raise ValueError(f"ckpt_path = {error}") from error

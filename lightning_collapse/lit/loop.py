@@ -16,7 +16,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_collapse.data.files import link_atomically, make_folder
+from lightning_collapse.data.checkpoints import round_checkpoint
+from lightning_collapse.data.files import link_atomically, make_folder, remove
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
@@ -40,11 +41,9 @@ from lightning_collapse.records import write_records
 from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
 from lightning_collapse.seeds import generator
-from lightning_collapse.sheet import write_contact_sheet
+from lightning_collapse.sheet import PREVIEW_ROWS, write_contact_sheet
 
 __all__ = ["GenerationLoop"]
-
-_PREVIEW_ROWS = 64
 
 
 class GenerationLoop(Callback):
@@ -57,6 +56,7 @@ class GenerationLoop(Callback):
         micro_batch: int = 256,
         fd_rows: int | None = None,
         checkpoint_every: int = 500,
+        keep_checkpoints: int | None = None,
     ) -> None:
         """Sets up the loop.
 
@@ -68,11 +68,14 @@ class GenerationLoop(Callback):
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
                 there are held-out real rows to give its floor, or all of fewer samples.
             checkpoint_every: training steps between saves of `last.ckpt`.
+            keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
+                Without its checkpoint a round's samples cannot be made again, should they be lost.
         """
         for name, value in [
             ("micro_batch", micro_batch),
             ("checkpoint_every", checkpoint_every),
             ("fd_rows", fd_rows),
+            ("keep_checkpoints", keep_checkpoints),
         ]:
             if value is not None and value < 1:
                 raise ValueError(f"loop.{name} = {value}: must be at least 1")
@@ -83,6 +86,7 @@ class GenerationLoop(Callback):
             )
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
+        self.keep_checkpoints = keep_checkpoints
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -97,7 +101,9 @@ class GenerationLoop(Callback):
             )
         if self.features is None:
             self.features = Points() if len(data.row_shape) == 1 else Pixels()
-        self._real = RealStatistics(data.train, data.held_out, self.features)
+        self._real = RealStatistics(
+            data.train, data.held_out, self.features, bar=trainer.is_global_zero
+        )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
@@ -109,6 +115,10 @@ class GenerationLoop(Callback):
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
                 "checkpoints/last.ckpt, or choose another --run"
             )
+        # Now, and not hours later: what the next round trains on. What later rounds draw is
+        # checked as it is read.
+        if data.pool.round < (trainer.max_epochs or 1):
+            data.read_selection()
         self.started = True
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
@@ -155,11 +165,11 @@ class GenerationLoop(Callback):
             return
         data.round, data.step = r + 1, 0
         folder = data.run / "checkpoints"
-        trainer.save_checkpoint(folder / f"round-{r:04d}.ckpt")
+        trainer.save_checkpoint(round_checkpoint(folder, r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
             clear_uncommitted(data.generation_folder(r))
-            link_atomically(folder / f"round-{r:04d}.ckpt", folder / "last.ckpt")
+            link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if not trainer.should_stop:
@@ -197,7 +207,14 @@ class GenerationLoop(Callback):
         data.deposit(StoredRows(folder))
         if trainer.is_global_zero:
             write_records(data.run, data.records)
+            self._drop_checkpoints(data.run / "checkpoints", r)
             log_round(trainer, data.records[-1], folder / "preview.png")
+
+    def _drop_checkpoints(self, folder: Path, r: int) -> None:
+        """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
+        old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
+        paths = [round_checkpoint(folder, round) for round in old]
+        remove(path for path in paths if path.exists())
 
     def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         return RoundSampler(
@@ -273,12 +290,14 @@ class GenerationLoop(Callback):
             for i in range(sampler.n_shards)
         ]
         first = read_shard(shard_path(folder, 0))
-        write_contact_sheet(folder / "preview.png", first[:_PREVIEW_ROWS])
+        write_contact_sheet(folder / "preview.png", first[:PREVIEW_ROWS])
         recipe = {
             "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
             "sampling": asdict(sampler.sampling),
             "micro_batch": sampler.micro_batch,
             "seed": sampler.seed,
+            "device": sampler.device.type,
+            "checkpoints_kept": self.keep_checkpoints,
         }
         dtype = str(first.dtype).removeprefix("torch.")
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)

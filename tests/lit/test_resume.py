@@ -22,7 +22,7 @@ from tiny_runs import (
 )
 
 from lightning_collapse import Accumulate, Replace
-from lightning_collapse.lit import checkpoint_io
+from lightning_collapse.data import checkpoints
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.networks.augment import AugmentPipe
 
@@ -211,7 +211,7 @@ def test_a_checkpoint_torn_in_writing_leaves_the_one_before(tmp_path, whole, mon
         save(checkpoint, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_io.torch, "save", torn)
+        patch.setattr(checkpoints.torch, "save", torn)
         interrupt(tmp_path)
     assert len(calls) == 3
     Fit(tmp_path)()

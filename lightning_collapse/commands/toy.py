@@ -1,0 +1,25 @@
+"""`lightning-collapse toy`: recursive training where theory knows the answer."""
+
+from lightning_collapse.commands.table import dispatch
+
+__all__ = ["main"]
+
+_TOYS = {
+    "gaussian": (
+        "lightning_collapse.commands.toy_gaussian:main",
+        "a Gaussian fitted to its own samples, any regime and dimension, beside theory",
+    ),
+    "regression": (
+        "lightning_collapse.commands.toy_regression:main",
+        "least squares on its own labels, replaced or accumulated, beside theory",
+    ),
+    "strong-collapse": (
+        "lightning_collapse.commands.toy_strong_collapse:main",
+        "ridge regression on real and synthetic rows: what a small share costs, beside theory",
+    ),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the toy that the first argument names."""
+    dispatch("lightning-collapse toy", _TOYS, arguments)

@@ -37,6 +37,10 @@ _COMMANDS = {
         "make a safetensors file of NVIDIA's network pickle",
     ),
     "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
+    "control": (
+        "lightning_collapse.commands.control:main",
+        "tell the bias of a sampler by itself, per round and compounded",
+    ),
     "pool": (
         "lightning_collapse.commands.pool:main",
         "verify a run's files, repair damaged ones from their recipes",

@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=2048, help="features of a row")
     parser.add_argument("--rows", type=int, default=5000, help="samples")
     parser.add_argument("--reference-rows", type=int, default=10_000, help="real rows")
-    parser.add_argument("--repeats", type=int, default=3, help="timings of ours; the median counts")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="timings of ours; the median counts"
+    )
     args = parser.parse_args()
     samples, real = features(args.rows, args.dim, 1), features(args.reference_rows, args.dim, 2)
     ours, theirs = (samples.mu, samples.sigma), (real.mu, real.sigma)

@@ -137,6 +137,17 @@ def of(statistics):
     return statistics.mu, statistics.sigma
 
 
+def test_ill_conditioned_covariances_cost_no_digits():
+    """Condition numbers near 1e11, whose product float64 cannot resolve: scipy's roots can."""
+    a, b = (
+        Statistics.of(spread_features(n, d=256, seed=seed)) for n, seed in ((2000, 0), (4000, 1))
+    )
+    root = scipy.linalg.sqrtm((a.sigma @ b.sigma).numpy()).trace().real
+    shift = (a.mu - b.mu).square().sum()
+    by_scipy = float(shift + a.sigma.trace() + b.sigma.trace() - 2 * root)
+    assert frechet_distance(*of(a), *of(b)) == pytest.approx(by_scipy, rel=1e-7)
+
+
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (2, 500), (30, 20), (500, 63)])
 def test_few_rows_give_the_distance_of_their_statistics(n, m):
     """Rank-deficient covariances: through rows, and through covariances, it is the same."""

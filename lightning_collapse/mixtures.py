@@ -151,21 +151,30 @@ def sample_mixtures(
     Returns:
         Rows (R, n, d), and the component of each (R, n).
     """
-    d, last = fit.means.shape[-1], fit.weights.shape[-1] - 1
+    R, K, d = fit.means.shape
     u = _uniforms(random, n)
     z = np.stack([torch.randn(d, n, dtype=torch.float64, generator=g).numpy() for g in random])
-    ends = fit.weights.cumsum(-1)
-    ends /= ends[:, -1:]
-    labels = np.minimum((u[:, None] >= ends[..., None]).sum(1), last)
+    labels = _components(fit.weights, u)
     root, flat = _cholesky(fit)
     root = np.where(flat[..., None, :], 0.0, root)
-    at = np.arange(len(u))[:, None], labels
-    rows = np.empty((len(u), n, d))
+    place = labels + K * np.arange(R)[:, None]  # taking from flat arrays is fastest
+    rows = np.empty((R, n, d))
     for i in range(d):
-        rows[..., i] = fit.means[..., i][at]
+        column = fit.means[..., i].take(place)
         for j in range(i + 1):
-            rows[..., i] += root[..., i, j][at] * z[:, j]
+            column += root[..., i, j].take(place) * z[:, j]
+        rows[..., i] = column
     return rows, labels
+
+
+def _components(weights: Array, u: Array) -> NDArray[np.int64]:
+    """Gives the component (R, n) that each uniform random number falls to."""
+    ends = weights.cumsum(-1)
+    ends /= ends[:, -1:]
+    labels = np.zeros(u.shape, np.int64)
+    for k in range(weights.shape[1] - 1):
+        labels += u >= ends[:, k, None]
+    return labels
 
 
 def _uniforms(random: Sequence[torch.Generator], n: int) -> Array:
@@ -203,14 +212,15 @@ def _expect(x: Array, fit: Mixtures) -> tuple[Array, Array]:
 def _mahalanobis(x: Array, means: Array, root: Array) -> Array:
     """Gives squared distances (R, K, n) in units of each component, by forward substitution."""
     z: list[Array] = []
-    total = np.zeros(())
     for i in range(x.shape[1]):
         rest = x[:, None, i] - means[..., i, None]
         for j in range(i):
             rest -= root[..., i, j, None] * z[j]
         rest *= 1 / root[..., i, i, None]
         z.append(rest)
-        total = total + np.square(rest)
+    total = np.square(z[0])
+    for rest in z[1:]:
+        total += np.square(rest)
     return total
 
 

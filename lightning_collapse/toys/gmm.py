@@ -5,6 +5,7 @@ is the same, bit for bit, as a `generations` loop of `GaussianMixtureEM` with it
 not depend on how many are computed together.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class Protocol:
         at_least("replicas", self.replicas, 1)
         at_least("components", self.components, 1)
         at_least("reg_covar", self.reg_covar, 0)
-        if not self.threshold > 0:
+        if not 0 < self.threshold < math.inf:
             raise ValueError(f"threshold = {self.threshold:g}: must be a distance > 0")
 
     def check(self, condition: Condition) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
@@ -61,6 +62,7 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
+    "interop.denoisers": ["load_denoiser"],
     "learners": ["GaussianMLE", "GaussianMixtureEM"],
     "loop": ["generations"],
     "lit.module": ["CollapseModule"],
@@ -95,6 +97,7 @@ __all__ = [
     "generations",
     "heun_sampler",
     "karras_sigmas",
+    "load_denoiser",
     "log_uniform_sigmas",
     "ncsnpp",
     "nvidia_network",

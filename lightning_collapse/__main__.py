@@ -36,6 +36,10 @@ _COMMANDS = {
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",
     ),
+    "control": (
+        "lightning_collapse.commands.control:main",
+        "tell the bias of a sampler by itself, every round and compounded",
+    ),
     "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
     "pool": (
         "lightning_collapse.commands.pool:main",

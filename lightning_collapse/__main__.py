@@ -36,11 +36,11 @@ _COMMANDS = {
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",
     ),
+    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
     "control": (
         "lightning_collapse.commands.control:main",
-        "tell the bias of a sampler by itself, every round and compounded",
+        "tell the bias of a sampler by itself, per round and compounded",
     ),
-    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
     "pool": (
         "lightning_collapse.commands.pool:main",
         "verify a run's files, repair damaged ones from their recipes",

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from lightning_collapse.sampling import Sampler
 
-__all__ = ["SamplerBias", "compounded_bias", "principal_variances", "sampler_bias"]
+__all__ = ["SamplerBias", "compounded_std", "sampled_std", "sampler_bias"]
 
 
 @dataclass(frozen=True, eq=False)
 class SamplerBias:
-    """Relative errors of a sampler's variance, with the exact denoiser of a Gaussian."""
+    """Relative errors of a sampler's variance, one round with the exact denoiser of a Gaussian."""
 
     variances: Tensor
     """The data's variance along each principal axis on which it varies (k,), ascending."""
@@ -44,51 +44,36 @@ def sampler_bias(sampler: Sampler, sigmas: Tensor, covariance: Tensor) -> Sample
         sigmas: its noise levels (num_steps + 1,), decreasing to 0.
         covariance: (d, d), singular or not.
     """
-    return compounded_bias(sampler, sigmas, principal_variances(covariance), 1)[0]
-
-
-def compounded_bias(
-    sampler: Sampler, sigmas: Tensor, variances: Tensor, rounds: int
-) -> list[SamplerBias]:
-    """Computes the bias after each of `rounds` rounds that sample the Gaussian sampled before.
-
-    Each round's network is perfect, and each round's samples have no end: all that changes the
-    variance is the sampler. Errors are relative to the data's variance, before the first round.
-
-    Args:
-        sampler: a sampler that adds no noise (no churn).
-        sigmas: its noise levels (num_steps + 1,), decreasing to 0.
-        variances: of the data along each principal axis (k,), > 0.
-        rounds: how many, at least 1.
-    """
-    std, courses = variances.double().sqrt(), []
-    for _ in range(rounds):
-        std = _sampled_std(sampler, sigmas, std.square())
-        courses.append(SamplerBias(variances, std / variances.sqrt() - 1))
-    return courses
-
-
-def principal_variances(covariance: Tensor) -> Tensor:
-    """Gives the variances (k,) along the principal axes on which data vary, ascending.
-
-    Args:
-        covariance: (d, d), singular or not.
-
-    Raises:
-        ValueError: nothing varies.
-    """
     variances = torch.linalg.eigvalsh(covariance.double())
     rounding = len(variances) * torch.finfo(torch.float64).eps * variances.max()
     variances = variances[variances > rounding]
     if not len(variances):
         raise ValueError("covariance is zero: there is no variance to compare with")
-    return variances
+    std = sampled_std(sampler, sigmas, variances.sqrt())
+    return SamplerBias(variances, std / variances.sqrt() - 1)
 
 
-def _sampled_std(sampler: Sampler, sigmas: Tensor, variances: Tensor) -> Tensor:
+def sampled_std(sampler: Sampler, sigmas: Tensor, std: Tensor) -> Tensor:
+    """Gives the standard deviation of samples along axes (k,) where the data's is `std` (k,)."""
+    variances = std.double() ** 2
+
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         gain: Tensor = variances / (variances + sigma**2)  # along each principal axis
         return gain * x
 
-    std = sampler(denoise, torch.ones_like(variances)[None], sigmas)[0]
-    return torch.abs(std)
+    return sampler(denoise, torch.ones_like(variances)[None], sigmas)[0].abs()
+
+
+def compounded_std(sampler: Sampler, sigmas: Tensor, std: Tensor, rounds: int) -> Tensor:
+    """Gives the standard deviations (rounds + 1, k) of data sampled from itself round after round.
+
+    Args:
+        sampler: a sampler that adds no noise (no churn).
+        sigmas: its noise levels (num_steps + 1,), decreasing to 0.
+        std: of the real data, along axes (k,).
+        rounds: how many times the samples become the data.
+    """
+    course = [std.double()]
+    for _ in range(rounds):
+        course.append(sampled_std(sampler, sigmas, course[-1]))
+    return torch.stack(course)

@@ -69,6 +69,6 @@ def gmm(
         init=init,
         threshold=threshold,
     )
-    write_tables(out, command, [summary(course, protocol) for course in courses])
+    write_tables(out, command, [summary(c.condition, c.statistics, protocol) for c in courses])
     draw_mixtures(out, courses, protocol)
     print(f"results: {out}")

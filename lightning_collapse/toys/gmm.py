@@ -5,7 +5,7 @@ is the same, bit for bit, as a `generations` loop of `GaussianMixtureEM` with it
 not depend on how many are computed together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from lightning_collapse.mixtures import Mixtures, Start, refit, sample_mixtures
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.conditions import Condition, above, at_least
 
-__all__ = ["Course", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
+__all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
 
 Array = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ class Course:
 
     condition: Condition
     statistics: dict[str, Array]
-    """Name -> (replicas, rounds); see `_measure`."""
+    """Name -> (replicas, rounds); see `Meter`."""
     last: Mixtures
     """The fit of the first replica's last round."""
     samples: Array
@@ -131,7 +131,7 @@ def _run_group(
     seeds = [replica_seed(protocol.seed, replica) for replica in replicas]
     pool = _ReplicaPool(condition, protocol, seeds)
     made = max(condition.n, condition.samples_per_round)
-    meter = _Meter(condition, protocol)
+    meter = Meter(condition, protocol)
     fit, measured = None, []
     for r in range(protocol.rounds):
         fit = refit(
@@ -151,7 +151,7 @@ def _run_group(
     return Course(condition, statistics, fit[:1], samples[0, : condition.n])
 
 
-class _Meter:
+class Meter:
     """Measures fits and samples against the modes and a fixed set of real rows."""
 
     def __init__(self, condition: Condition, protocol: Protocol) -> None:
@@ -242,13 +242,14 @@ def _replicas_together(condition: Condition, protocol: Protocol) -> int:
     return max(1, min(by_memory, by_cache, protocol.replicas))
 
 
-def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
+def summary(
+    condition: Condition, statistics: Mapping[str, Array], protocol: Protocol
+) -> dict[str, Any]:
     """Gives a condition of `summary.json`: means and bands over replicas, one number a round.
 
     `variance` is the mean over components and axes of the fitted variances; `mean` and
     `sq_error`, the squared error of the mixture's mean, are averages over axes.
     """
-    statistics, condition = course.statistics, course.condition
     variance = statistics["variance"]
     with np.errstate(divide="ignore"):
         log_variance = np.log(variance)
@@ -274,5 +275,5 @@ def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
                 "collapsed_components",
             )
         },
-        "sliced_wasserstein_floor": _Meter(condition, protocol).floor(),
+        "sliced_wasserstein_floor": Meter(condition, protocol).floor(),
     }

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_fit", "draw_mixtures", "draw_points"]
+__all__ = ["COURSES", "REAL", "SAMPLES", "draw_fit", "draw_mixtures", "draw_points"]
 
 Array = NDArray[np.float64]
 
 REAL, SAMPLES, FIT = "#7F7F7F", "#0072B2", "#D55E00"
 _SCATTERED = 1000
 
-_COURSES = {
+COURSES = {
     "modes_covered": "modes covered\n(of {modes}, within {threshold:g} of a fitted mean)",
     "sliced_wasserstein": "sliced 2-Wasserstein distance\nof samples to real points",
     "variance": "mean fitted variance\n(over components and axes)",
@@ -31,7 +31,7 @@ _COURSES = {
 
 def draw_mixtures(out: Path, courses: Sequence[Course], protocol: Protocol) -> None:
     """Draws modes covered, distance and variance over rounds, and the last samples."""
-    for name, label in _COURSES.items():
+    for name, label in COURSES.items():
         figure = new_figure(6.4, 4.2)
         text = label.format(modes=len(protocol.modes), threshold=protocol.threshold)
         _draw_courses(figure.subplots(), courses, name, text)

@@ -70,9 +70,9 @@ def evaluate(
     if baseline is not None:
         sets[baseline] = MaskedNoise(images, fraction, seed)
     known = _read_reference(reference, images, space)
+    real = _checked_reference(reference, known)
     if export_stats is not None:
         write_statistics(export_stats, _statistics(known))
-    real = Reference(known)
     figures = {
         name: real.compare(_features(rows, space, n), space.distance, seed)
         for name, rows in sets.items()
@@ -130,6 +130,13 @@ def _read_reference(path: Path | None, images: Rows, space: Features) -> Tensor 
             f"{tuple(first.shape[1:])}, as the samples are"
         )
     return torch.cat(list(feature_blocks(rows, space, bar=True)))
+
+
+def _checked_reference(path: Path | None, known: Tensor | Statistics) -> Reference:
+    try:
+        return Reference(known)
+    except ValueError as error:
+        raise ValueError(f"reference = {path}: {error}") from error
 
 
 def _features(rows: Rows, space: Features, n: int) -> Tensor:

@@ -1,6 +1,10 @@
 """Arrays from an npz of unknown origin: no pickles, and no more memory than the caller expects."""
 
+import lzma
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +19,7 @@ __all__ = ["array_names", "read_array"]
 _BROKEN = (
     *(EOFError, KeyError, MemoryError, NotImplementedError, OSError, RecursionError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, zipfile.BadZipFile),
+    *(lzma.LZMAError, struct.error, tokenize.TokenError, zlib.error),
 )
 
 
@@ -31,7 +36,7 @@ def array_names(path: Path) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
     except _BROKEN as error:
-        raise ValueError(f"{path}: is no npz: {error}") from error
+        raise ValueError(f"{path}: is no npz: {_line(error)}") from error
 
 
 def read_array(path: Path, name: str, shape: Sequence[int | None]) -> NDArray[Any]:
@@ -61,9 +66,13 @@ def read_array(path: Path, name: str, shape: Sequence[int | None]) -> NDArray[An
                 file.read()  # to the end, where the checksum is compared
                 return array
     except _BROKEN as error:
-        raise ValueError(
-            f"{path}: {name} cannot be read: {error or type(error).__name__}"
-        ) from error
+        raise ValueError(f"{path}: {name} cannot be read: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """Gives an error's first line: numpy's are long, and quote the file."""
+    first = str(error).partition("\n")[0]
+    return first[:200] or type(error).__name__
 
 
 def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None]) -> None:

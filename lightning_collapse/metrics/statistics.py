@@ -15,6 +15,9 @@ from lightning_collapse.metrics.moments import Moments
 
 __all__ = ["Statistics", "read_statistics", "write_statistics"]
 
+# Far above any features, and low enough that products of three of them do not overflow.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -59,6 +62,8 @@ def read_statistics(path: Path, dim: int) -> Statistics:
     sigma = torch.from_numpy(read_array(path, "sigma", (dim, dim)).astype(np.float64))
     if not mu.isfinite().all() or not sigma.isfinite().all():
         raise ValueError(f"{path}: mu or sigma has entries that are not finite")
+    if max(mu.abs().max(), sigma.abs().max()) > _LARGEST:
+        raise ValueError(f"{path}: mu or sigma is too large, above {_LARGEST:.0e}")
     if (sigma - sigma.mT).abs().max() > 1e-6 * sigma.abs().max():
         raise ValueError(f"{path}: sigma is not symmetric, as a covariance is")
     return Statistics(mu, (sigma + sigma.mT) / 2, _rows(path))
@@ -67,7 +72,7 @@ def read_statistics(path: Path, dim: int) -> Statistics:
 def _rows(path: Path) -> int | None:
     if "n" not in array_names(path):
         return None
-    n = int(read_array(path, "n", ()))
-    if n < 1:
+    n = read_array(path, "n", ()).item()
+    if not 1 <= n < 2**63:
         raise ValueError(f"{path}: n = {n}: must be at least 1")
-    return n
+    return int(n)

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from lightning_collapse.metrics import coverage
+from lightning_collapse.metrics.coverage import coverage_figures
+from lightning_collapse.seeds import generator
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator(seed, *shape))
+
+
+def by_the_book(samples, real, k):
+    """The definitions over sklearn's neighbours and plain distances."""
+
+    def radii(x):
+        return NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(x).kneighbors(x)[0][:, k]
+
+    apart = (samples[:, None] - real).norm(dim=2).numpy()
+    inside, outside = apart <= radii(real), apart.T <= radii(samples)
+    return {
+        "precision": inside.any(1).mean(),
+        "recall": outside.any(1).mean(),
+        "density": inside.sum(1).mean() / k,
+        "coverage": (apart.min(0) <= radii(real)).mean(),
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize(("n", "m", "d"), [(60, 60, 2), (40, 90, 3), (30, 20, 40)])
+def test_agrees_with_the_definitions(monkeypatch, n, m, d, k):
+    monkeypatch.setattr(coverage, "_ROWS_AT_ONCE", 16)
+    samples, real = 0.5 + 0.7 * normal(n, d), normal(m, d, seed=1)
+    figures = coverage_figures(samples, real, k)
+    assert figures == pytest.approx(by_the_book(samples, real, k), abs=1e-12)
+
+
+def test_precision_and_recall_of_torch_fidelity():
+    prc = pytest.importorskip("torch_fidelity.metric_prc")
+    samples, real = 0.5 + 0.7 * normal(80, 3), normal(100, 3, seed=1)
+    theirs = prc.prc_features_to_metric(samples, real, prc_neighborhood=3, verbose=False)
+    ours = coverage_figures(samples, real, 3)
+    assert ours["precision"] == pytest.approx(theirs["precision"], abs=1e-6)
+    assert ours["recall"] == pytest.approx(theirs["recall"], abs=1e-6)
+
+
+def test_the_set_itself_is_all_covered():
+    x = normal(50, 4)
+    figures = coverage_figures(x, x)
+    assert figures["precision"] == figures["recall"] == figures["coverage"] == 1
+    assert figures["density"] > 1  # every row lies in its own ball too
+
+
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_a_collapse_loses_recall_not_precision(offset):
+    real = offset + normal(200, 2)
+    collapsed = real[:1].expand(100, 2)
+    figures = coverage_figures(collapsed, real)
+    assert figures["precision"] == 1
+    # Only the row itself is at distance 0 of samples without spread.
+    assert figures["recall"] == pytest.approx(1 / 200)
+    assert figures["coverage"] < 0.1
+
+
+def test_noise_far_away_is_neither():
+    figures = coverage_figures(100 + normal(50, 3), normal(60, 3, seed=1))
+    assert figures == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 9), (9, 3)])
+def test_refuses_sets_without_that_many_neighbours(n, m):
+    with pytest.raises(ValueError, match="^k = 3: must be below 3, the rows of a set"):
+        coverage_figures(normal(n, 2), normal(m, 2))

@@ -18,7 +18,7 @@ def by_the_book(samples, real, k):
         return NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(x).kneighbors(x)[0][:, k]
 
     apart = (samples[:, None] - real).norm(dim=2).numpy()
-    inside, outside = apart <= radii(real), apart.T <= radii(samples)
+    inside, outside = apart <= radii(real), radii(samples) >= apart.T
     return {
         "precision": inside.any(1).mean(),
         "recall": outside.any(1).mean(),

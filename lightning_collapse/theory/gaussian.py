@@ -34,6 +34,7 @@ __all__ = [
     "min_real_rows",
     "ratio_to_population",
     "ratio_to_subset",
+    "replace_log_determinant",
     "replace_log_variance",
     "replace_mean_error",
     "replace_std",
@@ -103,6 +104,12 @@ def replace_log_variance(
     t = np.asarray(t, float)
     drift, variance = _log_step(n, unbiased)
     return np.log(s2) + t * drift, t * variance
+
+
+def replace_log_determinant(t: ArrayLike, n: int, dim: int, s2: float = 1.0) -> Array:
+    """Gives E[log det of the covariance] / d at t, for truth N(mu, s2 · I) in d < N dimensions."""
+    drift = np.mean(digamma((n - np.arange(1, dim + 1)) / 2)) + np.log(2 / n)
+    return np.asarray(np.log(s2) + np.asarray(t, float) * drift)
 
 
 def replace_mean_error(t: ArrayLike, n: int, s2: float = 1.0, unbiased: bool = False) -> Array:
@@ -260,10 +267,15 @@ def accumulate_limit(n: int, s2: float = 1.0) -> float:
     return float(s2 * np.sinc(1 / np.sqrt(n)))
 
 
-def mean_increment(t: ArrayLike, n: int, s2: float = 1.0) -> Array:
-    """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2)."""
+def mean_increment(t: ArrayLike, n: int, s2: float = 1.0, per_round: int | None = None) -> Array:
+    """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2).
+
+    `per_round` rows are added each round, N if not given: n E[v_(t-1)] / M_t^2 for n on M_t.
+    """
     t = np.asarray(t, int)
-    return np.asarray(accumulate_variance(t - 1, n, s2) / (n * t**2))
+    new = n if per_round is None else per_round
+    before = accumulate_per_round_variance(t - 1, n, new, s2)
+    return np.asarray(new * before / (n + new * (t - 1.0)) ** 2)
 
 
 def accumulate_per_round_variance(t: ArrayLike, n: int, per_round: int, s2: float = 1.0) -> Array:

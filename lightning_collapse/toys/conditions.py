@@ -19,7 +19,7 @@ from lightning_collapse.regimes import (
     Turnover,
 )
 
-__all__ = ["Condition", "at_least", "condition", "conditions", "fractions"]
+__all__ = ["Condition", "above", "at_least", "condition", "conditions", "fractions"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,12 @@ def at_least(name: str, value: float, least: float) -> None:
     """Raises ValueError where an option is not a number of at least `least`."""
     if not (math.isfinite(value) and value >= least):
         raise ValueError(f"{name} = {value:g}: must be at least {least:g}")
+
+
+def above(name: str, value: float, bound: float) -> None:
+    """Raises ValueError where an option is not a finite number above `bound`."""
+    if not (math.isfinite(value) and value > bound):
+        raise ValueError(f"{name} = {value:g}: must be a number above {bound:g}")
 
 
 def _augment(fraction: float, n: int) -> Regime:

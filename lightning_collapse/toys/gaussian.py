@@ -7,18 +7,20 @@ Where a regime draws rows one by one (`Turnover`, `AccumulateSubsample`), so doe
 """
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from lightning_collapse.regimes import Parts
 from lightning_collapse.seeds import key
 from lightning_collapse.toys.chance import normal_at, replica_generators, replica_keys
 from lightning_collapse.toys.conditions import Condition
 
-__all__ = ["Course", "Truth", "from_rows", "from_statistics", "simulate"]
+__all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "simulate"]
 
 Array = NDArray[np.float64]
 
@@ -151,6 +153,25 @@ def simulate(
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
 
 
+def check_memory(condition: Condition, rounds: int, replicas: int, dim: int) -> None:
+    """Raises ValueError where a run needs more memory than the machine has."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # All fields of the course, and as much again while the groups' courses are joined.
+    course = 2 * 8 * len(fields(Course)) * rounds * replicas
+    # Per replica at the least: its rows, with what they are made from; or what is drawn for it.
+    if condition.regime.parts(condition.n_real, rounds - 1).by_chance:
+        own = 8 * condition.n * dim * (dim + 8) + 8 * rounds * dim * (dim + 1)
+        blame = ("n", condition.n, own)
+    else:
+        blame = ("dim", dim, 2 * 8 * rounds * 2 * dim * (dim + 1))
+    for name, value, needed in (blame, ("replicas", replicas, course)):
+        if needed > limit:
+            raise ValueError(
+                f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of "
+                f"memory, and there are {limit / 2**30:,.0f}; lower {name} or rounds"
+            )
+
+
 def from_statistics(
     condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
 ) -> Course:
@@ -244,7 +265,8 @@ def from_rows(
     rows, born = np.empty((count, truth.dim, 0)), np.empty((count, 0), np.int64)
     seeds = [key(seed, "gaussian regime", i) for i in replicas]
     draws = condition.regime.draws(condition.n_real, condition.samples_per_round, seeds)
-    for r, draw in enumerate(itertools.islice(draws, rounds)):
+    shown = tqdm(itertools.islice(draws, rounds), "rounds", rounds, leave=False, disable=None)
+    for r, draw in enumerate(shown):
         sources.add(r, fit)
         kept = np.take_along_axis(rows, draw.kept[:, None], 2)
         births = sources.births(draw.others)
@@ -307,8 +329,9 @@ def _root(covariance: Array) -> Array:
 
 
 def _log_determinant(covariance: Array) -> Array:
-    if covariance.shape[-1] > 1:
-        sign, log = np.linalg.slogdet(covariance)
-        return np.where(sign > 0, log, -np.inf)
+    dim = covariance.shape[-1]
+    values = np.linalg.eigvalsh(covariance) if dim > 1 else covariance[..., 0]
+    # Of a singular matrix, rounding leaves this much.
+    values = np.where(values > dim * np.finfo(float).eps * values[:, -1:], values, 0)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(covariance[:, 0, 0]))
+        return np.asarray(np.log(values).sum(-1))

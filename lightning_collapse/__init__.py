@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.learners import GaussianMLE
+    from lightning_collapse.interop.denoisers import load_denoiser
+    from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
@@ -61,7 +62,8 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
-    "learners": ["GaussianMLE"],
+    "interop.denoisers": ["load_denoiser"],
+    "learners": ["GaussianMLE", "GaussianMixtureEM"],
     "loop": ["generations"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
@@ -78,6 +80,7 @@ __all__ = [
     "EDMPrecond",
     "Fresh",
     "GaussianMLE",
+    "GaussianMixtureEM",
     "GenerationLoop",
     "Pool",
     "PoolDataModule",
@@ -94,6 +97,7 @@ __all__ = [
     "generations",
     "heun_sampler",
     "karras_sigmas",
+    "load_denoiser",
     "log_uniform_sigmas",
     "ncsnpp",
     "nvidia_network",

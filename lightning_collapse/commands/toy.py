@@ -9,13 +9,9 @@ _TOYS = {
         "lightning_collapse.commands.toy_gaussian:main",
         "a Gaussian fitted to its own samples, any regime and dimension, beside theory",
     ),
-    "regression": (
-        "lightning_collapse.commands.toy_regression:main",
-        "least squares on its own labels, replaced or accumulated, beside theory",
-    ),
-    "strong-collapse": (
-        "lightning_collapse.commands.toy_strong_collapse:main",
-        "ridge regression on real and synthetic rows: what a small share costs, beside theory",
+    "gmm": (
+        "lightning_collapse.commands.toy_gmm:main",
+        "a mixture of three modes in the plane, fitted by EM to its own samples",
     ),
 }
 

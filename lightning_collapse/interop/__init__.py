@@ -1,0 +1,1 @@
+"""Files from elsewhere: NVIDIA's network pickles, and the safetensors files made of them."""

@@ -13,6 +13,14 @@ _TOYS = {
         "lightning_collapse.commands.toy_gmm:main",
         "a mixture of three modes in the plane, fitted by EM to its own samples",
     ),
+    "regression": (
+        "lightning_collapse.commands.toy_regression:main",
+        "least squares on its own labels, replaced or accumulated, beside theory",
+    ),
+    "strong-collapse": (
+        "lightning_collapse.commands.toy_strong_collapse:main",
+        "ridge regression on real and synthetic rows: what a small share costs, beside theory",
+    ),
 }
 
 

@@ -17,7 +17,12 @@ from tqdm import tqdm
 
 from lightning_collapse.regimes import Parts
 from lightning_collapse.seeds import key
-from lightning_collapse.toys.chance import normal_at, replica_generators, replica_keys
+from lightning_collapse.toys.chance import (
+    normal_at,
+    replica_generators,
+    replica_keys,
+    wishart_factors,
+)
 from lightning_collapse.toys.conditions import Condition
 
 __all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "simulate"]
@@ -225,7 +230,7 @@ class _Blocks:
         freedom = sizes[..., None] - 1 - np.arange(dim)
         for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
             self._means[:, :, i] = chance.standard_normal((*sizes.shape, dim))
-            self._factors[:, :, i] = _wishart_factors(freedom, chance)
+            self._factors[:, :, i] = wishart_factors(freedom, chance)
 
     def draw(self, r: int, kind: int, source: "_Fit") -> "_Fit":
         """Gives a block of round r, drawn from the fits: kind 0 is real, 1 the other."""
@@ -236,19 +241,6 @@ class _Blocks:
         mean = source.mean + (root @ self._means[r, kind, :, :, None])[..., 0] / n**0.5
         half = root @ self._factors[r, kind]
         return _Fit(n, mean, half @ half.transpose(0, 2, 1))
-
-
-def _wishart_factors(freedom: NDArray[np.int64], chance: np.random.Generator) -> Array:
-    """Draws factors A (*, d, d) of unit Wishart matrices AA', by Bartlett's decomposition.
-
-    Column j is 0 where its degrees of freedom `freedom[..., j]` are none: a singular scatter.
-    """
-    dim = freedom.shape[-1]
-    diagonal = np.sqrt(chance.chisquare(np.maximum(freedom, 1)))
-    factors = diagonal[..., None] * np.eye(dim)
-    if dim > 1:
-        factors += np.tril(chance.standard_normal(factors.shape), -1)
-    return np.asarray(factors * (freedom > 0)[..., None, :])
 
 
 def from_rows(

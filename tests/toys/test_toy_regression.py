@@ -28,8 +28,8 @@ def z_scores(errors, expected, dim, rows):
         ("Accumulate", 1.0, "same", TASK, 30),
         ("Accumulate", 1.0, "fresh", TASK, 30),
         ("Accumulate", 0.3, "fresh", TASK, 30),
-        ("Fresh", 0.5, "fresh", Task(60, 1.0, 12, 300, 2), 180),
-        ("Fresh", 0.9, "fresh", Task(60, 1.0, 12, 300, 2), 180),
+        ("Fresh", 0.5, "fresh", Task(20, 1.0, 12, 300, 2), 60),
+        ("Fresh", 0.9, "fresh", Task(20, 1.0, 12, 300, 2), 60),
         ("Accumulate", 1.0, "fresh", Task(50, 0.25, 15, 300, 3), 80),
     ],
 )

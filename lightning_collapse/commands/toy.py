@@ -21,6 +21,14 @@ _TOYS = {
         "lightning_collapse.commands.toy_gmm_samples:main",
         "a mixture fitted once to given or made points, and samples of it",
     ),
+    "regression": (
+        "lightning_collapse.commands.toy_regression:main",
+        "least squares on its own labels, replaced or accumulated, beside theory",
+    ),
+    "strong-collapse": (
+        "lightning_collapse.commands.toy_strong_collapse:main",
+        "ridge regression on real and synthetic rows: what a small share costs, beside theory",
+    ),
 }
 
 

@@ -215,6 +215,14 @@ class KillRank0(KillAt):
             super().on_train_batch_start(trainer, *args)
 
 
+class KillRank1(KillAt):
+    """The same, in the second."""
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_rank == 1:
+            super().on_train_batch_start(trainer, *args)
+
+
 class Probe(Callback):
     """Saves the first step's loss and gradients to the file that PROBE names."""
 
@@ -231,18 +239,25 @@ class Probe(Callback):
                 torch.save({"loss": loss, "gradients": self.gradients}, os.environ["PROBE"])
 
 
-def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m lightning_collapse` on one thread, where configurations find this module."""
+def started(*words: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python -m lightning_collapse` on one thread, where it finds this module."""
     here = str(Path(__file__).parent)
     inherited = {n: v for n, v in os.environ.items() if n not in ("KILL_AT", "PROBE")}
     settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": here, "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "lightning_collapse", *words],
         env={**inherited, **settings, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
+
+
+def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Does the same and waits, also for what it has started: they share the pipes."""
+    with started(*words, **environment) as process:
+        out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture(autouse=True)

@@ -83,19 +83,33 @@ def test_the_rounds_are_counted_alike(one, two):
         assert shared["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
 
 
-def test_the_run_of_two_goes_on_in_one(tmp_path, two):
+def test_the_run_of_two_goes_on_in_one(tmp_path, two, capsys):
     shutil.copytree(two / "run", tmp_path / "run")
     run_fit(words(tmp_path / "run", trainer__max_epochs=3))
     assert [record["round"] for record in records(tmp_path / "run")] == [0, 1, 2]
+    assert "continues with 1 process; was started with 2\n" in capsys.readouterr().out
 
 
+# A second process that dies is noticed by the first itself, or by Lightning, which kills it.
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_run_of_two_whose_first_is_killed_ends_the_same(tmp_path, two, number, status):
+@pytest.mark.parametrize(
+    ("whom", "number", "statuses"),
+    [
+        ("KillRank0", signal.SIGKILL, {-9}),
+        ("KillRank1", signal.SIGKILL, {2, -9}),
+        ("KillRank0", signal.SIGTERM, {143}),
+        ("KillRank1", signal.SIGTERM, {143}),
+        ("KillAt", signal.SIGINT, {130}),
+    ],
+)
+def test_a_run_of_two_that_is_killed_or_stopped_ends_the_same(
+    tmp_path, two, whom, number, statuses
+):
     line = words(tmp_path, trainer__devices=2, trainer__strategy="ddp")
-    line.append("--trainer.callbacks+=tiny_runs.KillRank0")
     environment = {"PROBE": str(tmp_path / "probe.pt")}
-    died = command("fit", *line, KILL_AT=f"1,2,{number:d}", **environment)
-    assert died.returncode == status, died.stderr
+    kill = f"--trainer.callbacks+=tiny_runs.{whom}"
+    died = command("fit", *line, kill, KILL_AT=f"1,2,{number:d}", **environment)
+    assert died.returncode in statuses, died.stderr
+    assert "Traceback" not in died.stderr
     assert command("fit", *line, **environment).returncode == 0
     assert_same(outcome(tmp_path), outcome(two / "run"))

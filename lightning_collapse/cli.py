@@ -127,6 +127,13 @@ class CollapseCLI(LightningCLI):
         self.run_folder = RunFolder(self.config.run)
         self._dump_config()
 
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except BaseException:
+            self._discard_if_empty()
+            raise
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         if config.logger is None:
@@ -162,6 +169,7 @@ class CollapseCLI(LightningCLI):
     def _fail(self, error: Exception) -> NoReturn:
         """Ends on an error: in one line if the user, the disk or another process is at fault."""
         started = self.config_init.loop.started
+        self._discard_if_empty()
         if has_lost_process(error):
             refuse("another process of the run has ended; the same command goes on")
         if isinstance(error, OSError) and error.errno is not None and started:
@@ -172,6 +180,10 @@ class CollapseCLI(LightningCLI):
         if isinstance(error, ValueError) and not started:
             refuse(error)
         raise error
+
+    def _discard_if_empty(self) -> None:
+        if _is_rank_zero():
+            self.run_folder.discard_if_empty()
 
     def _stopped(self) -> NoReturn:
         """Ends a run that a signal has stopped."""

@@ -1,14 +1,22 @@
 """`lightning-collapse control`: the table of biases, and what it refuses."""
 
+import io
 import json
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 
 from lightning_collapse.analysis.control import compounded_std, sampler_bias
 from lightning_collapse.commands.control import control, main
 from lightning_collapse.data.store import write_rows
-from lightning_collapse.sampling import heun_sampler, karras_sigmas
+from lightning_collapse.sampling import (
+    dpmpp_3m_sampler,
+    heun_sampler,
+    karras_sigmas,
+    log_uniform_sigmas,
+)
 from lightning_collapse.seeds import generator
 
 
@@ -74,3 +82,74 @@ def test_a_mistake_is_one_line(tmp_path, capsys, word, said):
     assert left.value.code == 2
     assert line.startswith(f"error: {said}")
     assert not (tmp_path / "out").exists()
+
+
+# A covariance of unknown origin
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def raw(member):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("cov.npy", member)
+    return file.getvalue()
+
+
+def bomb():
+    """A file of a few hundred bytes that claims 16,000 x 16,000 numbers."""
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (16_000, 16_000)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    return raw(header.getvalue() + bytes(16))
+
+
+def test_a_covariance_is_that_of_its_file(tmp_path):
+    A = torch.randn(4, 3, generator=generator(0, "A")).double() / 3
+    (tmp_path / "cov.npz").write_bytes(saved(cov=(A @ A.T).numpy()))
+    control(steps=18, cov=tmp_path / "cov.npz", rounds=1, out=tmp_path / "o")
+    (condition,) = summary(tmp_path / "o")
+    bias = sampler_bias(dpmpp_3m_sampler, log_uniform_sigmas(18), A @ A.T).total_variance_error
+    assert (1 + condition["relative_error"][1]) ** 2 - 1 == pytest.approx(bias, rel=1e-6)
+    assert condition["std"][0] == pytest.approx(float((A**2).sum().sqrt()))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no npz"),
+        (b"PK\3\4 not a zip", "is no npz"),
+        (saved(sigma=np.eye(2)), "holds no array cov"),
+        (saved(cov=np.array([{}, []], dtype=object)), "cov cannot be read: type object"),
+        (saved(cov=np.eye(2) * 1j), "cov cannot be read: type complex128"),
+        (saved(cov=np.ones(4)), "cov cannot be read: shape is (4,), must be (any, any)"),
+        (saved(cov=np.ones((0, 20_000))), "cov cannot be read: shape is (0, 20000)"),
+        (bomb(), "cov cannot be read: 144 bytes do not hold"),
+        (raw(b"\x93NUMPY\x01\x00\xff\xff{"), "cov cannot be read"),
+        (saved(cov=np.ones((2, 3))), "must be a square matrix, got (2, 3)"),
+        (saved(cov=np.zeros((0, 0))), "must be a square matrix, got (0, 0)"),
+        (saved(cov=np.array([[1.0, 0.5], [0.1, 1.0]])), "must be finite and symmetric"),
+        (saved(cov=np.array([[np.nan, 0.0], [0.0, 1.0]])), "must be finite and symmetric"),
+        (saved(cov=np.array([[1.0, 2.0], [2.0, 1.0]])), "must have positive eigenvalues"),
+        (saved(cov=np.zeros((2, 2))), "must have positive eigenvalues"),
+    ],
+)
+def test_a_covariance_of_unknown_origin_is_one_line(tmp_path, capsys, content, said):
+    path = tmp_path / "cov.npz"
+    path.write_bytes(content)
+    with pytest.raises(SystemExit) as left:
+        main([f"--cov={path}", f"--out={tmp_path / 'out'}"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 2
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_and_a_covariance_contradict_each_other(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--cov=c.npz", "--data=d", f"--out={tmp_path / 'out'}"])
+    assert capsys.readouterr().err.startswith("error: data = d: cannot be given with cov")

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_collapse.analysis.control import compounded_std
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.npz import read_array
 from lightning_collapse.data.store import open_rows
 from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
@@ -17,6 +19,8 @@ from lightning_collapse.toys.tables import command_line, open_folder, write_tabl
 __all__ = ["control", "main"]
 
 _MAX_ROWS = 4096
+_MAX_DIM = 16_384
+"""A covariance of so many dimensions takes 2 GiB."""
 
 
 def main(arguments: list[str]) -> None:
@@ -33,6 +37,7 @@ def control(
     rho: float = 7.0,
     std: str = "1,0.5,0.2,0.05",
     data: Path | None = None,
+    cov: Path | None = None,
     rounds: int = 10,
     out: Path = Path("runs/control"),
 ) -> None:
@@ -50,6 +55,7 @@ def control(
         rho: exponent of the Karras schedule.
         std: standard deviations of the data, separated by commas, in network units.
         data: a store of rows instead, such as RUN/pool/real: a Gaussian of their covariance.
+        cov: an npz with the covariance of the data instead, an array `cov` (d, d).
         rounds: how many times the samples become the data.
         out: folder for the results.
     """
@@ -58,7 +64,12 @@ def control(
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: must be at least 1")
     sampling = Sampling(solver, schedule, steps, sigma_min, sigma_max, rho)
-    given = _numbers(std) if data is None else _deviations(data)
+    if data is not None and cov is not None:
+        raise ValueError(f"data = {data}: cannot be given with cov; drop one of them")
+    if data is not None:
+        given = _deviations(data)
+    else:
+        given = _numbers(std) if cov is None else _roots(cov)
     open_folder(out)
     # `Sampling` knows its own levels.
     course = compounded_std(
@@ -66,8 +77,10 @@ def control(
     )
     options: dict[str, Any] = dict(steps=steps, solver=solver, schedule=schedule)
     options |= dict(sigma_min=sigma_min, sigma_max=sigma_max, rho=rho, rounds=rounds)
-    options |= {"std": std} if data is None else {"data": data}
-    conditions = _conditions(course, data is not None)
+    from_file = data is not None or cov is not None
+    sources = {"data": data, "cov": cov, "std": None if from_file else std}
+    options |= {name: value for name, value in sources.items() if value is not None}
+    conditions = _conditions(course, from_file)
     write_tables(out, command_line("control", **options), conditions)
     _draw(out, conditions, f"{solver}, {schedule}, {steps} steps")
     print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
@@ -97,6 +110,20 @@ def _deviations(folder: Path) -> Tensor:
     if not len(std):
         raise ValueError(f"data = {folder}: all rows are equal; name a store of varied ones")
     return std
+
+
+def _roots(path: Path) -> Tensor:
+    """Gives the standard deviations along the principal axes of a file's covariance."""
+    matrix = np.asarray(read_array(path, "cov", (None, None), longest=_MAX_DIM), np.float64)
+    if matrix.shape[0] != matrix.shape[1] or not len(matrix):
+        raise ValueError(f"cov = {path}: must be a square matrix, got {matrix.shape}")
+    size = np.abs(matrix).max()
+    if not np.isfinite(size) or np.abs(matrix - matrix.T).max() > 1e-6 * size:
+        raise ValueError(f"cov = {path}: must be finite and symmetric")
+    variances = np.linalg.eigvalsh(matrix)
+    if variances[0] < -1e-6 * size or variances[-1] <= 0:
+        raise ValueError(f"cov = {path}: must have positive eigenvalues, and none below 0")
+    return torch.from_numpy(np.sqrt(variances[variances > 1e-12 * variances[-1]]))
 
 
 def _conditions(course: Tensor, is_data: bool) -> list[dict[str, Any]]:

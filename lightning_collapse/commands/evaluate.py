@@ -46,7 +46,7 @@ def evaluate(
     Figures depend on n, the FID most of all: each is printed with it.
 
     Args:
-        samples: a folder of PNG or JPEG images, or of a store, such as RUN/pool/0003.
+        samples: a folder or a zip of PNG or JPEG images, or a store, such as RUN/pool/0003.
         reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
             KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
@@ -117,7 +117,7 @@ def _read_reference(path: Path | None, images: Rows, space: Features) -> Tensor 
     # First of all, since the weights may be missing.
     first = images[torch.arange(1)]
     dim = space(first).shape[1]
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() != ".zip":
         try:
             return read_statistics(path, dim)
         except ValueError as error:

@@ -1,31 +1,39 @@
-"""A set of images that a user names: a store, or a folder of image files."""
+"""A set of images that a user names: a store, or a folder or a zip of image files."""
 
+from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
-from PIL import Image
 from torch import Tensor
 
-from lightning_collapse.data.images import ImageFolder
+from lightning_collapse.data.archives import open_archive
+from lightning_collapse.data.decoding import decode
+from lightning_collapse.data.images import ImageFolder, ImageZip
+from lightning_collapse.data.imports import Policy
 from lightning_collapse.data.store import StoredRows
 from lightning_collapse.pool import Rows
 
 __all__ = ["open_images"]
 
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
 
 def open_images(field: str, path: Path) -> Rows:
-    """Opens images (n, C, H, W), uint8: those of a store, or the square ones below a folder.
+    """Opens images (n, C, H, W), uint8: those of a store, or the files of a folder or a zip.
+
+    Files must be square, of one size, and all gray or all in colour.
 
     Args:
         field: what the path was given as, for messages.
-        path: the folder.
+        path: the folder or the zip.
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it.
         ValueError: what is there are no images.
     """
-    if not path.is_dir():
+    if not path.exists():
         raise FileNotFoundError(
-            f"{field} = {path}: no such folder; name one of images, or a store"
+            f"{field} = {path}: no such folder; name one of images, or a store, or a zip of images"
         )
     if (path / "manifest.json").exists():
         return _stored(field, path)
@@ -33,7 +41,7 @@ def open_images(field: str, path: Path) -> Rows:
         raise ValueError(
             f"{field} = {path}: is a run; name one of its rounds, such as {path}/pool/0000"
         )
-    return _read_folder(field, path)
+    return _read_files(field, path)
 
 
 def _stored(field: str, path: Path) -> StoredRows:
@@ -46,17 +54,28 @@ def _stored(field: str, path: Path) -> StoredRows:
     return rows
 
 
-def _read_folder(field: str, path: Path) -> Tensor:
-    suffixes = (".png", ".jpg", ".jpeg")
-    first = min((f for f in path.rglob("*") if f.suffix.lower() in suffixes), default=None)
-    if first is None:
-        raise FileNotFoundError(f"{field} = {path}: holds neither a store nor PNG or JPEG images")
+def _read_files(field: str, path: Path) -> Tensor:
     try:
-        with Image.open(first, formats=("PNG", "JPEG")) as image:
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{field} = {first}: cannot be read: {error}") from error
-    if width != height:
-        raise ValueError(f"{field} = {first}: is {width} x {height}; images must be square")
-    images, _ = ImageFolder(path, width).read(seed=0)
+        mode, side = _first_image(path)
+        policy = Policy(mode=mode)
+        source = ImageFolder(path, side, policy) if path.is_dir() else ImageZip(path, None, policy)
+        images, _ = source.read(seed=0)
+    except ValueError as error:
+        raise ValueError(f"{field} = {str(error).removeprefix('data.source.path = ')}") from error
     return images
+
+
+def _first_image(path: Path) -> tuple[Literal["RGB", "L"], int]:
+    """Gives the mode and the side of a set's first image, which all must have."""
+    with closing(open_archive(path)) as archive:
+        names = [name for name in archive.names if name.lower().endswith(_SUFFIXES)]
+        if not names:
+            raise ValueError(f"{path}: holds neither a store nor PNG or JPEG images")
+        try:
+            image = decode(archive.read(names[0]))
+        except ValueError as error:
+            raise ValueError(f"{path / names[0]}: cannot be read: {error}") from error
+    if image.width != image.height:
+        size = f"{image.width} x {image.height}"
+        raise ValueError(f"{path / names[0]}: is {size}; images must be square")
+    return "L" if image.mode == "L" else "RGB", image.width

@@ -13,6 +13,22 @@ _TOYS = {
         "lightning_collapse.commands.toy_gmm:main",
         "a mixture of three modes in the plane, fitted by EM to its own samples",
     ),
+    "diffusion": (
+        "lightning_collapse.commands.toy_diffusion:main",
+        "diffusion on points in the plane, learned or exact, beside the mixture fit of the same",
+    ),
+    "gmm-samples": (
+        "lightning_collapse.commands.toy_gmm_samples:main",
+        "a mixture fitted once to given or made points, and samples of it",
+    ),
+    "regression": (
+        "lightning_collapse.commands.toy_regression:main",
+        "least squares on its own labels, replaced or accumulated, beside theory",
+    ),
+    "strong-collapse": (
+        "lightning_collapse.commands.toy_strong_collapse:main",
+        "ridge regression on real and synthetic rows: what a small share costs, beside theory",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.toys.conditions import conditions
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
-from lightning_collapse.toys.gmm_figures import plot_mixtures
+from lightning_collapse.toys.gmm_figures import draw_mixtures
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["gmm", "main"]
@@ -54,13 +54,21 @@ def gmm(
     wanted = conditions(regime, lambdas, n, rounds)
     for condition in wanted:
         protocol.check(condition)
-    folder = open_folder(out)
+    open_folder(out)
     courses = [run_mixtures(condition, protocol) for condition in wanted]
-    options = dict(
-        lambdas=lambdas, regime=regime, n=n, rounds=rounds, replicas=replicas, seed=seed
+    command = command_line(
+        "toy gmm",
+        lambdas=lambdas,
+        regime=regime,
+        n=n,
+        rounds=rounds,
+        replicas=replicas,
+        seed=seed,
+        components=components,
+        reg_covar=reg_covar,
+        init=init,
+        threshold=threshold,
     )
-    more = dict(components=components, reg_covar=reg_covar, init=init, threshold=threshold)
-    command = command_line("toy gmm", **options, **more)
-    write_tables(folder, command, [summary(course, protocol) for course in courses])
-    for path in plot_mixtures(folder, courses, protocol):
-        print(f"picture: {path}")
+    write_tables(out, command, [summary(c.condition, c.statistics, protocol) for c in courses])
+    draw_mixtures(out, courses, protocol)
+    print(f"results: {out}")

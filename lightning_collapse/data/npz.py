@@ -39,7 +39,9 @@ def array_names(path: Path) -> set[str]:
         raise ValueError(f"{path}: is no npz: {_line(error)}") from error
 
 
-def read_array(path: Path, name: str, shape: Sequence[int | None]) -> NDArray[Any]:
+def read_array(
+    path: Path, name: str, shape: Sequence[int | None], longest: int = 2**20
+) -> NDArray[Any]:
     """Reads one array of numbers.
 
     Type, shape and size are checked against each other before the array is read, and the
@@ -48,7 +50,8 @@ def read_array(path: Path, name: str, shape: Sequence[int | None]) -> NDArray[An
     Args:
         path: the npz.
         name: of the array in it.
-        shape: that it must have; None stands for any length up to 2^20.
+        shape: that it must have; None stands for any length up to `longest`.
+        longest: greatest length that the shape leaves open.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -60,7 +63,7 @@ def read_array(path: Path, name: str, shape: Sequence[int | None]) -> NDArray[An
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             with archive.open(member) as file:
-                _check_header(file, member.file_size, shape)
+                _check_header(file, member.file_size, shape, longest)
             with archive.open(member) as file:
                 array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
                 file.read()  # to the end, where the checksum is compared
@@ -75,7 +78,7 @@ def _line(error: Exception) -> str:
     return first[:200] or type(error).__name__
 
 
-def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None]) -> None:
+def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None], longest: int) -> None:
     version = npy.read_magic(file)
     # Later versions allow a header of 4 GiB, which numpy would read; arrays of numbers need none.
     if version != (1, 0):
@@ -84,7 +87,8 @@ def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None]) -> No
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ValueError(f"type {dtype} is not one of numbers")
     fits = [
-        0 <= n <= 2**20 if want is None else n == want for n, want in zip(got, shape, strict=False)
+        0 <= n <= longest if want is None else n == want
+        for n, want in zip(got, shape, strict=False)
     ]
     if len(got) != len(shape) or not all(fits):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)

@@ -29,6 +29,7 @@ from lightning_collapse.data.store import (
 )
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
+from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.logs import log_round
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
@@ -132,6 +133,7 @@ class GenerationLoop(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = data_of(trainer)
         data.round, data.step = trainer.current_epoch, 0
+        check_space(trainer, _module(pl_module), data)
         self._step_started = time.monotonic()
 
     def on_train_batch_end(

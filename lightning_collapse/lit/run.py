@@ -3,14 +3,14 @@
 import fcntl
 import os
 import secrets
+import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lightning_collapse.data.files import make_folder, remove, write_once
+from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
 from lightning_collapse.lit.config_file import ConfigFile
 
 __all__ = ["RunFolder"]
@@ -30,15 +30,24 @@ class RunFolder:
             OSError: the folder cannot be written.
         """
         self.path = Path(path)
+        self._is_new = not self.path.exists()
         try:
             make_folder(self.path / "checkpoints")
-            with tempfile.TemporaryFile(dir=self.path) as probe:
-                probe.write(b"probe")
-                os.fsync(probe.fileno())
+            # What every later write does; ".tmp" lets the next start clear it away.
+            probe = self.path / f".probe.{os.getpid()}.tmp"
+            write_atomically(probe, lambda file: file.write(b"probe"))
+            remove([probe])
         except OSError as error:
             raise OSError(
                 f"run = {self.path}: cannot be written ({error.strerror}); choose another --run"
             ) from error
+
+    def discard_if_empty(self) -> None:
+        """Removes the folder if it was made by this object and nothing of a run is in it."""
+        names = {path.name for path in self.path.iterdir()}
+        folder = self.path / "checkpoints"
+        if self._is_new and names <= {"checkpoints", ".lock", ".id"} and not any(folder.iterdir()):
+            shutil.rmtree(self.path)
 
     @property
     def config(self) -> ConfigFile:

@@ -8,6 +8,7 @@ usual in this field, the squared distance is what is reported.
 """
 
 import torch
+from scipy.linalg.lapack import dsygst
 from torch import Tensor
 
 from lightning_collapse.metrics.moments import Moments
@@ -76,13 +77,15 @@ class FrechetReference:
 
     def __init__(self, mu: Tensor, sigma: Tensor) -> None:
         self.mu, self.sigma = _checked(mu, sigma, mu.numel(), "reference ")
-        self.root = _root(self.sigma)
+        triangle = _triangle(self.sigma)
+        self._triangular = triangle is not None
+        self.root = _root(self.sigma) if triangle is None else triangle
 
     def distance(self, mu: Tensor, sigma: Tensor) -> float:
         """Gives the squared Fréchet distance, >= 0, of mean (d,) and covariance (d, d)."""
         mu, sigma = _checked(mu, sigma, len(self.mu), "")
-        product = self.root.mT @ sigma @ self.root
-        eigenvalues = _without_rounding(torch.linalg.eigvalsh((product + product.mT) / 2))
+        # Only the lower triangle of the product is read.
+        eigenvalues = _without_rounding(torch.linalg.eigvalsh(self._product(sigma), UPLO="L"))
         apart = (mu - self.mu).square().sum() + sigma.trace() + self.sigma.trace()
         distance = apart - 2 * eigenvalues.sqrt().sum()
         if _root_error(eigenvalues) > 1e-7 * distance:
@@ -90,6 +93,14 @@ class FrechetReference:
             if triangle is not None:
                 distance = apart - 2 * torch.linalg.svdvals(triangle.mT @ self.root).sum()
         return max(0.0, float(distance))
+
+    def _product(self, sigma: Tensor) -> Tensor:
+        """Gives R^T sigma R in the lower triangle; what is above it means nothing."""
+        if not self._triangular:
+            return self.root.mT @ sigma @ self.root
+        # A quarter of the work of two products of full matrices.
+        lower, _ = dsygst(sigma.numpy(), self.root.numpy(), itype=2, lower=1)
+        return torch.from_numpy(lower)
 
 
 def _root_error(eigenvalues: Tensor) -> Tensor:
@@ -111,10 +122,7 @@ def _triangle(sigma: Tensor) -> Tensor | None:
 
 
 def _root(sigma: Tensor) -> Tensor:
-    """Gives R (d, d) with R R^T = sigma."""
-    triangle = _triangle(sigma)
-    if triangle is not None:
-        return triangle
+    """Gives R (d, d) with R R^T = sigma, of any rank."""
     eigenvalues: Tensor
     axes: Tensor
     eigenvalues, axes = torch.linalg.eigh(sigma)

@@ -19,9 +19,11 @@ __all__ = [
     "MixtureError",
     "accumulate_fresh_error",
     "accumulate_same_error",
+    "fresh_mix_error",
     "projected_ridge_error",
     "replace_error",
     "ridge_error",
+    "same_inputs_error_std",
 ]
 
 Array = NDArray[np.float64]
@@ -39,11 +41,45 @@ def accumulate_same_error(n: ArrayLike, dim: int, rows: int, noise: float = 1.0)
     return np.asarray(noise * dim / (rows - dim - 1) * np.cumsum(1 / i**2)[n - 1])
 
 
-def accumulate_fresh_error(n: ArrayLike, dim: int, rows: int, noise: float = 1.0) -> Array:
-    """Gives the error of fit n where rows with fresh inputs accumulate; below the one above."""
+def accumulate_fresh_error(
+    n: ArrayLike, dim: int, rows: int, noise: float = 1.0, per_round: int | None = None
+) -> Array:
+    """Gives the error of fit n where rows with fresh inputs accumulate; below the one above.
+
+    `per_round` rows are added each round, T if not given. A step is (X'X)^-1 of all M rows times
+    X'e of the new k ones, so that its square is s2 (k/M) d / (M - d - 1); steps are uncorrelated.
+    """
     n = np.asarray(n, int)
-    i = np.arange(1, n.max() + 1)
-    return np.asarray(noise * dim * np.cumsum(1 / (i * (i * rows - dim - 1.0)))[n - 1])
+    new = rows if per_round is None else per_round
+    total = rows + new * np.arange(n.max(), dtype=float)
+    added = np.concatenate([[rows], np.full(n.max() - 1, new)])
+    return np.asarray(noise * dim * np.cumsum(added / total / (total - dim - 1))[n - 1])
+
+
+def fresh_mix_error(
+    n: ArrayLike, dim: int, rows: int, fraction: float, noise: float = 1.0
+) -> Array:
+    """Gives the error of fit n where a share of the labels is the last fit's, inputs all fresh.
+
+    c' = s2 u + c (p2^2 + p1 p2 u), u = d/(T - d - 1), p2 = `fraction`, p1 = 1 - p2.
+    """
+    n = np.asarray(n, int)
+    u = dim / (rows - dim - 1)
+    keep = fraction**2 + fraction * (1 - fraction) * u
+    return np.asarray(noise * u * np.cumsum(keep ** np.arange(n.max()))[n - 1])
+
+
+def same_inputs_error_std(error: ArrayLike, dim: int, rows: int) -> Array:
+    """Gives the standard deviation of an error over replicas, where all fits have the same inputs.
+
+    Given X, w_n - w is normal with covariance proportional to (X'X)^-1, whose first two moments
+    are an inverse Wishart matrix's; T > d + 3.
+    """
+    excess = rows - dim
+    scale = excess * (excess - 1) * (excess - 3)
+    traces = (2 * dim * (rows - 1) + (excess - 2) * dim**2 + 2 * dim) / scale
+    relative = traces / (dim / (excess - 1)) ** 2 - 1
+    return np.asarray(np.sqrt(relative) * np.asarray(error, float))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from lightning_collapse.seeds import bits_at, key
 
-__all__ = ["normal_at", "replica_generators", "replica_keys"]
+__all__ = ["normal_at", "replica_generators", "replica_keys", "wishart_factors"]
 
 
 def replica_keys(seed: int, purpose: str, replicas: Iterable[int]) -> NDArray[np.uint64]:
@@ -35,3 +35,18 @@ def normal_at(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np
     uniform += 0.5
     uniform *= 2.0**-52
     return np.asarray(ndtri(uniform, out=uniform))
+
+
+def wishart_factors(
+    freedom: NDArray[np.int64], chance: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draws factors A (*, d, d) of unit Wishart matrices AA', by Bartlett's decomposition.
+
+    Column j is 0 where its degrees of freedom `freedom[..., j]` are none: a singular scatter.
+    """
+    dim = freedom.shape[-1]
+    diagonal = np.sqrt(chance.chisquare(np.maximum(freedom, 1)))
+    factors = diagonal[..., None] * np.eye(dim)
+    if dim > 1:
+        factors += np.tril(chance.standard_normal(factors.shape), -1)
+    return np.asarray(factors * (freedom > 0)[..., None, :])

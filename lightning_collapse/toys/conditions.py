@@ -19,7 +19,15 @@ from lightning_collapse.regimes import (
     Turnover,
 )
 
-__all__ = ["Condition", "above", "at_least", "condition", "conditions", "fractions"]
+__all__ = [
+    "Condition",
+    "above",
+    "at_least",
+    "condition",
+    "conditions",
+    "fractions",
+    "whole_numbers",
+]
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,23 @@ def fractions(text: str, name: str = "lambdas") -> list[float]:
             raise ValueError(f"{name} = {value:g}: must be numbers in [0, 1]")
     if len(set(values)) < len(values):
         raise ValueError(f"{name} = {text}: must be distinct; name each number once")
+    return values
+
+
+def whole_numbers(name: str, text: str) -> list[int]:
+    """Reads whole numbers of at least 1, in rising order, separated by commas.
+
+    Raises:
+        ValueError: the list has something else; the message calls it `name`.
+    """
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or values[0] < 1 or values != sorted(set(values)):
+        raise ValueError(
+            f"{name} = {text}: must be rising whole numbers from 1, such as 50,100,200"
+        )
     return values
 
 

@@ -17,7 +17,12 @@ from tqdm import tqdm
 
 from lightning_collapse.regimes import Parts
 from lightning_collapse.seeds import key
-from lightning_collapse.toys.chance import normal_at, replica_generators, replica_keys
+from lightning_collapse.toys.chance import (
+    normal_at,
+    replica_generators,
+    replica_keys,
+    wishart_factors,
+)
 from lightning_collapse.toys.conditions import Condition
 
 __all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "simulate"]
@@ -78,7 +83,7 @@ class Course:
         """Writes down the fits of round r, and of how far they are from the round before."""
         self.mean[r] = fit.mean.mean(-1)
         self.variance[r] = np.trace(fit.covariance, axis1=1, axis2=2) / truth.dim
-        self.log_variance[r] = _log_determinant(fit) / truth.dim
+        self.log_variance[r] = _log_determinant(fit.covariance) / truth.dim
         self.mean_sq_error[r] = np.square(fit.mean - truth.mean).mean(-1)
         if r > 0:
             self.mean_sq_increment[r] = np.square(fit.mean - before.mean).mean(-1)
@@ -225,7 +230,7 @@ class _Blocks:
         freedom = sizes[..., None] - 1 - np.arange(dim)
         for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
             self._means[:, :, i] = chance.standard_normal((*sizes.shape, dim))
-            self._factors[:, :, i] = _wishart_factors(freedom, chance)
+            self._factors[:, :, i] = wishart_factors(freedom, chance)
 
     def draw(self, r: int, kind: int, source: "_Fit") -> "_Fit":
         """Gives a block of round r, drawn from the fits: kind 0 is real, 1 the other."""
@@ -236,19 +241,6 @@ class _Blocks:
         mean = source.mean + (root @ self._means[r, kind, :, :, None])[..., 0] / n**0.5
         half = root @ self._factors[r, kind]
         return _Fit(n, mean, half @ half.transpose(0, 2, 1))
-
-
-def _wishart_factors(freedom: NDArray[np.int64], chance: np.random.Generator) -> Array:
-    """Draws factors A (*, d, d) of unit Wishart matrices AA', by Bartlett's decomposition.
-
-    Column j is 0 where its degrees of freedom `freedom[..., j]` are none: a singular scatter.
-    """
-    dim = freedom.shape[-1]
-    diagonal = np.sqrt(chance.chisquare(np.maximum(freedom, 1)))
-    factors = diagonal[..., None] * np.eye(dim)
-    if dim > 1:
-        factors += np.tril(chance.standard_normal(factors.shape), -1)
-    return np.asarray(factors * (freedom > 0)[..., None, :])
 
 
 def from_rows(
@@ -328,13 +320,10 @@ def _root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[:, None, :])
 
 
-def _log_determinant(fit: _Fit) -> Array:
-    covariance = fit.covariance
+def _log_determinant(covariance: Array) -> Array:
     dim = covariance.shape[-1]
-    if fit.n <= dim:  # of rank n - 1 at most, which rounding hides
-        return np.full(len(covariance), -np.inf)
+    values = np.linalg.eigvalsh(covariance) if dim > 1 else covariance[..., 0]
+    # Of a singular matrix, rounding leaves this much.
+    values = np.where(values > dim * np.finfo(float).eps * values[:, -1:], values, 0)
     with np.errstate(divide="ignore"):
-        if dim == 1:
-            return np.asarray(np.log(covariance[:, 0, 0]))
-        sign, log = np.linalg.slogdet(covariance)
-    return np.where(sign > 0, log, -np.inf)
+        return np.asarray(np.log(values).sum(-1))

@@ -5,8 +5,7 @@ is the same, bit for bit, as a `generations` loop of `GaussianMixtureEM` with it
 not depend on how many are computed together.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,9 @@ from lightning_collapse.metrics.distance import (
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
 from lightning_collapse.mixtures import Mixtures, Start, refit, sample_mixtures
 from lightning_collapse.seeds import generator, key
-from lightning_collapse.toys.conditions import Condition, at_least
+from lightning_collapse.toys.conditions import Condition, above, at_least
 
-__all__ = ["Course", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
+__all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
 
 Array = NDArray[np.float64]
 
@@ -62,8 +61,12 @@ class Protocol:
         at_least("replicas", self.replicas, 1)
         at_least("components", self.components, 1)
         at_least("reg_covar", self.reg_covar, 0)
-        if not 0 < self.threshold < math.inf:
-            raise ValueError(f"threshold = {self.threshold:g}: must be a distance > 0")
+        above("threshold", self.threshold, 0)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a row."""
+        return len(self.modes[0])
 
     def check(self, condition: Condition) -> None:
         """Raises ValueError where a round would have fewer rows than components."""
@@ -85,7 +88,7 @@ class Course:
 
     condition: Condition
     statistics: dict[str, Array]
-    """Name -> (replicas, rounds); see `_measure`."""
+    """Name -> (replicas, rounds); see `Meter`."""
     last: Mixtures
     """The fit of the first replica's last round."""
     samples: Array
@@ -128,7 +131,7 @@ def _run_group(
     seeds = [replica_seed(protocol.seed, replica) for replica in replicas]
     pool = _ReplicaPool(condition, protocol, seeds)
     made = max(condition.n, condition.samples_per_round)
-    meter = _Meter(condition, protocol)
+    meter = Meter(condition, protocol)
     fit, measured = None, []
     for r in range(protocol.rounds):
         fit = refit(
@@ -148,13 +151,13 @@ def _run_group(
     return Course(condition, statistics, fit[:1], samples[0, : condition.n])
 
 
-class _Meter:
+class Meter:
     """Measures fits and samples against the modes and a fixed set of real rows."""
 
     def __init__(self, condition: Condition, protocol: Protocol) -> None:
         self._condition, self._protocol = condition, protocol
         self._modes = np.array(protocol.modes)
-        self._directions = directions(self._modes.shape[1], _DIRECTIONS, protocol.seed)
+        self._directions = directions(protocol.dim, _DIRECTIONS, protocol.seed)
         real = protocol.real_rows(condition.n, key(protocol.seed, "reference"))
         self._real = sorted_projections(real, self._directions)
 
@@ -187,62 +190,66 @@ class _Meter:
 class _ReplicaPool:
     """The pools of several replicas: rows (R, rows, d), in order of birth.
 
-    Only the newest generation is kept where the regime looks back at no other.
+    Of the generations, only the newest is kept where the regime draws from no other.
     """
 
     def __init__(self, condition: Condition, protocol: Protocol, seeds: Sequence[int]) -> None:
-        n_real, added = condition.n_real, condition.samples_per_round
-        self._n_real, self._added = n_real, added
-        self._looks_back = looks_back(condition)
-        generations = protocol.rounds if self._looks_back else 1
-        real = [protocol.real_rows(n_real, seed) for seed in seeds]
-        self._rows = np.empty((len(seeds), n_real + generations * added, real[0].shape[1]))
-        self._rows[:, :n_real] = real
+        self._n_real, self._added = condition.n_real, condition.samples_per_round
+        self._keeps_all = keeps_all(condition)
+        self._rows = np.empty((len(seeds), _pool_rows(condition, protocol), protocol.dim))
+        self._rows[:, : self._n_real] = [protocol.real_rows(self._n_real, s) for s in seeds]
+        self._drawn = self._rows[:, :0]
         self._round = 0
-        by_chance = condition.regime.parts(n_real, 1).by_chance if protocol.rounds > 1 else False
-        keys = [key(seed, "regime") for seed in (seeds if by_chance else seeds[:1])]
-        self._draws = condition.regime.draws(n_real, added, keys)
-        self._positions = np.empty((len(keys), 0), np.int64)
+        by_chance = condition.regime.parts(self._n_real, min(1, protocol.rounds - 1)).by_chance
+        keyed = [key(seed, "regime") for seed in (seeds if by_chance else seeds[:1])]
+        self._draws = condition.regime.draws(self._n_real, self._added, keyed)
 
     def draw(self) -> Array:
         """Gives the rows that the current round trains on (R, n, d)."""
-        positions = self._positions = next(self._draws).of(self._positions)
-        if not self._looks_back:
-            older = max(self._round - 1, 0) * self._added
-            positions = np.where(positions < self._n_real, positions, positions - older)
-        rows: Array = np.take_along_axis(self._rows, positions[..., None], 1)
-        return rows
+        draw = next(self._draws)
+        positions = draw.others
+        if not self._keeps_all:
+            gone = max(self._round - 1, 0) * self._added
+            positions = np.where(positions < self._n_real, positions, positions - gone)
+        kept = np.take_along_axis(self._drawn, draw.kept[..., None], 1)
+        others = np.take_along_axis(self._rows, positions[..., None], 1)
+        self._drawn = np.concatenate([kept, others], 1)
+        return self._drawn
 
     def deposit(self, samples: Array) -> None:
         """Adds each replica's samples (R, n, d), which ends the round."""
-        start = self._n_real + (self._round * self._added if self._looks_back else 0)
+        start = self._n_real + (self._round * self._added if self._keeps_all else 0)
         self._rows[:, start : start + self._added] = samples
         self._round += 1
 
 
-def looks_back(condition: Condition) -> bool:
-    """Tells whether a round may train on synthetic rows older than the newest."""
+def keeps_all(condition: Condition) -> bool:
+    """Tells whether a round may draw from generations older than the newest."""
     parts = condition.regime.parts(condition.n_real, 1)
-    return bool(parts.older or parts.by_chance)
+    return bool(parts.older or parts.drawn)
+
+
+def _pool_rows(condition: Condition, protocol: Protocol) -> int:
+    generations = protocol.rounds if keeps_all(condition) else 1
+    return condition.n_real + generations * condition.samples_per_round
 
 
 def _replicas_together(condition: Condition, protocol: Protocol) -> int:
-    generations = protocol.rounds if looks_back(condition) else 1
-    pool = condition.n_real + generations * condition.samples_per_round
-    by_memory = _POOL_NUMBERS // (pool * len(protocol.modes[0]))
+    by_memory = _POOL_NUMBERS // (_pool_rows(condition, protocol) * protocol.dim)
     halfway = protocol.rounds // 2 if condition.regime.parts(condition.n_real, 1).older else 0
     rows = condition.n + halfway * condition.samples_per_round
     by_cache = _NUMBERS_AT_A_TIME // (rows * protocol.components)
     return max(1, min(by_memory, by_cache, protocol.replicas))
 
 
-def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
+def summary(
+    condition: Condition, statistics: Mapping[str, Array], protocol: Protocol
+) -> dict[str, Any]:
     """Gives a condition of `summary.json`: means and bands over replicas, one number a round.
 
     `variance` is the mean over components and axes of the fitted variances; `mean` and
     `sq_error`, the squared error of the mixture's mean, are averages over axes.
     """
-    statistics, condition = course.statistics, course.condition
     variance = statistics["variance"]
     with np.errstate(divide="ignore"):
         log_variance = np.log(variance)
@@ -268,5 +275,5 @@ def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
                 "collapsed_components",
             )
         },
-        "sliced_wasserstein_floor": _Meter(condition, protocol).floor(),
+        "sliced_wasserstein_floor": Meter(condition, protocol).floor(),
     }

@@ -1,0 +1,211 @@
+"""`lightning-collapse toy diffusion`: diffusion on points, beside a mixture fitted to them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.learners import GaussianMixtureEM
+from lightning_collapse.sampling import Sampling
+from lightning_collapse.toys.conditions import Condition, at_least, conditions
+from lightning_collapse.toys.diffusion import (
+    SCALE,
+    ExactDiffusion,
+    Route,
+    join,
+    loop_samples,
+    measure,
+    points,
+    samples_made,
+)
+from lightning_collapse.toys.diffusion_figure import draw_routes
+from lightning_collapse.toys.gmm import Protocol, summary
+from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+
+__all__ = ["diffusion", "main"]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("toy diffusion", diffusion, arguments)
+
+
+def diffusion(
+    lambdas: str = "1.0",
+    regime: str = "Replace",
+    n: int = 1000,
+    rounds: int = 6,
+    replicas: int = 1,
+    seed: int = 0,
+    exact: bool = False,
+    images_per_round: int = 128_000,
+    width: int = 128,
+    depth: int = 3,
+    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m",
+    schedule: Literal["log_uniform", "karras"] = "log_uniform",
+    steps: int = 35,
+    components: int = 3,
+    reg_covar: float = 0.0,
+    threshold: float = 2.0,
+    out: Path = Path("runs/toy_diffusion"),
+) -> None:
+    """Trains diffusion on its own samples of points in the plane, and fits a mixture likewise.
+
+    Points are those of `toy gmm`. Each replica is a run like any other, in a folder of `out`: the
+    same command goes on where it stopped. For the measures a mixture is fitted to the samples of
+    every round, of diffusion and of mixture alike.
+
+    Args:
+        lambdas: λ of each condition; 0 retrains on real points in every round.
+        regime: which rows a round trains on.
+        n: real points of a replica, N.
+        rounds: how many, from round 0.
+        replicas: loops of each condition, with seeds from `seed` on.
+        seed: keys everything.
+        exact: learn nothing: fit a mixture and sample it by diffusion with its exact denoiser,
+            which leaves the sampler's own bias.
+        images_per_round: points seen in training in every round.
+        width: hidden features of the network.
+        depth: its residual blocks.
+        solver: of the diffusion sampler.
+        schedule: of its noise levels.
+        steps: of the sampler.
+        components: Gaussians in the mixtures.
+        reg_covar: added to the diagonal of their covariances.
+        threshold: a mode counts as covered if a fitted mean is within this distance.
+        out: folder for rounds.csv, summary.json, the figure and the runs.
+    """
+    for name, value in (("images_per_round", images_per_round), ("width", width)):
+        at_least(name, value, 1)
+    at_least("depth", depth, 1)
+    at_least("steps", steps, 1)
+    protocol = Protocol(rounds, replicas, seed, components, reg_covar, threshold=threshold)
+    sampling = Sampling(solver, schedule, steps)
+    wanted = conditions(regime, lambdas, n, rounds)
+    for condition in wanted:
+        protocol.check(condition)
+        _check_samples(condition, components)
+    open_folder(out)
+    network = {"width": width, "depth": depth, "images_per_round": images_per_round}
+    learned = None if exact else network
+    routes = [
+        route
+        for condition in wanted
+        for route in _routes(condition, protocol, sampling, learned, out)
+    ]
+    command = command_line(
+        "toy diffusion",
+        **{"lambdas": lambdas, "regime": regime, "n": n, "rounds": rounds, "replicas": replicas},
+        **{"seed": seed, "exact": exact, **({} if exact else network)},
+        **{"solver": solver, "schedule": schedule, "steps": steps},
+        **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
+    )
+    write_tables(out, command, [_summary(route, protocol) for route in routes])
+    draw_routes(out, routes, protocol)
+    print(f"results: {out}")
+
+
+def _check_samples(condition: Condition, components: int) -> None:
+    made, least = samples_made(condition), max(2, components)
+    if made < least:
+        raise ValueError(
+            f"lambdas = {condition.fraction:g}: makes {made} samples a round, "
+            f"must make at least {least}; raise it, or n"
+        )
+
+
+def _routes(
+    condition: Condition,
+    protocol: Protocol,
+    sampling: Sampling,
+    learned: dict[str, int] | None,
+    out: Path,
+) -> list[Route]:
+    """Gives diffusion and the mixture, each with all replicas on the same real points."""
+    diffused, fitted = [], []
+    for seed in range(protocol.seed, protocol.seed + protocol.replicas):
+        if learned is None:
+            name, real = "exact diffusion", points(condition).read(seed)[0][: condition.n_real]
+            learner = ExactDiffusion(_mixture(protocol, seed), sampling)
+            samples = loop_samples(learner, real, condition, protocol.rounds, seed)
+        else:
+            name = "diffusion"
+            run = out / f"lambda-{condition.fraction:g}-seed-{seed}"
+            real, samples = _train(condition, protocol, sampling, learned, run, seed)
+        diffused.append(measure(name, condition, protocol, samples, seed))
+        direct = loop_samples(_mixture(protocol, seed), real, condition, protocol.rounds, seed)
+        fitted.append(measure("mixture", condition, protocol, direct, seed))
+    return [join(diffused), join(fitted)]
+
+
+def _mixture(protocol: Protocol, seed: int) -> GaussianMixtureEM:
+    # In network units, as the rows are.
+    return GaussianMixtureEM(protocol.components, "kmeans", protocol.reg_covar / SCALE**2, seed)
+
+
+def _train(
+    condition: Condition,
+    protocol: Protocol,
+    sampling: Sampling,
+    learned: dict[str, int],
+    run: Path,
+    seed: int,
+) -> tuple[Tensor, list[Tensor]]:
+    """Runs, or goes on with, one run; gives its real rows (N, 2) and every round's samples."""
+    # Here: they take seconds to import.
+    from lightning_collapse.cli import run_fit
+    from lightning_collapse.lit.data import PoolDataModule
+
+    source, samples = points(condition), samples_made(condition)
+    options = {
+        "run": run,
+        "seed_everything": seed,
+        "trainer.max_epochs": protocol.rounds,
+        "trainer.accelerator": "cpu",  # networks this small are fastest there
+        "trainer.logger": "false",
+        "data.source": _as_json(source),
+        "data.regime": _as_json(condition.regime),
+        "data.train_rows": condition.n_real,
+        "data.held_out_rows": condition.n,
+        "data.samples_per_round": samples,
+        "data.images_per_round": learned["images_per_round"],
+        "data.batch_size": 256,
+        "model.network": json.dumps(
+            {
+                "class_path": "lightning_collapse.networks.mlp.SigmaMLP",
+                "init_args": {"dim": 2, "width": learned["width"], "depth": learned["depth"]},
+            }
+        ),
+        "loop.sampling.solver": sampling.solver,
+        "loop.sampling.schedule": sampling.schedule,
+        "loop.sampling.num_steps": sampling.num_steps,
+        "loop.micro_batch": 1000,
+    }
+    run_fit([f"--{name}={value}" for name, value in options.items()])
+    torch.set_flush_denormal(False)  # run_fit's, for untrained networks
+    data = PoolDataModule(
+        source,
+        condition.regime,
+        condition.n_real,
+        condition.n,
+        samples_per_round=samples,
+        seed=seed,
+        run=run,
+    )
+    data.setup()
+    rounds = [rows[torch.arange(len(rows))] for rows in data.generations[: protocol.rounds]]
+    return data.train[torch.arange(len(data.train))], rounds
+
+
+def _as_json(choice: Any) -> str:
+    kind = type(choice)
+    name = f"{kind.__module__}.{kind.__name__}"
+    return json.dumps({"class_path": name, "init_args": asdict(choice)})
+
+
+def _summary(route: Route, protocol: Protocol) -> dict[str, Any]:
+    return {"model": route.name} | summary(route.condition, route.statistics, protocol)

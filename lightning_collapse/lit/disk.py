@@ -1,0 +1,44 @@
+"""Whether the disk has room for a round, found out before the round is trained."""
+
+import math
+import shutil
+
+import torch
+from pytorch_lightning import Trainer
+
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.module import CollapseModule
+
+__all__ = ["check_space", "round_bytes"]
+
+# For the preview, tables, logs, and file systems that count in large blocks.
+_MARGIN = 2**24
+_MANIFEST_BYTES_PER_ROW = 24
+# Two hold the network and its average, one where the average started, two are Adam's.
+_NETWORKS_IN_CHECKPOINT = 5
+
+
+def check_space(trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> None:
+    """Raises OSError, in all processes, where the disk lacks room for what a round writes."""
+    needed, free = round_bytes(module, data), shutil.disk_usage(data.run).free
+    if trainer.strategy.reduce_boolean_decision(free < needed, all=False):
+        raise OSError(
+            f"run = {data.run}: round {data.round} needs about {_said(needed)} of disk, but "
+            f"{_said(free)} are free; make room, and the same command goes on"
+        )
+
+
+def round_bytes(module: CollapseModule, data: PoolDataModule) -> int:
+    """Gives an upper estimate of what a round adds to the disk at its peak."""
+    network = sum(value.numel() * value.element_size() for value in module.model.parameters())
+    last = data.run / "checkpoints" / "last.ckpt"
+    checkpoint = max(
+        _NETWORKS_IN_CHECKPOINT * network, last.stat().st_size if last.exists() else 0
+    )
+    row = math.prod(data.row_shape) * data.held_out[torch.arange(1)].element_size()
+    # The round's checkpoint is written beside the last one of within the round.
+    return 2 * checkpoint + data.n_samples * (row + _MANIFEST_BYTES_PER_ROW) + _MARGIN
+
+
+def _said(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"

@@ -1,0 +1,133 @@
+"""Diffusion beside the mixture fitted to the same points: both loops, measured alike.
+
+Diffusion is either learned, by the same Lightning loop as for images (`commands.toy_diffusion`
+runs it), or exact: a mixture is fitted and then sampled by a diffusion sampler with that mixture's
+own denoiser. What exact diffusion does beyond the mixture loop is the sampler's doing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_collapse.data.points import Mixture
+from lightning_collapse.learners import GaussianMixtureEM, Learner
+from lightning_collapse.loop import generations
+from lightning_collapse.mixtures import Mixtures, refit
+from lightning_collapse.oracles import mixture_denoiser
+from lightning_collapse.pool import Pool
+from lightning_collapse.regimes import AccumulateSubsample
+from lightning_collapse.sampling import Sampling
+from lightning_collapse.seeds import generator
+from lightning_collapse.toys.conditions import Condition
+from lightning_collapse.toys.gmm import Meter, Protocol
+
+__all__ = [
+    "SCALE",
+    "ExactDiffusion",
+    "Route",
+    "join",
+    "loop_samples",
+    "measure",
+    "points",
+    "samples_made",
+]
+
+Array = NDArray[np.float64]
+
+SCALE = 8.0
+"""Points of `toy gmm` per network unit: networks see them divided by this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """One way of modelling, at one condition, in R replicas."""
+
+    name: str
+    condition: Condition
+    statistics: dict[str, Array]
+    """Name -> (R, rounds); see `toys.gmm.Meter`, for a mixture fitted to the round's samples."""
+    samples: Sequence[Array]
+    """Samples (n, 2) of the first replica in every round, in the units of `toy gmm`."""
+
+
+class ExactDiffusion:
+    """A learner's mixture, sampled by a diffusion sampler with the mixture's own denoiser."""
+
+    def __init__(self, learner: GaussianMixtureEM, sampling: Sampling) -> None:
+        """Takes the learner that fits, and a sampler without churn."""
+        self._learner, self._sampling = learner, sampling
+
+    def fit(self, rows: Tensor) -> None:
+        """Fits rows (n, d), in network units."""
+        self._learner.fit(rows)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws rows (n, d) through the sampler."""
+        fit = self._learner.mixture
+        parameters = [torch.from_numpy(p[0]) for p in (fit.means, fit.covariances, fit.weights)]
+        noise = torch.randn(n, fit.means.shape[-1], dtype=torch.float64, generator=generator)
+        return self._sampling(mixture_denoiser(*parameters), noise)
+
+
+def points(condition: Condition) -> Mixture:
+    """Gives the source of a condition's real rows, and of N held-out ones, in network units."""
+    return Mixture(condition.n_real + condition.n)
+
+
+def samples_made(condition: Condition) -> int:
+    """Gives how many samples a round makes: N to be measured, unless the regime takes all."""
+    if isinstance(condition.regime, AccumulateSubsample):
+        return condition.samples_per_round
+    return max(condition.n, condition.samples_per_round)
+
+
+def loop_samples(
+    learner: Learner, real: Tensor, condition: Condition, rounds: int, seed: int
+) -> list[Tensor]:
+    """Runs a learner's loop on real rows (N, d), and gives the samples (n, d) of every round."""
+    pool = Pool(real.double(), seed)
+    loop = generations(
+        learner,
+        pool,
+        condition.regime,
+        rounds=rounds,
+        samples_per_round=samples_made(condition),
+        seed=seed,
+    )
+    for _ in loop:
+        pass
+    ends = np.cumsum(pool.sizes)
+    return [pool[torch.arange(a, b)] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def measure(
+    name: str, condition: Condition, protocol: Protocol, samples: Sequence[Tensor], seed: int
+) -> Route:
+    """Measures one replica's samples (n, 2) of every round, given in network units."""
+    meter = Meter(condition, protocol)
+    records, scaled = [], [SCALE * rows.double().numpy() for rows in samples]
+    for r, rows in enumerate(scaled):
+        fit = _fit(rows, protocol, seed, r)
+        records.append(meter(fit, rows[None]))
+    statistics = {key: np.stack([record[key] for record in records], 1) for key in records[0]}
+    return Route(name, condition, statistics, scaled)
+
+
+def _fit(rows: Array, protocol: Protocol, seed: int, r: int) -> Mixtures:
+    keyed = [generator(seed, "measure", r)]
+    return refit(rows[None], protocol.components, None, keyed, reg_covar=protocol.reg_covar)
+
+
+def join(routes: Sequence[Route]) -> Route:
+    """Gives the route of all replicas, from those of each."""
+    first = routes[0]
+    statistics: dict[str, Any] = {
+        name: np.concatenate([route.statistics[name] for route in routes])
+        for name in first.statistics
+    }
+    return Route(first.name, first.condition, statistics, first.samples)

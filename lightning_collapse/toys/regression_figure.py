@@ -1,0 +1,34 @@
+"""Figure of the regression loop: the error over the fits, with theory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_collapse.toys.figures import COLOURS, draw_band, new_figure, save_figure
+
+__all__ = ["draw_errors"]
+
+
+def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
+    """Writes `error.png` and `error.pdf` to a folder."""
+    figure = new_figure(7, 4.8)
+    axes = figure.subplots()
+    for i, summary in enumerate(summaries):
+        fits, expected = summary["round"] + 1, summary["theory"].get("error_mean")
+        label = f"{summary['regime']}, λ = {summary['lambda']:g}, {summary['inputs']} inputs"
+        band = (summary[f"error_{name}"] for name in ("mean", "q05", "q95"))
+        draw_band(axes, fits, *band, colour=COLOURS[i % len(COLOURS)], label=label)
+        if expected is not None:
+            axes.plot(fits, expected, "--", color="black", lw=1)
+    axes.plot([], [], "--", color="black", lw=1, label="theory, mean")
+    axes.set_yscale("log")
+    axes.set(xlabel="fits so far, n (round + 1)", ylabel="squared error of the weights")
+    first = summaries[0]
+    axes.set_title(
+        f"{first['n']:,} rows a round, d = {first['dim']}, noise variance {first['noise']:g}, "
+        f"{first['replicas']:,} replicas: mean and 5–95 %",
+        fontsize=9,
+    )
+    axes.legend(fontsize=7, frameon=False)
+    axes.grid(alpha=0.3)
+    save_figure(figure, out, "error")

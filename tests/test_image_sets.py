@@ -1,0 +1,99 @@
+"""Sets of images as a user has them: colour or gray files, folders or zips, and stores."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_collapse.commands.image_sets import open_images
+from lightning_collapse.data.store import write_rows
+from lightning_collapse.seeds import generator
+
+
+def rows(channels, n=5, side=6):
+    random = generator(0, "images", channels)
+    return torch.randint(256, (n, channels, side, side), dtype=torch.uint8, generator=random)
+
+
+def pngs(images):
+    """Names and bytes of PNG files, as NVIDIA's dataset zips name them."""
+    for i, image in enumerate(images):
+        file = io.BytesIO()
+        Image.fromarray(np.squeeze(image.permute(1, 2, 0).numpy())).save(file, "png")
+        yield f"00000/img{i:08d}.png", file.getvalue()
+
+
+def folder(path, files):
+    for name, data in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def archive(path, files):
+    with zipfile.ZipFile(path, "w") as into:
+        for name, data in files:
+            into.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_same_images_from_a_folder_a_zip_and_a_store(tmp_path, channels):
+    images = rows(channels)
+    write_rows(tmp_path / "store", [(images, None)], dict)
+    for path in (
+        folder(tmp_path / "folder", pngs(images)),
+        archive(tmp_path / "set.zip", pngs(images)),
+        tmp_path / "store",
+    ):
+        opened = open_images("samples", path)
+        assert len(opened) == 5
+        assert torch.equal(opened[torch.arange(5)], images)
+
+
+def cut(images):
+    *files, (name, data) = pngs(images)
+    return [*files, (name, data[:-20])]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([], "holds neither a store nor PNG or JPEG images"),
+        ([("a.png", b"<html>")], "a.png"),
+        ([("a.png", b"")], "a.png: cannot be read: is empty"),
+        (list(pngs(rows(3)[:, :, :4])), "is 6 x 4; images must be square"),
+        ([*pngs(rows(3)), ("z.png", next(iter(pngs(rows(1))))[1])], "z.png"),
+        ([*pngs(rows(3)), ("z.png", next(iter(pngs(rows(3, side=8))))[1])], "z.png"),
+        (cut(rows(3)), "img00000004.png"),
+    ],
+)
+@pytest.mark.parametrize("make", [folder, archive])
+def test_refuses_other_sets_and_names_the_file(tmp_path, make, files, says):
+    path = tmp_path / "set.zip"
+    if make is folder:
+        path.mkdir()
+    make(path, list(files))
+    with pytest.raises(ValueError, match=f"samples = {path}") as refusal:
+        open_images("samples", path)
+    assert says in str(refusal.value)
+
+
+def test_names_a_run_and_a_path_that_is_not_there(tmp_path):
+    (tmp_path / "pool").mkdir()
+    with pytest.raises(ValueError, match="is a run; name one of its rounds"):
+        open_images("samples", tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        open_images("samples", tmp_path / "none")
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(ValueError, match="samples = .*text.zip"):
+        open_images("samples", tmp_path / "text.zip")
+
+
+def test_refuses_a_store_of_points(tmp_path):
+    write_rows(tmp_path / "points", [(torch.zeros(4, 2), None)], dict)
+    with pytest.raises(ValueError, match="holds points, not images"):
+        open_images("samples", tmp_path / "points")

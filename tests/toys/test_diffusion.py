@@ -1,0 +1,129 @@
+"""Diffusion beside the mixture: exact, as theory has it, and learned, by the run it is."""
+
+import json
+
+import pytest
+import torch
+from tiny_runs import one_thread  # noqa: F401
+
+from lightning_collapse.analysis.control import sampler_bias
+from lightning_collapse.commands.toy_diffusion import main
+from lightning_collapse.learners import GaussianMixtureEM
+from lightning_collapse.sampling import Sampling, heun_sampler
+from lightning_collapse.seeds import generator
+from lightning_collapse.toys.conditions import condition
+from lightning_collapse.toys.diffusion import SCALE, ExactDiffusion, loop_samples, points
+
+TINY = ["--n=40", "--rounds=2", "--images_per_round=256", "--width=8", "--depth=1", "--steps=4"]
+
+
+def command(*arguments):
+    try:
+        main([*map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def conditions(out):
+    return json.loads((out / "summary.json").read_text())["conditions"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    monkeypatch.setattr("lightning_collapse.commands.toy_diffusion.draw_routes", lambda *_: None)
+
+
+def test_exact_diffusion_of_one_gaussian_is_off_by_the_samplers_bias():
+    """With one component the whole sampler is linear: noise in, samples out."""
+    sampling = Sampling("heun", "karras", 18)
+    diffusion = ExactDiffusion(GaussianMixtureEM(1), sampling)
+    rows = torch.randn(50, 2, dtype=torch.float64, generator=generator(0, "rows"))
+    diffusion.fit(rows * torch.tensor([0.5, 0.1]))
+    fit = diffusion._learner.mixture
+    C = torch.from_numpy(fit.covariances[0, 0])
+    samples = diffusion.sample(300, generator(0, "sample"))
+    noise = torch.randn(300, 2, dtype=torch.float64, generator=generator(0, "sample"))
+    A = torch.linalg.lstsq(noise, samples - torch.from_numpy(fit.means[0, 0])).solution
+    bias = sampler_bias(heun_sampler, sampling.sigmas, C)
+    std = bias.variances.sqrt() * (1 + bias.std_errors)
+    torch.testing.assert_close(
+        torch.linalg.svdvals(A).flip(0), std, rtol=1e-3, atol=0
+    )  # what is left of the noise's own mean at sigma_max
+
+
+def test_exact_diffusion_with_many_steps_is_the_mixture():
+    asked, seed = condition("Replace", 1.0, 3000, 2), 0
+    real = points(asked).read(seed)[0][: asked.n_real]
+    exact = ExactDiffusion(GaussianMixtureEM(seed=seed), Sampling(num_steps=60))
+    diffused = loop_samples(exact, real, asked, 1, seed)[0]
+    direct = loop_samples(GaussianMixtureEM(seed=seed), real, asked, 1, seed)[0]
+    assert diffused.shape == direct.shape == (3000, 2)
+    assert (diffused.mean(0) - direct.mean(0)).abs().max() < 4 * 0.5 * (2 / 3000) ** 0.5
+    spread = torch.cov(diffused.T) - torch.cov(direct.T)
+    assert spread.abs().max() < 4 * 0.25 * (4 / 3000) ** 0.5
+    near = (diffused[:, None] - torch.tensor([(-0.5, -0.5), (0.0, 0.5), (0.5, -0.5)])).norm(dim=2)
+    assert (near.min(1).values < 0.5 / SCALE**0.5 * 3).all()
+
+
+def test_heuns_few_steps_widen_every_round_and_the_mixture_does_not(tmp_path, undrawn):
+    options = ["--exact=true", "--solver=heun", "--schedule=karras", "--steps=12", "--rounds=4"]
+    assert command(*options, "--n=2000", "--out", tmp_path) == 0
+    exact, mixture = conditions(tmp_path)
+    assert [exact["model"], mixture["model"]] == ["exact diffusion", "mixture"]
+    assert exact["variance_mean"][-1] > 1.5 * exact["variance_mean"][0]
+    assert mixture["variance_mean"][-1] == pytest.approx(0.5, rel=0.1)
+    assert exact["modes_covered_mean"] == [3, 3, 3, 3]
+
+
+def test_a_learned_run_is_a_run_like_any_other(tmp_path, capsys):
+    assert command(*TINY, "--lambdas=0.5", "--out", tmp_path) == 0
+    run = tmp_path / "lambda-0.5-seed-0"
+    records = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    assert [(r["n_real"], r["n_synthetic"]) for r in records] == [(40, 0), (20, 20)]
+    learned, mixture = conditions(tmp_path)
+    assert [learned["model"], mixture["model"]] == ["diffusion", "mixture"]
+    assert len(learned["variance_mean"]) == len(mixture["sliced_wasserstein_mean"]) == 2
+    assert (tmp_path / "diffusion.png").stat().st_size > 10_000
+    assert capsys.readouterr().out.endswith(f"results: {tmp_path}\n")
+
+
+def test_it_goes_on_where_it_stopped(tmp_path, undrawn):
+    assert command(*TINY, "--rounds=1", "--out", tmp_path / "cut") == 0
+    for name in ("cut", "whole"):
+        assert command(*TINY, "--out", tmp_path / name) == 0
+    first, second = ((tmp_path / name / "summary.json").read_bytes() for name in ("cut", "whole"))
+    assert first == second
+
+
+def test_what_a_run_depends_on_cannot_change_on_the_way(tmp_path, undrawn, capsys):
+    assert command(*TINY, "--rounds=1", "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert command(*TINY, "--width=16", "--out", tmp_path) == 2
+    assert "was started differently" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lambdas=2"], "lambdas = 2: must be numbers in [0, 1]"),
+        (["--regime=Nothing"], "regime = Nothing: must be one of "),
+        (["--n=1"], "n = 1: must be at least 2"),
+        (["--n=2"], "n = 2: must be at least the number of components, 3"),
+        (["--width=0"], "width = 0: must be at least 1"),
+        (["--steps=0"], "steps = 0: must be at least 1"),
+        (["--images_per_round=0"], "images_per_round = 0: must be at least 1"),
+        (["--threshold=0"], "threshold = 0: must be a number above 0"),
+        (
+            ["--regime=AccumulateSubsample", "--lambdas=0.01", "--n=100"],
+            "lambdas = 0.01: makes 1 samples a round, must make at least 3; raise it, or n",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
+    assert command(*arguments, "--out", tmp_path / "new") == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert out == ""
+    assert line.startswith(f"error: {said}")
+    assert not (tmp_path / "new").exists()

@@ -124,7 +124,7 @@ class CollapseCLI(LightningCLI):
         _check(config)
 
     def before_instantiate_classes(self) -> None:
-        self.run_folder = RunFolder(self.config.run)
+        self.run_folder = RunFolder(self.config.run, make=_is_rank_zero())
         self._dump_config()
 
     def instantiate_classes(self) -> None:

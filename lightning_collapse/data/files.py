@@ -64,10 +64,10 @@ def make_folder(path: Path) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Removes files."""
+    """Removes files, if they are still there."""
     folders = set()
     for path in paths:
-        os.unlink(path)
+        _unlink(path)
         folders.add(path.parent)
     for folder in folders:
         sync_folder(folder)

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -23,14 +23,22 @@ class RunFolder:
         path: of the folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make: bool = True) -> None:
         """Makes the folder.
+
+        Args:
+            path: of the folder.
+            make: false in all but the first of a run's processes, for which that one makes it.
 
         Raises:
             OSError: the folder cannot be written.
         """
         self.path = Path(path)
-        self._is_new = not self.path.exists()
+        self._is_new = make and not self.path.exists()
+        if make:
+            self._make()
+
+    def _make(self) -> None:
         try:
             make_folder(self.path / "checkpoints")
             # What every later write does; ".tmp" lets the next start clear it away.
@@ -43,11 +51,15 @@ class RunFolder:
             ) from error
 
     def discard_if_empty(self) -> None:
-        """Removes the folder if it was made by this object and nothing of a run is in it."""
-        names = {path.name for path in self.path.iterdir()}
-        folder = self.path / "checkpoints"
-        if self._is_new and names <= {"checkpoints", ".lock", ".id"} and not any(folder.iterdir()):
-            shutil.rmtree(self.path)
+        """Removes the folder if this object made it, nobody has it, and no run is in it."""
+        if not self._is_new:
+            return
+        # Another process may have started at the same time, and hold the lock.
+        with suppress(OSError), self.locked():
+            names = {path.name for path in self.path.iterdir()}
+            used = any((self.path / "checkpoints").iterdir())
+            if names <= {"checkpoints", ".lock", ".id"} and not used:
+                shutil.rmtree(self.path)
 
     @property
     def config(self) -> ConfigFile:

@@ -72,3 +72,19 @@ def test_what_killed_writes_have_left_is_removed(tmp_path):
         path.write_bytes(b"half")
     with folder.locked():
         assert not any(path.exists() for path in left)
+
+
+def test_an_empty_folder_that_another_process_holds_is_not_discarded(tmp_path):
+    # Both have started before there was a folder.
+    second = RunFolder(tmp_path / "run")
+    with python(HOLD, tmp_path / "run") as holder:
+        second.discard_if_empty()
+        assert (tmp_path / "run" / ".lock").exists()
+        holder.stdin.close()
+    second.discard_if_empty()
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_the_first_of_a_runs_processes_makes_its_folder(tmp_path):
+    RunFolder(tmp_path / "run", make=False).discard_if_empty()
+    assert not list(tmp_path.iterdir())

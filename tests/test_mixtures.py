@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -107,21 +107,31 @@ def test_k_means_is_that_of_scikit_learn_from_the_same_centers(clusters, d, spre
         assert np.array_equal(member[r].argmax(0), expected)
 
 
-def test_k_means_finds_modes_as_often_as_scikit_learn():
-    """Greedy k-means++ misses a mode now and then: as often, over 400 sets of 6 modes."""
-    rows = blobs(400, 60, 6, 2, 10.0)
-    member = kmeans(rows.swapaxes(1, 2), 6, normal(400, uniforms_needed(6), seed=9) % 1)
-    truth = np.arange(60) % 6
-    ours = sum(_same_partition(m.argmax(0), truth) for m in member) / 400
-    fits = [KMeans(6, n_init=1, random_state=r).fit(rows[r]).labels_ for r in range(400)]
-    reference = sum(_same_partition(labels, truth) for labels in fits) / 400
-    error = (2 * reference * (1 - reference) / 400) ** 0.5
-    assert 0.1 < reference < 0.95
-    assert abs(ours - reference) < 3.5 * error
+def test_starting_centers_are_as_good_as_those_of_scikit_learn():
+    """Greedy k-means++ leaves the same squared distance on average, over 400 draws."""
+    rows = blobs(1, 120, 6, 2, 5.0)
+    uniforms = np.random.default_rng(0).random((400, uniforms_needed(6)))
+    columns = np.repeat(rows.swapaxes(1, 2), 400, 0)
+    ours = kmeans_module._plus_plus(columns, 6, uniforms)
+    theirs = np.stack([kmeans_plusplus(rows[0], 6, random_state=r)[0] for r in range(400)])
+    left = [_distance_left(rows[0], centers) for centers in (ours, theirs)]
+    error = np.hypot(*(x.std() / 400**0.5 for x in left))
+    assert abs(left[0].mean() - left[1].mean()) < 3.5 * error
+    assert error < 0.05 * left[1].mean()
 
 
-def _same_partition(a, b):
-    return len(set(zip(a, b, strict=True))) == len(set(b)) == len(set(a))
+def _distance_left(rows, centers):
+    apart = np.square(rows[None, :, None] - centers[:, None]).sum(-1)
+    return apart.min(-1).sum(-1)
+
+
+def test_every_row_is_in_one_cluster_even_where_centers_coincide():
+    columns = np.zeros((1, 2, 6))
+    columns[..., 4:] = 3.0
+    member = kmeans(columns, 4, np.linspace(0, 0.9, uniforms_needed(4))[None])
+    assert (member.sum(1) == 1).all()
+    assert member[0, :, 0].tolist() == member[0, :, 3].tolist()
+    assert member[0, :, 4].tolist() != member[0, :, 3].tolist()
 
 
 @pytest.mark.parametrize("components", [1, 3, 5])

@@ -96,13 +96,14 @@ class _Machine:
     def __init__(self, data: memoryview, start: int, grammar: Grammar) -> None:
         self.data = data
         self.grammar = grammar
-        self.start = self.position = self.opcode_at = start
+        self.position = self.opcode_at = start
         self.containers = FREE_CONTAINERS + (len(data) - start) // BYTES_PER_CONTAINER
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under each open mark
         self.memo: list[Any] = []
 
     def run(self) -> Any:
+        self.protocol()
         for _ in range(self.grammar.opcodes):
             self.opcode_at = self.position
             opcode = self.take(1)[0]
@@ -112,6 +113,11 @@ class _Machine:
                 raise ValueError(f"opcode 0x{opcode:02x} is none that a network needs")
             _OPCODES[opcode](self)
         raise ValueError(f"more than {self.grammar.opcodes} opcodes")
+
+    def protocol(self) -> None:
+        proto, version = self.take(2)
+        if proto != _PROTO or not 2 <= version <= 5:
+            raise ValueError("the stream does not start as a pickle of protocol 2 to 5")
 
     def result(self) -> Any:
         if self.below or len(self.stack) != 1:
@@ -174,10 +180,6 @@ class _Machine:
         return items
 
     # Opcodes that do more than push a value.
-
-    def protocol(self) -> None:
-        if self.opcode_at != self.start or not 2 <= self.number("<B") <= 5:
-            raise ValueError("a protocol other than 2 to 5, or not at the start")
 
     def frame(self) -> None:
         if (n := self.number("<Q")) > len(self.data) - self.position:
@@ -253,6 +255,7 @@ class _Machine:
         self.push_container(Persistent(self.pop()))
 
 
+_PROTO = 0x80
 _STOP = ord(".")
 
 
@@ -264,9 +267,8 @@ def _making(kind: type) -> Callable[[_Machine], None]:
     return lambda m: m.push_container(kind())
 
 
-# With STOP, 41 opcodes.
+# With PROTO and STOP, 41 opcodes.
 _OPCODES: dict[int, Callable[[_Machine], None]] = {
-    0x80: _Machine.protocol,  # PROTO
     0x95: _Machine.frame,  # FRAME
     ord("("): _Machine.mark,  # MARK
     ord("N"): _pushing(lambda m: None),  # NONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_collapse.interop.denoisers import load_denoiser
-    from lightning_collapse.learners import GaussianMLE
+    from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
@@ -63,7 +63,7 @@ _WHERE = {
         "dpmpp_3m_sampler",
     ],
     "interop.denoisers": ["load_denoiser"],
-    "learners": ["GaussianMLE"],
+    "learners": ["GaussianMLE", "GaussianMixtureEM"],
     "loop": ["generations"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
@@ -80,6 +80,7 @@ __all__ = [
     "EDMPrecond",
     "Fresh",
     "GaussianMLE",
+    "GaussianMixtureEM",
     "GenerationLoop",
     "Pool",
     "PoolDataModule",

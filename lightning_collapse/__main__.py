@@ -12,6 +12,22 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "fit": ("lightning_collapse.cli:run_fit", "run a recursive experiment, or go on with one"),
+    "generate": (
+        "lightning_collapse.commands.generate:main",
+        "make samples of a checkpoint from seeds, as PNG files or a store",
+    ),
+    "evaluate": (
+        "lightning_collapse.commands.evaluate:main",
+        "score samples against a reference: FID, KID, precision, recall, moments",
+    ),
+    "prepare": (
+        "lightning_collapse.commands.prepare:main",
+        "import a folder or a zip of images into a store",
+    ),
+    "export": (
+        "lightning_collapse.commands.export:main",
+        "write a store's images as PNG files, or as EDM's dataset zip",
+    ),
     "plot": (
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
@@ -19,6 +35,15 @@ _COMMANDS = {
     "convert": (
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",
+    ),
+    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
+    "control": (
+        "lightning_collapse.commands.control:main",
+        "tell the bias of a sampler by itself, per round and compounded",
+    ),
+    "pool": (
+        "lightning_collapse.commands.pool:main",
+        "verify a run's files, repair damaged ones from their recipes",
     ),
 }
 

@@ -3,9 +3,10 @@
 import inspect
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,12 +24,15 @@ import lightning_collapse.data.points  # noqa: F401
 from lightning_collapse.commands import table
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.config_file import Change, ConfigFile
+from lightning_collapse.lit.damage import refuse_gaps
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import end_with_parent, has_lost_process
 from lightning_collapse.lit.progress import RoundBars, RoundTable
 from lightning_collapse.lit.run import RunFolder
-from lightning_collapse.lit.signals import StopAtStep
+from lightning_collapse.lit.signals import StopAtStep, requeue
 from lightning_collapse.messages import one_line
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -99,6 +103,11 @@ class CollapseCLI(LightningCLI):
         parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
         )
+        parser.add_argument(
+            "--exit_code_on_stop",
+            type=int | None,
+            help="Exit status of a run that a signal stopped: 130 for SIGINT, 143 for others.",
+        )
         parser.add_lightning_class_args(GenerationLoop, "loop")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -124,8 +133,8 @@ class CollapseCLI(LightningCLI):
             config.logger = _wandb_logger(self.run_folder)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
-        record = _RecordConfig(self.run_folder, self.config_dump)
-        own: list[Callback] = [self.stop, self.config_init.loop, record, RoundTable()]
+        self.record = _RecordConfig(self.run_folder.config, self.config_dump)
+        own: list[Callback] = [self.stop, self.config_init.loop, self.record, RoundTable()]
         if sys.stderr.isatty():
             own.append(RoundBars())
         config.enable_progress_bar = sys.stderr.isatty()
@@ -135,28 +144,52 @@ class CollapseCLI(LightningCLI):
 
     def fit(self) -> None:
         """Runs, or goes on with, the run; then shows what came of it."""
+        if not _is_rank_zero():
+            end_with_parent()
         try:
             with self._locked(), self.stop.listening():
                 self._fit()
-        except MisconfigurationException as error:
-            refuse(error)
-        except (ValueError, OSError) as error:
-            if self.config_init.loop.started:
-                raise
-            refuse(error)
+            if self.trainer.is_global_zero and self.stop.signal is None:
+                self._show()
         except (SystemExit, KeyboardInterrupt):
             if self.stop.signal is None:
                 raise
-        if self.trainer.is_global_zero:
-            self._show()
+        except Exception as error:
+            self._fail(error)
         if self.stop.signal is not None:
-            sys.exit(128 + self.stop.signal)
+            self._stopped()
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Ends on an error: in one line if the user, the disk or another process is at fault."""
+        started = self.config_init.loop.started
+        if has_lost_process(error):
+            refuse("another process of the run has ended; the same command goes on")
+        if isinstance(error, OSError) and error.errno is not None and started:
+            # On whichever process: the others know only that it has ended.
+            table.refuse(f"{error}; what is on disk is whole, and the same command goes on")
+        if isinstance(error, (MisconfigurationException, OSError)):
+            refuse(error)
+        if isinstance(error, ValueError) and not started:
+            refuse(error)
+        raise error
+
+    def _stopped(self) -> NoReturn:
+        """Ends a run that a signal has stopped."""
+        if not self.trainer.is_global_zero:
+            # The first process speaks for all; where another fails, Lightning kills the first.
+            sys.exit(0)
+        print("stopped by a signal; the same command goes on", flush=True)
+        if self.stop.signal == signal.SIGUSR1:
+            requeue()
+        asked = self.config.exit_code_on_stop
+        sys.exit(self.stop.status if asked is None else asked)
 
     def _locked(self) -> AbstractContextManager[None]:
         return self.run_folder.locked() if _is_rank_zero() else nullcontext()
 
     def _fit(self) -> None:
-        self.run_folder.check_config(self.config_dump)
+        refuse_gaps(self.run_folder.path)
+        self.record.changes = self.run_folder.config.changes(self.config_dump)
         # Here and not in a hook: before other processes are started.
         self.datamodule.check_share(self.trainer.world_size)
         checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
@@ -166,19 +199,41 @@ class CollapseCLI(LightningCLI):
         run = self.run_folder.path
         if (run / "rounds.jsonl").exists():
             print(f"picture: {plot_run(run)}")
-        if self.stop.signal is not None:
-            print("stopped by a signal; the same command goes on")
 
 
 class _RecordConfig(Callback):
-    """Writes `config.yaml` once everything has been checked."""
+    """Writes `config.yaml` once everything has been checked, and tells what has changed in it.
 
-    def __init__(self, run: RunFolder, config: dict[str, Any]) -> None:
-        self._run, self._config = run, config
+    Attributes:
+        changes: to a configuration that the run was started with.
+    """
+
+    changes: Sequence[Change] = ()
+    _text: str | None = None
+
+    def __init__(self, file: ConfigFile, config: dict[str, Any]) -> None:
+        self._file, self._config = file, config
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self._run.record_config(self._config)
+            self._text = self._file.write(self._config, self.changes)
+            _show_changes(self.changes)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # From which a damaged file is restored.
+        checkpoint["config"] = self._text
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    lines = [("changed", "was", "now", "kind")]
+    lines += [(change.key, change.was, change.now, change.kind) for change in changes]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print(*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), sep="  ")
 
 
 def refuse(message: Any) -> NoReturn:
@@ -214,6 +269,9 @@ def _check(config: Namespace) -> None:
     seed = config.seed_everything
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
+    status = config.exit_code_on_stop
+    if status is not None and not 0 <= status <= 255:
+        raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
     trainer = config.trainer
     if trainer.max_epochs is None or trainer.max_epochs < 1:
         raise ValueError(f"trainer.max_epochs = {trainer.max_epochs}: must be at least 1 round")
@@ -250,7 +308,8 @@ def _wandb_logger(run: RunFolder) -> WandbLogger:
         project="lightning-collapse",
         offline=offline,
         settings=wandb.Settings(console="off"),
-        id=run.id,
+        # Other processes' loggers log nothing.
+        id=run.id if _is_rank_zero() else None,
         resume="allow",
     )
 

@@ -9,7 +9,14 @@ from typing import Any
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["distance_name", "read_records", "table_header", "table_line", "write_records"]
+__all__ = [
+    "distance_name",
+    "encode_records",
+    "read_records",
+    "table_header",
+    "table_line",
+    "write_records",
+]
 
 Record = dict[str, Any]
 
@@ -26,16 +33,21 @@ _COLUMNS = {
 
 def write_records(run: Path, records: Sequence[Record]) -> None:
     """Writes one line a round to `rounds.jsonl`, and the same as `rounds.csv`."""
+    texts = encode_records(records)
+    write_atomically(run / "rounds.jsonl", lambda file: file.write(texts["rounds.jsonl"]))
+    write_atomically(run / "rounds.csv", lambda file: file.write(texts["rounds.csv"]))
+
+
+def encode_records(records: Sequence[Record]) -> dict[str, bytes]:
+    """Gives what each of the two files holds, by its name."""
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    write_atomically(run / "rounds.jsonl", lambda file: file.write(lines.encode()))
     table = io.StringIO()
     # All records' names: a run may be resumed by a version that records more.
     names = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    text = table.getvalue().encode()
-    write_atomically(run / "rounds.csv", lambda file: file.write(text))
+    return {"rounds.jsonl": lines.encode(), "rounds.csv": table.getvalue().encode()}
 
 
 def read_records(run: Path) -> list[Record]:
@@ -50,9 +62,9 @@ def read_records(run: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def table_header(features: str) -> str:
-    """Gives the head of a table of rounds, for distances in the named feature space."""
-    return _line([*_COLUMNS, f"fd_{features}", "floor"])
+def table_header(distance: str) -> str:
+    """Gives the head of a table of rounds, for the Fréchet distance of that name."""
+    return _line([*_COLUMNS, distance, "floor"])
 
 
 def table_line(record: Record) -> str:
@@ -70,5 +82,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def distance_name(record: Record) -> str:
-    """Gives the name of the record's Fréchet distance, such as `fd_pixels`."""
-    return next(name for name in record if name.startswith("fd_") and f"{name}_floor" in record)
+    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`."""
+    return next(
+        name for name in record if name.startswith(("fd_", "fid")) and f"{name}_floor" in record
+    )

@@ -5,17 +5,22 @@ how many rows of each stamp there are, never the data, so it serves points and i
 Round r is the newest stamp; round 0 trains on real rows alone.
 """
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.seeds import generator as keyed
+from lightning_collapse.seeds import bits_at, key
 
 __all__ = [
+    "Draw",
+    "Parts",
     "Regime",
     "Replace",
     "Turnover",
@@ -27,10 +32,59 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a round trains on, in numbers of rows."""
+
+    real: range = range(0)
+    """Real rows, by position."""
+    older: int = 0
+    """The first rows of every generation but the newest."""
+    kept: int = 0
+    """Rows drawn from the training set of the round before."""
+    drawn: int = 0
+    """Rows drawn from everything so far."""
+    newest: int = 0
+    """The first rows of the newest generation."""
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether some rows are drawn, so that the seed matters."""
+        return self.kept + self.drawn > 0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The rows that a round trains on, under S seeds: those kept, then the others."""
+
+    kept: NDArray[np.int64]
+    """Places (S, k) in the training set of the round before."""
+    others: NDArray[np.int64]
+    """Positions (S, m), counted over all rows in order of birth."""
+
+    def __len__(self) -> int:
+        return int(self.kept.shape[1] + self.others.shape[1])
+
+    def of(self, before: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Gives the positions (S, k + m), from those of the round before (S, *)."""
+        return np.concatenate([np.take_along_axis(before, self.kept, 1), self.others], 1)
+
+
+@dataclass(frozen=True)
 class Regime(ABC):
-    """A rule on birth stamps. Subclasses write `select` and `samples_needed`."""
+    """A rule on birth stamps. Subclasses write `parts` and `samples_needed`."""
 
     @abstractmethod
+    def parts(self, n_real: int, r: int) -> Parts:
+        """Gives what round r trains on, for N = `n_real` real rows.
+
+        Raises:
+            ValueError: there are not enough real rows.
+        """
+
+    @abstractmethod
+    def samples_needed(self, n_real: int) -> int:
+        """Gives how many samples each round must make, for N = `n_real` real rows."""
+
     def select(self, sizes: Sequence[int], seed: int) -> Tensor:
         """Gives the rows of the newest round's training set.
 
@@ -44,10 +98,33 @@ class Regime(ABC):
         Raises:
             ValueError: the pool cannot satisfy the rule.
         """
+        starts = list(itertools.accumulate(sizes, initial=0))
+        # Who was kept is replayed from the last round that kept nothing: the rule has no memory.
+        first = len(sizes) - 1
+        while self.parts(sizes[0], first).kept:
+            first -= 1
+        rows = np.empty((1, 0), np.int64)
+        for r in range(first, len(sizes)):
+            rows = _draw(self.parts(sizes[0], r), starts[: r + 2], rows.shape[1], [seed]).of(rows)
+        return torch.from_numpy(rows[0])
 
-    @abstractmethod
-    def samples_needed(self, n_real: int) -> int:
-        """Gives how many samples each round must make, for N = `n_real` real rows."""
+    def draws(self, n_real: int, samples_per_round: int, seeds: Sequence[int]) -> Iterator[Draw]:
+        """Yields what rounds 0, 1, … draw, under several seeds at once, without starting over.
+
+        `draw.of(rows)` turns the positions of one round into those of the next; `select` gives
+        the same.
+
+        Args:
+            n_real: N, the real rows.
+            samples_per_round: samples that every round makes.
+            seeds: as in `select`, S of them.
+        """
+        starts, before = [0, n_real], 0
+        for r in itertools.count():
+            draw = _draw(self.parts(n_real, r), starts, before, seeds)
+            before = len(draw)
+            yield draw
+            starts.append(starts[-1] + samples_per_round)
 
     def __call__(self, born: Tensor, generator: torch.Generator) -> Tensor:
         """Gives indices (n,) into `born` (rows,) of the rows the newest round trains on.
@@ -75,7 +152,8 @@ class Regime(ABC):
         """Raises ValueError if any of `rounds` rounds could not be satisfied."""
         # Demands are constant or grow with the round, so the first and the last decide.
         for r in sorted({0, min(1, rounds - 1), rounds - 1}):
-            self.select([n_real] + [samples_per_round] * r, seed=0)
+            sizes = [n_real] + [samples_per_round] * r
+            _refuse_shortage(self.parts(n_real, r), list(itertools.accumulate(sizes, initial=0)))
 
 
 @dataclass(frozen=True)
@@ -91,11 +169,9 @@ class Replace(Regime):
     def __post_init__(self) -> None:
         _check_fraction(self.synthetic_fraction)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        if len(sizes) == 1:
-            return _first(sizes, 0, sizes[0])
-        n = self.samples_needed(sizes[0])
-        return torch.cat([_first(sizes, 0, sizes[0] - n), _first(sizes, -1, n)])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
+        return Parts(real=range(n_real - n), newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * n_real)
@@ -113,15 +189,11 @@ class Turnover(Regime):
     def __post_init__(self) -> None:
         _check_fraction(self.synthetic_fraction)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        # Who survived is replayed from round 1, so that the rule needs no memory.
-        n = self.samples_needed(sizes[0])
-        rows = _first(sizes, 0, sizes[0])
-        for r in range(1, len(sizes)):
-            order = torch.randperm(len(rows), generator=keyed(seed, "turnover", r))
-            kept = rows[order[: sizes[0] - n].sort().values]
-            rows = torch.cat([kept, _first(sizes, r, n)])
-        return rows
+    def parts(self, n_real: int, r: int) -> Parts:
+        if r == 0:
+            return Parts(real=range(n_real))
+        n = self.samples_needed(n_real)
+        return Parts(kept=n_real - n, newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * n_real)
@@ -139,11 +211,8 @@ class Augment(Regime):
     def __post_init__(self) -> None:
         _check_positive("ratio", self.ratio, or_zero=True)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        real = _first(sizes, 0, sizes[0])
-        if len(sizes) == 1:
-            return real
-        return torch.cat([real, _first(sizes, -1, self.samples_needed(sizes[0]))])
+    def parts(self, n_real: int, r: int) -> Parts:
+        return Parts(real=range(n_real), newest=0 if r == 0 else self.samples_needed(n_real))
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.ratio * n_real)
@@ -161,10 +230,9 @@ class Accumulate(Regime):
     def __post_init__(self) -> None:
         _check_positive("per_round", self.per_round)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        n = self.samples_needed(sizes[0])
-        wanted = [sizes[0]] + [n] * (len(sizes) - 1)
-        return torch.cat([_first(sizes, b, w) for b, w in enumerate(wanted)])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
+        return Parts(real=range(n_real), older=n, newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.per_round * n_real)
@@ -183,16 +251,8 @@ class AccumulateSubsample(Regime):
     def __post_init__(self) -> None:
         _check_positive("size", self.size)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        total, r = sum(sizes), len(sizes) - 1
-        size = min(self.size, total) if r == 0 else self.size
-        if size > total:
-            raise ValueError(
-                f"size = {size}: round {r} has only {total} rows to draw from; "
-                "lower size or make more samples per round"
-            )
-        order = torch.randperm(total, generator=keyed(seed, "subsample", r))
-        return order[:size].sort().values
+    def parts(self, n_real: int, r: int) -> Parts:
+        return Parts(drawn=min(self.size, n_real) if r == 0 else self.size)
 
     def samples_needed(self, n_real: int) -> int:
         return self.size
@@ -213,34 +273,106 @@ class Fresh(Regime):
         _check_fraction(self.synthetic_fraction)
         _check_positive("size", self.size)
 
-    def select(self, sizes: Sequence[int], seed: int) -> Tensor:
-        r = len(sizes) - 1
-        n = 0 if r == 0 else self.samples_needed(sizes[0])
+    def parts(self, n_real: int, r: int) -> Parts:
+        n = 0 if r == 0 else self.samples_needed(n_real)
         m = self.size - n
         start = 0 if r == 0 else self.size + (r - 1) * m
-        if start + m > sizes[0]:
+        if start + m > n_real:
             raise ValueError(
                 f"size = {self.size}: round {r} runs out of fresh real rows "
-                f"({start + m} of {sizes[0]}); lower size or the number of rounds, "
+                f"({start + m} of {n_real}); lower size or the number of rounds, "
                 "or raise synthetic_fraction"
             )
-        real = torch.arange(start, start + m)
-        return real if r == 0 else torch.cat([real, _first(sizes, -1, n)])
+        return Parts(real=range(start, start + m), newest=n)
 
     def samples_needed(self, n_real: int) -> int:
         return round(self.synthetic_fraction * self.size)
 
 
-def _first(sizes: Sequence[int], stamp: int, wanted: int) -> Tensor:
-    """Positions of the first `wanted` rows with a birth stamp."""
-    stamp = stamp % len(sizes)
-    if wanted > sizes[stamp]:
+def _draw(parts: Parts, starts: Sequence[int], before: int, seeds: Sequence[int]) -> Draw:
+    """Draws a round's rows.
+
+    Args:
+        parts: what the round trains on.
+        starts: where the rows of each birth stamp start, and where the last end.
+        before: how many rows the round before trained on.
+        seeds: S of them, which key what is drawn, together with the round.
+    """
+    _refuse_shortage(parts, starts)
+    r, total = len(starts) - 2, starts[-1]
+    older = starts[1:r] if parts.older else []
+    ranges = [
+        parts.real,
+        *(range(start, start + parts.older) for start in older),
+        range(starts[r], starts[r] + parts.newest),
+    ]
+    fixed = np.concatenate([np.arange(rows.start, rows.stop) for rows in ranges])
+    shape = (len(seeds), len(fixed))
+    drawn = _choose(total, parts.drawn, seeds, "subsample", r)
+    return Draw(
+        kept=_choose(before, parts.kept, seeds, "turnover", r),
+        others=np.concatenate([drawn, np.broadcast_to(fixed, shape)], 1),
+    )
+
+
+def _choose(total: int, wanted: int, seeds: Sequence[int], *path: int | str) -> NDArray[np.int64]:
+    """Gives `wanted` distinct of `total` places under each seed (S, wanted), all sets as likely.
+
+    The cost does not grow with `total`.
+    """
+    if wanted == 0:
+        return np.empty((len(seeds), 0), np.int64)
+    keys = np.array([key(seed, *path) for seed in seeds], np.uint64)[:, None]
+    if total <= 4 * wanted:
+        # Those with the smallest numbers; a number's last bits are replaced by its place.
+        bits = np.uint64(total.bit_length())
+        places = np.arange(total, dtype=np.uint64)
+        numbers = (bits_at(keys, places) >> bits << bits) | places
+        numbers.partition(wanted - 1)
+        mask = (np.uint64(1) << bits) - np.uint64(1)
+        return np.asarray((numbers[:, :wanted] & mask).astype(np.int64))
+    return _distinct(keys, wanted, total)
+
+
+def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.int64]:
+    """Draws places (S, wanted); where some are equal, all but one are drawn anew."""
+    # 32 bits sort in half the time.
+    kind = np.int32 if total < 2**31 else np.int64
+    chosen = np.sort(_places_at(keys, np.arange(wanted), total).astype(kind))
+    attempt, unsure = 1, np.arange(len(keys))
+    while len(unsure) > 0:
+        row, column = np.nonzero(chosen[unsure, 1:] == chosen[unsure, :-1])
+        row = unsure[row]
+        chosen[row, column] = _places_at(keys[row, 0], attempt * wanted + column, total)
+        attempt, unsure = attempt + 1, np.unique(row)
+        chosen[unsure] = np.sort(chosen[unsure])
+    return chosen.astype(np.int64)
+
+
+def _places_at(
+    keys: NDArray[np.uint64], places: NDArray[np.int64], total: int
+) -> NDArray[np.int64]:
+    """Gives numbers in 0 … total - 1, as likely as 2^-53 · total allows."""
+    bits = bits_at(keys, places.astype(np.uint64)) >> np.uint64(11)
+    return np.asarray((bits * (total * 2.0**-53)).astype(np.int64))
+
+
+def _refuse_shortage(parts: Parts, starts: Sequence[int]) -> None:
+    """Raises ValueError where the pool has fewer rows than a round wants; real rows are there."""
+    r, total = len(starts) - 2, starts[-1]
+    if parts.drawn > total:
         raise ValueError(
-            f"samples_per_round = {sizes[stamp]}: the regime needs {wanted} samples a round; "
+            f"size = {parts.drawn}: round {r} has only {total} rows to draw from; "
+            "lower size or make more samples per round"
+        )
+    generations = range(1 if parts.older else r, r + 1)
+    made = min(starts[b + 1] - starts[b] for b in generations)
+    wanted = max(parts.older, parts.newest)
+    if wanted > made:
+        raise ValueError(
+            f"samples_per_round = {made}: the regime needs {wanted} samples a round; "
             f"make at least {wanted}"
         )
-    start = sum(sizes[:stamp])
-    return torch.arange(start, start + wanted)
 
 
 def _check_fraction(value: float) -> None:

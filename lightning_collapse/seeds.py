@@ -8,10 +8,12 @@ probability 0.25, which no statistic of so many rows can see.
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["KeyedNormal", "generator", "key"]
+__all__ = ["KeyedNormal", "bits_at", "generator", "key"]
 
 
 def key(seed: int, *path: int | str) -> int:
@@ -31,6 +33,19 @@ def key(seed: int, *path: int | str) -> int:
 def generator(seed: int, *path: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Gives a fresh generator on `device`, seeded with `key(seed, *path)`."""
     return torch.Generator(device).manual_seed(key(seed, *path))
+
+
+def bits_at(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Gives 64 random bits at each place of each stream, in the shape that both broadcast to.
+
+    Those of a stream are SplitMix64's (Steele et al. 2014) with its key as the seed: any can be
+    had without those before it, and many streams at once.
+    """
+    bits = keys + (places + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits ^= bits >> np.uint64(shift)
+        bits *= np.uint64(factor)
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 
 class KeyedNormal:

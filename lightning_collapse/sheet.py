@@ -10,17 +10,24 @@ from torch import Tensor
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["contact_sheet", "write_contact_sheet"]
+__all__ = ["PREVIEW_ROWS", "contact_sheet", "encode_contact_sheet", "write_contact_sheet"]
 
+PREVIEW_ROWS = 64
 _CELL = 48
 _SCATTER_SIDE, _SCATTER_REACH = 384, 1.25
 
 
 def write_contact_sheet(path: Path, rows: Tensor) -> None:
     """Writes the contact sheet of rows (n, *) as a PNG."""
+    data = encode_contact_sheet(rows)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def encode_contact_sheet(rows: Tensor) -> bytes:
+    """Gives the contact sheet of rows (n, *) as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(contact_sheet(rows).numpy()).save(buffer, format="PNG")
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+    return buffer.getvalue()
 
 
 def contact_sheet(rows: Tensor, columns: int | None = None) -> Tensor:

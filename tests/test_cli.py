@@ -232,7 +232,7 @@ def test_a_checkpoint_that_cannot_be_read(started, refused, tmp_path, content):
     path = tmp_path / "other.ckpt"
     path.write_bytes(content)
     message = refused(arguments(started, ckpt_path=path, trainer__max_epochs=2))
-    assert message.startswith(f"ckpt_path = {path}: is not a checkpoint of a run")
+    assert message.startswith(f"ckpt_path = {path}: is not a checkpoint of a run, or damaged")
 
 
 def test_fewer_rounds_than_were_run_leave_them_as_they_are(tmp_path):

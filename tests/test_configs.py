@@ -9,6 +9,7 @@ import yaml
 from tiny_runs import CONFIGS, arguments, one_thread, records
 
 from lightning_collapse import SongUNet, cli
+from lightning_collapse.metrics.features import Inception
 
 __all__ = ["one_thread"]
 
@@ -22,6 +23,8 @@ def parsed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> cli.Co
     monkeypatch.setattr(cli.CollapseCLI, "fit", lambda made: kept.append(made))
     monkeypatch.setattr("lightning_collapse.data.images.ImageFolder.check", lambda self: None)
     monkeypatch.setattr("lightning_collapse.data.images.CIFAR10.check", lambda self: None)
+    monkeypatch.setattr("lightning_collapse.lit.module.file_sha256", lambda path: "")
+    monkeypatch.setattr("lightning_collapse.lit.module.load_weights", lambda model, path: None)
     monkeypatch.setattr("lightning_collapse.lit.module._randomise", lambda model, seed: None)
     words = ["--config", str(CONFIGS / f"{name}.yaml"), "--run", str(tmp_path)]
     with torch.device("meta"):
@@ -55,6 +58,13 @@ def test_the_network_for_animals_has_the_size_of_nvidias(tmp_path, monkeypatch):
     network = parsed("afhqv2_64", monkeypatch, tmp_path).model.model.model
     assert isinstance(network, SongUNet)
     assert sum(value.numel() for value in network.parameters()) == 61_805_571
+
+
+def test_animals_start_from_nvidias_network_and_are_judged_by_fid(tmp_path, monkeypatch):
+    made = parsed("afhqv2_64", monkeypatch, tmp_path)
+    assert made.model.restart == "warm" and made.model.init_from.suffix == ".safetensors"
+    assert made.datamodule.steps_of(0) == 0 and made.datamodule.steps_of(1) > 0
+    assert isinstance(made.trainer.callbacks[1].features, Inception)
 
 
 def test_the_users_server_experiment_is_as_it_was_asked_for(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from lightning_collapse import __main__ as door
 
 # Fails the process if anything that takes seconds to import was imported.
 _LIGHT = "import sys; slow = {'torch', 'numpy', 'jsonargparse'} & set(sys.modules); "
+NAMES = ", ".join(door._COMMANDS)
 
 
 def python(*arguments):
@@ -49,13 +50,11 @@ def test_the_module_is_the_command():
     done = python("-m", "lightning_collapse", "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("usage: lightning-collapse COMMAND")
-    assert all(f"\n  {name} " in done.stdout for name in ("fit", "plot"))
+    assert all(f"\n  {name} " in done.stdout for name in door._COMMANDS)
     done = python("-m", "lightning_collapse", "ploot")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == (
-        "error: command = ploot: must be one of fit, plot; did you mean plot?\n"
-    )
+    assert done.stderr == (f"error: command = ploot: must be one of {NAMES}; did you mean plot?\n")
 
 
 def test_the_version_is_the_packages(monkeypatch, capsys):
@@ -65,7 +64,7 @@ def test_the_version_is_the_packages(monkeypatch, capsys):
 
 def test_an_unknown_command_unlike_any_gets_no_guess(monkeypatch, capsys):
     assert command(monkeypatch, "xyz") == 2
-    assert capsys.readouterr().err == "error: command = xyz: must be one of fit, plot\n"
+    assert capsys.readouterr().err == f"error: command = xyz: must be one of {NAMES}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])

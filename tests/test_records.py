@@ -71,7 +71,7 @@ def test_a_run_without_a_finished_round_is_named(tmp_path):
 
 
 def test_the_table_has_its_numbers_under_their_names():
-    names = table_header("points").split()
+    names = table_header("fd_points").split()
     cells = dict(zip(names, table_line(record(3)).split(), strict=True))
     assert cells == {
         "round": "3",
@@ -84,7 +84,7 @@ def test_the_table_has_its_numbers_under_their_names():
         "fd_points": "1.500",
         "floor": "0.750",
     }
-    assert len(table_header("points")) == len(table_line(record(3)))
+    assert len(table_header("fd_points")) == len(table_line(record(3)))
 
 
 def test_what_was_not_measured_is_a_dash():

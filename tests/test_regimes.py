@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -305,3 +306,58 @@ def test_a_regime_cannot_be_changed(regime):
 
 def test_the_tests_cover_every_regime():
     assert {type(regime) for regime in REGIMES} == set(Regime.__subclasses__())
+
+
+# Round after round
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=repr)
+@pytest.mark.parametrize("extra", [0, 3])
+def test_going_on_gives_what_starting_over_gives(regime, extra):
+    """And seeds taken together give what each gives alone."""
+    samples, seeds = max(1, regime.samples_needed(N)) + extra, [4, 5, 6]
+    rows = np.empty((len(seeds), 0), np.int64)
+    for r, draw in enumerate(itertools.islice(regime.draws(N, samples, seeds), 8)):
+        rows = draw.of(rows)
+        for seed, own in zip(seeds, rows, strict=True):
+            alone = regime.select([N] + [samples] * r, seed)
+            assert own.tolist() == alone.tolist()
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=repr)
+def test_parts_say_what_is_selected(regime):
+    for r in (0, 1, 2, 7):
+        sizes = sizes_at(regime, r, extra=2)
+        parts, rows = regime.parts(N, r), regime.select(sizes, seed=0)
+        older = parts.older * max(0, r - 1)
+        assert len(rows) == len(parts.real) + older + parts.kept + parts.drawn + parts.newest
+        if not parts.by_chance:
+            assert torch.equal(rows, regime.select(sizes, seed=1))
+            assert rows[rows < N].tolist() == list(parts.real)
+
+
+def test_turnover_goes_on_through_many_rounds():
+    rows = np.empty((1, 0), np.int64)
+    for draw in itertools.islice(Turnover(0.1).draws(N, 4, [0]), 2000):
+        rows = draw.of(rows)
+    assert rows[0].tolist() == Turnover(0.1).select([N] + [4] * 1999, seed=0).tolist()
+    assert len(np.unique(rows)) == N
+    assert rows.min() > 6000
+
+
+@pytest.mark.parametrize(
+    ("total", "wanted"), [(5, 0), (5, 5), (10, 3), (10, 8), (10, 2), (50, 12)]
+)
+def test_all_sets_of_places_are_as_likely(total, wanted):
+    seeds = 4000
+    chosen = module._choose(total, wanted, range(seeds), "test")
+    assert chosen.shape == (seeds, wanted)
+    taken = np.zeros((seeds, total))
+    np.put_along_axis(taken, chosen, 1, 1)
+    assert (taken.sum(1) == wanted).all()
+    share = wanted / total
+    pairs = taken.T @ taken / seeds
+    wanted_pairs = np.full((total, total), share * (wanted - 1) / (total - 1))
+    np.fill_diagonal(wanted_pairs, share)
+    error = np.sqrt(wanted_pairs * (1 - wanted_pairs) / seeds)
+    assert (np.abs(pairs - wanted_pairs) <= 4.5 * error).all()

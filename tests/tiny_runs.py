@@ -135,6 +135,7 @@ def _content(path: Path) -> Any:
     if path.name != "manifest.json":
         return path.read_bytes()
     manifest = json.loads(path.read_text())
+    del manifest["sha256"]  # of the seconds, too
     return manifest | {"record": manifest["record"] and without_seconds(manifest["record"])}
 
 
@@ -197,12 +198,13 @@ DIGITS_MODEL = {
 
 
 class KillAt(Callback):
-    """Sends this process the signal that KILL_AT=round,step,signal names, in that step."""
+    """Sends this process a signal in a step, once or n times: KILL_AT=round,step,signal[,n]."""
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
         at = os.environ.get("KILL_AT", "-1,-1,0").split(",")
         if [str(trainer.current_epoch), str(batch_idx)] == at[:2]:
-            os.kill(os.getpid(), int(at[2]))
+            for _ in range(int((at[3:] or ["1"])[0])):
+                os.kill(os.getpid(), int(at[2]))
 
 
 class KillRank0(KillAt):

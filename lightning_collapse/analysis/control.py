@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_collapse.sampling import Sampler
 
-__all__ = ["SamplerBias", "sampler_bias"]
+__all__ = ["SamplerBias", "compounded_std", "sampled_std", "sampler_bias"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +49,31 @@ def sampler_bias(sampler: Sampler, sigmas: Tensor, covariance: Tensor) -> Sample
     variances = variances[variances > rounding]
     if not len(variances):
         raise ValueError("covariance is zero: there is no variance to compare with")
+    std = sampled_std(sampler, sigmas, variances.sqrt())
+    return SamplerBias(variances, std / variances.sqrt() - 1)
+
+
+def sampled_std(sampler: Sampler, sigmas: Tensor, std: Tensor) -> Tensor:
+    """Gives the standard deviation of samples along axes (k,) where the data's is `std` (k,)."""
+    variances = std.double() ** 2
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         gain: Tensor = variances / (variances + sigma**2)  # along each principal axis
         return gain * x
 
-    std = sampler(denoise, torch.ones_like(variances)[None], sigmas)[0].abs()
-    return SamplerBias(variances, std / variances.sqrt() - 1)
+    return sampler(denoise, torch.ones_like(variances)[None], sigmas)[0].abs()
+
+
+def compounded_std(sampler: Sampler, sigmas: Tensor, std: Tensor, rounds: int) -> Tensor:
+    """Gives the standard deviations (rounds + 1, k) of data sampled from itself round after round.
+
+    Args:
+        sampler: a sampler that adds no noise (no churn).
+        sigmas: its noise levels (num_steps + 1,), decreasing to 0.
+        std: of the real data, along axes (k,).
+        rounds: how many times the samples become the data.
+    """
+    course = [std.double()]
+    for _ in range(rounds):
+        course.append(sampled_std(sampler, sigmas, course[-1]))
+    return torch.stack(course)

@@ -1,4 +1,4 @@
-"""A function's signature as a command line: parameters without a default come by position."""
+"""A function's signature as a command line."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -18,7 +18,9 @@ class _OneLineParser(ArgumentParser):
         refuse(one_line(message, [action.dest for action in self._actions], []))
 
 
-def run_command(name: str, command: Callable[..., Any], arguments: list[str]) -> None:
+def run_command(
+    name: str, command: Callable[..., Any], arguments: list[str], positional: bool = True
+) -> None:
     """Calls `command` with the arguments of a command line.
 
     Its docstring is the help. A ValueError or OSError it raises is what the user got wrong, or the
@@ -28,14 +30,24 @@ def run_command(name: str, command: Callable[..., Any], arguments: list[str]) ->
         name: of the command, for the help: `toy gaussian`.
         command: the function, with a type on every parameter.
         arguments: what follows the command's name.
+        positional: whether parameters without a default come by position, or by name.
     """
     try:
         auto_cli(
             command,
-            args=arguments,
+            args=[_underscored(word) for word in arguments],
             parser_class=_OneLineParser,
             prog=f"lightning-collapse {name}",
             allow_abbrev=False,
+            as_positional=positional,
         )
     except (ValueError, OSError) as error:
         refuse(error)
+
+
+def _underscored(word: str) -> str:
+    """Lets options be written with dashes too: `--on-bad-image` for `--on_bad_image`."""
+    if not word.startswith("--"):
+        return word
+    option, equals, value = word[2:].partition("=")
+    return f"--{option.replace('-', '_')}{equals}{value}"

@@ -22,7 +22,7 @@ def plot(run: Path) -> None:
     """
     try:
         records = read_records(run)
-        print(table_header(distance_name(records[0]).removeprefix("fd_")))
+        print(table_header(distance_name(records[0])))
         for record in records:
             print(table_line(record))
         print(f"picture: {plot_run(run)}")

@@ -1,17 +1,21 @@
 """Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from lightning_collapse.data.archives import open_archive
+from lightning_collapse.data.imports import ImageImport, Policy
 from lightning_collapse.data.sources import Source
+from lightning_collapse.data.store import StoredRows, link_rows, open_rows, write_rows
 
-__all__ = ["Digits", "CIFAR10", "ImageFolder"]
+__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,53 @@ class CIFAR10(Source):
 
 
 @dataclass(frozen=True)
-class ImageFolder(Source):
-    """All PNG and JPEG images below a folder, in colour, resized to a square as NVIDIA does.
+class FashionMNIST(Source):
+    """The 60,000 training images of Fashion-MNIST, 28x28 gray, with labels 0..9.
 
     Attributes:
-        path: the folder; subfolders are searched too, and give no labels.
+        root: folder that holds, or will hold, `FashionMNIST/raw`.
+        download: fetch the set if it is not there (30 MB); unpacks .gz files that are.
+    """
+
+    root: Path = Path("data")
+    download: bool = False
+
+    def check(self) -> None:
+        if not self.download and not (Path(self.root) / "FashionMNIST" / "raw").is_dir():
+            raise FileNotFoundError(
+                f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
+                "folder that holds it, or set data.source.download to true"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from torchvision import datasets
+
+        self.check()
+        try:
+            published = datasets.FashionMNIST(str(self.root), download=self.download)
+        except Exception as error:  # of many kinds, for files that are not whole
+            raise ValueError(f"data.source.root = {self.root}: {error!r}") from error
+        return published.data.unsqueeze(1), published.targets
+
+
+@dataclass(frozen=True)
+class ImageFolder(Source):
+    """All PNG and JPEG images below a folder, resized to a square as NVIDIA does.
+
+    Labels come from its dataset.json, or else number its sorted subfolders, if there are several.
+
+    Attributes:
+        path: the folder; subfolders are searched too.
         resolution: side of the square, in pixels; resized by Lanczos, without a crop.
+        policy: what the images must be.
     """
 
     path: Path
     resolution: int
+    policy: Policy = Policy()
 
     def __post_init__(self) -> None:
-        if self.resolution < 1:
-            raise ValueError(f"data.source.resolution = {self.resolution}: must be at least 1")
+        _check_resolution(self.resolution)
 
     def check(self) -> None:
         if not Path(self.path).is_dir():
@@ -85,27 +122,101 @@ class ImageFolder(Source):
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         self.check()
-        files = sorted(
-            file
-            for file in Path(self.path).rglob("*")
-            if file.suffix.lower() in (".png", ".jpg", ".jpeg")
-        )
-        if not files:
-            raise FileNotFoundError(f"data.source.path = {self.path}: holds no PNG or JPEG image")
-        images = np.empty((len(files), 3, self.resolution, self.resolution), np.uint8)
-        for target, file in zip(images, files, strict=True):
-            target[:] = self._read_image(file)
-        return torch.from_numpy(images), None
+        return _read(Path(self.path), self.resolution, self.policy)
 
-    def _read_image(self, file: Path) -> NDArray[np.uint8]:
-        side = (self.resolution, self.resolution)
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        self.check()
+        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
+
+
+@dataclass(frozen=True)
+class ImageZip(Source):
+    """All PNG and JPEG images of a zip archive, such as EDM's dataset zips, read in place.
+
+    Labels come as for `ImageFolder`.
+
+    Attributes:
+        path: the archive.
+        resolution: side of the square to resize to, in pixels; default: the images are square.
+        policy: what the images must be.
+    """
+
+    path: Path
+    resolution: int | None = None
+    policy: Policy = Policy()
+
+    def __post_init__(self) -> None:
+        _check_resolution(self.resolution)
+
+    def check(self) -> None:
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(
+                f"data.source.path = {self.path}: no such file; name the zip of the images"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        self.check()
+        return _read(Path(self.path), self.resolution, self.policy)
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        self.check()
+        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
+
+
+@dataclass(frozen=True)
+class Prepared(Source):
+    """The rows of a store that `lightning-collapse prepare` made, or of any other folder of rows.
+
+    Attributes:
+        path: the store's folder.
+    """
+
+    path: Path
+
+    def check(self) -> None:
+        self._open()
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        stored = self._open()
+        return stored[torch.arange(len(stored))], stored.labels
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        stored = self._open()
+        link_rows(stored, folder, recipe | {"import": stored.recipe})
+
+    def _open(self) -> StoredRows:
         try:
-            with Image.open(file, formats=("PNG", "JPEG")) as image:
-                if image.mode != "RGB":
-                    raise ValueError(f"mode is {image.mode}, not RGB")
-                square = image.resize(side, Image.Resampling.LANCZOS)
-        # Pillow raises SyntaxError for some damaged PNGs.
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ValueError(f"data.source.path: {file} cannot be used: {error}") from error
-        pixels: NDArray[np.uint8] = np.array(square, np.uint8)
-        return np.transpose(pixels, (2, 0, 1))
+            return open_rows(Path(self.path))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data.source.path = {error}") from error
+        except ValueError as error:
+            raise ValueError(f"data.source.path = {error}") from error
+
+
+def _check_resolution(resolution: int | None) -> None:
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"data.source.resolution = {resolution}: must be at least 1")
+
+
+def _read(path: Path, resolution: int | None, policy: Policy) -> tuple[Tensor, Tensor | None]:
+    with _importing(path, resolution, policy) as images:
+        rows, labels = zip(*images.parts(), strict=True)
+    return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
+
+
+def _keep(
+    path: Path, resolution: int | None, policy: Policy, folder: Path, recipe: dict[str, Any]
+) -> None:
+    with _importing(path, resolution, policy) as images:
+        write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
+
+
+@contextmanager
+def _importing(path: Path, resolution: int | None, policy: Policy) -> Iterator[ImageImport]:
+    try:
+        with closing(open_archive(path)) as archive:
+            yield ImageImport(archive, resolution, policy)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"data.source.path = {error}") from error
+    except ValueError as error:
+        raise ValueError(f"data.source.path = {error}") from error

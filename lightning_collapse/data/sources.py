@@ -1,8 +1,13 @@
 """What a source of real rows is."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from lightning_collapse.data.store import MAX_SHARD_ROWS, write_rows
 
 __all__ = ["Source"]
 
@@ -27,3 +32,16 @@ class Source(ABC):
 
     def check(self) -> None:  # noqa: B027 - most sources have nothing to check
         """Raises early, and cheaply, what `read` would raise for a missing path."""
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        """Makes a folder the store of all rows.
+
+        Args:
+            folder: of the store.
+            seed: as for `read`.
+            recipe: goes into the manifest, with what the source has to add under `import`.
+        """
+        rows, labels = self.read(seed)
+        parts = torch.split(rows, MAX_SHARD_ROWS)
+        tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
+        write_rows(folder, zip(parts, tags, strict=True), lambda: recipe)

@@ -4,13 +4,18 @@ from pathlib import Path
 
 from lightning_collapse.interop.constructor import build_denoiser
 from lightning_collapse.interop.converted import read_converted
+from lightning_collapse.interop.runs import load_run_denoiser
 from lightning_collapse.networks.edm import EDMPrecond
 
 __all__ = ["load_denoiser"]
 
 
 def load_denoiser(path: str | Path) -> EDMPrecond:
-    """Rebuilds a denoiser D(x, sigma) from a file that `lightning-collapse convert` wrote.
+    """Rebuilds a denoiser D(x, sigma) from a file that runs no code.
+
+    Args:
+        path: a .safetensors file that `lightning-collapse convert` wrote; or a checkpoint in a
+            run's folder, of which the average is taken.
 
     Returns:
         The denoiser on the CPU, in eval mode, none of its parameters learning.
@@ -22,6 +27,13 @@ def load_denoiser(path: str | Path) -> EDMPrecond:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix == ".pkl":
+        raise ValueError(
+            f"{path}: is a pickle, which could run code; make a .safetensors file of it by "
+            "`lightning-collapse convert`"
+        )
+    if path.suffix == ".ckpt":
+        return load_run_denoiser(path)
     init_kwargs, weights = read_converted(path)
     try:
         return build_denoiser(init_kwargs, weights)

@@ -1,20 +1,18 @@
-"""Checkpoints that a crash leaves whole, and that load as tensors only.
+"""Checkpoints that a crash leaves whole, that show any damage, and that load as tensors only.
 
 Lightning's own writer goes through $TMPDIR without fsync: across file systems a kill or a full
 disk can destroy the previous checkpoint.
 """
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
-from lightning_collapse.data.files import sync_folder, write_atomically
+from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
+from lightning_collapse.data.files import make_folder, write_atomically
 
-__all__ = ["AtomicCheckpointIO", "link_atomically"]
+__all__ = ["AtomicCheckpointIO"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -24,30 +22,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: torch.save(checkpoint, file))
+        make_folder(path.parent)
+        write_atomically(path, lambda file: write_checkpoint(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
         try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            checkpoint["round_progress"]
-        except Exception as error:  # of many kinds, for files that are something else
-            raise ValueError(
-                f"ckpt_path = {path}: is not a checkpoint of a run that can be read; name one in "
-                "the run's folder checkpoints"
-            ) from error
-        return checkpoint
-
-
-def link_atomically(source: Path, target: Path) -> None:
-    """Makes `target` another name, or a copy, of the file `source`, replacing what it was."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # FAT and some network file systems have no hard links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    sync_folder(target.parent)
+            return read_checkpoint(Path(path))
+        except ValueError as error:
+            raise ValueError(f"ckpt_path = {error}") from error

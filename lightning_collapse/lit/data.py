@@ -15,14 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_collapse.data.sources import Source
-from lightning_collapse.data.store import (
-    MAX_SHARD_ROWS,
-    StoredRows,
-    commit,
-    describe_shard,
-    shard_path,
-    write_shard,
-)
+from lightning_collapse.data.store import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
@@ -92,7 +85,9 @@ class PoolDataModule(LightningDataModule):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"data.{name} = {value}: must be at least {least}")
-        self.source.check()
+        # A run that has its rows does not need their source any more.
+        if not (self.real_folder / "manifest.json").exists():
+            self.source.check()
 
     @property
     def steps_per_round(self) -> int:
@@ -121,7 +116,8 @@ class PoolDataModule(LightningDataModule):
         folder = self.real_folder
         recipe = {"source": repr(self.source), "seed": self.seed}
         if (folder / "manifest.json").exists():
-            imported = StoredRows(folder).recipe
+            kept = StoredRows(folder).recipe
+            imported = {key: kept.get(key) for key in recipe}
             if imported == recipe:
                 return
             if (self.generation_folder(0) / "manifest.json").exists():
@@ -129,16 +125,7 @@ class PoolDataModule(LightningDataModule):
                     f"data.source = {recipe}: the run in {self.run} was started with {imported}; "
                     "restore it, or choose another run"
                 )
-        rows, labels = self.source.read(self.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        parts = torch.split(rows, MAX_SHARD_ROWS)
-        tags = [None] * len(parts) if labels is None else torch.split(labels, MAX_SHARD_ROWS)
-        shards = []
-        for i, (part, tag) in enumerate(zip(parts, tags, strict=True)):
-            write_shard(shard_path(folder, i), part)
-            shards.append(describe_shard(shard_path(folder, i), tag))
-        dtype = str(rows.dtype).removeprefix("torch.")
-        commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
+        self.source.keep(folder, self.seed, recipe)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.
@@ -202,6 +189,12 @@ class PoolDataModule(LightningDataModule):
     def selection(self) -> Tensor:
         """Positions in the pool (n,) that the current round trains on."""
         return self.pool.select(self.regime)
+
+    def read_selection(self) -> None:
+        """Reads all that the current round trains on; raises OSError for a damaged row."""
+        rows = torch.unique(self.pool.select(self.regime))
+        for positions in torch.split(rows, MAX_SHARD_ROWS):
+            self.pool[positions]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return _RoundLoader(

@@ -7,6 +7,7 @@ between finishes the second phase when it is started again.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lightning_collapse.data.checkpoints import round_checkpoint
+from lightning_collapse.data.files import link_atomically, make_folder, remove
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
@@ -24,7 +27,6 @@ from lightning_collapse.data.store import (
     read_shard,
     shard_path,
 )
-from lightning_collapse.lit.checkpoint_io import link_atomically
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.logs import log_round
@@ -32,17 +34,16 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.progress import progress_bar
 from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
 from lightning_collapse.records import write_records
 from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
 from lightning_collapse.seeds import generator
-from lightning_collapse.sheet import write_contact_sheet
+from lightning_collapse.sheet import PREVIEW_ROWS, write_contact_sheet
 
 __all__ = ["GenerationLoop"]
-
-_PREVIEW_ROWS = 64
 
 
 class GenerationLoop(Callback):
@@ -55,6 +56,7 @@ class GenerationLoop(Callback):
         micro_batch: int = 256,
         fd_rows: int | None = None,
         checkpoint_every: int = 500,
+        keep_checkpoints: int | None = None,
     ) -> None:
         """Sets up the loop.
 
@@ -66,11 +68,14 @@ class GenerationLoop(Callback):
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
                 there are held-out real rows to give its floor, or all of fewer samples.
             checkpoint_every: training steps between saves of `last.ckpt`.
+            keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
+                Without its checkpoint a round's samples cannot be made again, should they be lost.
         """
         for name, value in [
             ("micro_batch", micro_batch),
             ("checkpoint_every", checkpoint_every),
             ("fd_rows", fd_rows),
+            ("keep_checkpoints", keep_checkpoints),
         ]:
             if value is not None and value < 1:
                 raise ValueError(f"loop.{name} = {value}: must be at least 1")
@@ -81,6 +86,7 @@ class GenerationLoop(Callback):
             )
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
+        self.keep_checkpoints = keep_checkpoints
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -95,7 +101,9 @@ class GenerationLoop(Callback):
             )
         if self.features is None:
             self.features = Points() if len(data.row_shape) == 1 else Pixels()
-        self._real = RealStatistics(data.train, data.held_out, self.features)
+        self._real = RealStatistics(
+            data.train, data.held_out, self.features, bar=trainer.is_global_zero
+        )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
@@ -107,6 +115,10 @@ class GenerationLoop(Callback):
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
                 "checkpoints/last.ckpt, or choose another --run"
             )
+        # Now, and not hours later: what the next round trains on. What later rounds draw is
+        # checked as it is read.
+        if data.pool.round < (trainer.max_epochs or 1):
+            data.read_selection()
         self.started = True
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
@@ -153,28 +165,30 @@ class GenerationLoop(Callback):
             return
         data.round, data.step = r + 1, 0
         folder = data.run / "checkpoints"
-        trainer.save_checkpoint(folder / f"round-{r:04d}.ckpt")
+        trainer.save_checkpoint(round_checkpoint(folder, r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
             clear_uncommitted(data.generation_folder(r))
-            link_atomically(folder / f"round-{r:04d}.ckpt", folder / "last.ckpt")
+            link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if not trainer.should_stop:
             self._finish(trainer, _module(pl_module), r)
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
-        """Samples, measures and commits round r."""
+        """Samples, measures and commits round r, or stops half-way if told to."""
         data = data_of(trainer)
         sampler = self._sampler(module, data, r)
         folder = data.generation_folder(r)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         module.ema.eval()
         started = time.monotonic()
         self._sample(trainer, sampler, folder)
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
+        if trainer.should_stop:
+            return
         losses = {
             "train_loss": module.mean_loss(),
             "val_loss": self._validate(trainer, module, data),
@@ -193,7 +207,14 @@ class GenerationLoop(Callback):
         data.deposit(StoredRows(folder))
         if trainer.is_global_zero:
             write_records(data.run, data.records)
+            self._drop_checkpoints(data.run / "checkpoints", r)
             log_round(trainer, data.records[-1], folder / "preview.png")
+
+    def _drop_checkpoints(self, folder: Path, r: int) -> None:
+        """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
+        old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
+        paths = [round_checkpoint(folder, round) for round in old]
+        remove(path for path in paths if path.exists())
 
     def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         return RoundSampler(
@@ -210,14 +231,15 @@ class GenerationLoop(Callback):
 
     def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> None:
         with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
-            for made in sampler.write_shards(folder, trainer.global_rank, trainer.world_size):
-                bar.update(made * trainer.world_size)
+            for shard in _shards(trainer, sampler):
+                for made in sampler.write_shard(folder, shard):
+                    bar.update(made * trainer.world_size)
 
     def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
         """Measures each process's shards, and merges; complete on rank 0."""
         n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
         statistics = SampleStatistics(self._real, n)
-        for shard in range(trainer.global_rank, sampler.n_shards, trainer.world_size):
+        for shard in _shards(trainer, sampler):
             rows = read_shard(shard_path(folder, shard))
             statistics.update(rows, sampler.rows_of(shard)[0])
         for other in gather(trainer, statistics)[1:]:
@@ -268,15 +290,26 @@ class GenerationLoop(Callback):
             for i in range(sampler.n_shards)
         ]
         first = read_shard(shard_path(folder, 0))
-        write_contact_sheet(folder / "preview.png", first[:_PREVIEW_ROWS])
+        write_contact_sheet(folder / "preview.png", first[:PREVIEW_ROWS])
         recipe = {
             "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
             "sampling": asdict(sampler.sampling),
             "micro_batch": sampler.micro_batch,
             "seed": sampler.seed,
+            "device": sampler.device.type,
+            "checkpoints_kept": self.keep_checkpoints,
         }
         dtype = str(first.dtype).removeprefix("torch.")
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
+
+
+def _shards(trainer: Trainer, sampler: RoundSampler) -> Iterator[int]:
+    """Deals shards out to the processes, until the run is told to stop."""
+    for first in range(0, sampler.n_shards, trainer.world_size):
+        if told_to_stop(trainer):
+            return
+        if first + trainer.global_rank < sampler.n_shards:
+            yield first + trainer.global_rank
 
 
 def _module(module: LightningModule) -> CollapseModule:

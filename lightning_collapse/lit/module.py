@@ -219,7 +219,12 @@ class CollapseModule(LightningModule):
             )
         progress = dict(checkpoint["round_progress"])
         sums = progress.pop("loss_sums")
-        same = len(sums) == self.trainer.world_size
+        before, now = len(sums), self.trainer.world_size
+        same = before == now
+        if not same and self.trainer.is_global_zero:
+            print(
+                f"continues with {now} process{'es'[: 2 * (now > 1)]}; was started with {before}"
+            )
         loss_sum = sums[self.global_rank] if same else sum(sums) / len(sums)
         self.progress = RoundProgress(**progress, loss_sum=loss_sum)
 
@@ -245,6 +250,10 @@ class RoundProgress:
 
     def state_dict(self) -> dict[str, Any]:
         return {"start": self.start, "steps": self.steps, "seconds": self.seconds}
+
+
+def _processes(n: int) -> str:
+    return "1 process" if n == 1 else f"{n} processes"
 
 
 def _check_told(network: nn.Module, augment: AugmentPipe) -> None:

@@ -1,13 +1,18 @@
-"""Values exchanged between the processes of a run."""
+"""The processes of a run: values exchanged between them, and none that outlives the first."""
 
+import os
+import threading
+import time
 from typing import TypeVar
 
 import torch
 from pytorch_lightning import Trainer
 
-__all__ = ["gather"]
+__all__ = ["end_with_parent", "gather", "has_lost_process"]
 
 T = TypeVar("T")
+
+_POLL_SECONDS = 0.5
 
 
 def gather(trainer: Trainer, value: T) -> list[T]:
@@ -17,3 +22,25 @@ def gather(trainer: Trainer, value: T) -> list[T]:
     values: list[T] = [value] * trainer.world_size
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def end_with_parent() -> None:
+    """Ends this process soon after the one that launched it, whatever it waits for by then.
+
+    It must not write beside the next start, which gets in as soon as the first process is gone.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
+
+
+def has_lost_process(error: BaseException) -> bool:
+    """Whether an error says that another process of the run has gone."""
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )

@@ -65,7 +65,7 @@ class RoundTable(Callback):
         if not trainer.is_global_zero or not records:
             return
         if self._printed == 0:
-            _say(table_header(distance_name(records[0]).removeprefix("fd_")))
+            _say(table_header(distance_name(records[0])))
         for record in records[self._printed :]:
             _say(table_line(record))
         self._printed = len(records)

@@ -1,41 +1,19 @@
 """The folder of a run: who may write to it, what it was started with, where it goes on from."""
 
 import fcntl
-import json
 import os
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import make_folder, remove, write_once
+from lightning_collapse.lit.config_file import ConfigFile
 
 __all__ = ["RunFolder"]
-
-# What a run may change when it is started again: none of these touches what is computed.
-_FREE_KEYS = (
-    "run",
-    "config",
-    "ckpt_path",
-    "weights_only",
-    "trainer",
-    "data.num_workers",
-    "data.run",
-    "loop.checkpoint_every",
-)
-# What of the trainer does.
-_BOUND_KEYS = (
-    "trainer.precision",
-    "trainer.accumulate_grad_batches",
-    "trainer.gradient_clip_val",
-    "trainer.gradient_clip_algorithm",
-)
 
 
 class RunFolder:
@@ -53,7 +31,7 @@ class RunFolder:
         """
         self.path = Path(path)
         try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            make_folder(self.path / "checkpoints")
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
@@ -61,6 +39,11 @@ class RunFolder:
             raise OSError(
                 f"run = {self.path}: cannot be written ({error.strerror}); choose another --run"
             ) from error
+
+    @property
+    def config(self) -> ConfigFile:
+        """What the run was started with."""
+        return ConfigFile(self.path / "config.yaml")
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -94,57 +77,14 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what writes that were killed have left behind."""
+        remove(self.path.glob(".*.tmp"))
         for folder in ("checkpoints", "pool"):
-            for leftover in (self.path / folder).rglob(".*.tmp"):
-                leftover.unlink()
+            remove((self.path / folder).rglob(".*.tmp"))
 
     @property
     def id(self) -> str:
         """A random name that the run keeps, in whichever folder it lies."""
         path = self.path / ".id"
-        if not path.exists():
-            name = secrets.token_hex(8).encode()
-            write_atomically(path, lambda file: file.write(name))
+        name = secrets.token_hex(8).encode()
+        write_once(path, lambda file: file.write(name))
         return path.read_text()
-
-    def check_config(self, config: Mapping[str, Any]) -> None:
-        """Compares a configuration with the one the run was started with, if it was.
-
-        Raises:
-            ValueError: a key that results depend on has changed.
-        """
-        path = self.path / "config.yaml"
-        if path.exists():
-            self._compare(yaml.safe_load(path.read_text()), config)
-
-    def record_config(self, config: Mapping[str, Any]) -> None:
-        """Writes `config.yaml`."""
-        text = yaml.safe_dump(dict(config), sort_keys=False)
-        write_atomically(self.path / "config.yaml", lambda file: file.write(text.encode()))
-
-    def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        was, now = dict(_flatten(old)), dict(_flatten(new))
-        changed = [
-            f"{key} = {now.get(key)} (was {was[key]})"
-            # A key that the file lacks is an option that did not exist when the run was started.
-            for key in was
-            if was[key] != now.get(key) and not _is_free(key)
-        ]
-        if changed:
-            raise ValueError(
-                f"{', '.join(changed)}: the run in {self.path} was started differently; "
-                "restore what changed, or choose another --run"
-            )
-
-
-def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, Mapping):
-        for name, value in config.items():
-            yield from _flatten(value, f"{prefix}.{name}" if prefix else str(name))
-    else:
-        yield prefix, json.dumps(config)
-
-
-def _is_free(key: str) -> bool:
-    under = (key == free or key.startswith(f"{free}.") for free in _FREE_KEYS)
-    return key not in _BOUND_KEYS and any(under)

@@ -5,7 +5,7 @@ fixed size and fixed borders, the last one padded: on a CPU, convolutions differ
 between batch sizes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,43 @@ from lightning_collapse.rows import from_network_units
 from lightning_collapse.sampling import Sampling
 from lightning_collapse.seeds import KeyedNormal, generator
 
-__all__ = ["RoundSampler"]
+__all__ = ["RoundSampler", "rows_per_shard", "sample_rows"]
 
 _SHARDS_AIMED_AT = 64
+
+
+@torch.no_grad()
+def sample_rows(
+    denoiser: nn.Module,
+    sampling: Sampling,
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Makes one batch of samples.
+
+    Args:
+        denoiser: D(x, sigma, class_labels).
+        sampling: solver and schedule.
+        noise: unit normal noise (B, *), where the denoiser is.
+        labels: class of every sample (B,), there too; None for no classes.
+        randn_like: gives fresh unit normal noise in the shape, type and place of its argument.
+
+    Returns:
+        Rows (B, *), on the CPU.
+    """
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        clean: Tensor = denoiser(x, sigma, labels)
+        return clean
+
+    return from_network_units(sampling(denoise, noise, randn_like)).cpu()
+
+
+def rows_per_shard(n: int, micro_batch: int) -> int:
+    """Gives the rows of a shard: whole micro-batches, and shards enough for many processes."""
+    batches = -(-n // (micro_batch * _SHARDS_AIMED_AT))
+    return micro_batch * max(1, min(batches, MAX_SHARD_ROWS // micro_batch))
 
 
 @dataclass(frozen=True)
@@ -50,9 +84,8 @@ class RoundSampler:
 
     @property
     def shard_rows(self) -> int:
-        """Rows in a shard: whole micro-batches, and shards enough for many processes to share."""
-        batches = -(-self.n // (self.micro_batch * _SHARDS_AIMED_AT))
-        return self.micro_batch * max(1, min(batches, MAX_SHARD_ROWS // self.micro_batch))
+        """Rows in every shard but the last."""
+        return rows_per_shard(self.n, self.micro_batch)
 
     @property
     def n_shards(self) -> int:
@@ -70,37 +103,30 @@ class RoundSampler:
         """First and last + 1 sample of a shard."""
         return shard * self.shard_rows, min(self.n, (shard + 1) * self.shard_rows)
 
-    def write_shards(self, folder: Path, rank: int, world_size: int) -> Iterator[int]:
-        """Writes this process's shards, keeping those an earlier attempt has finished.
+    def write_shard(self, folder: Path, shard: int) -> Iterator[int]:
+        """Writes one shard, unless an earlier attempt has finished it.
 
         Yields:
             The number of samples made, or found, after each micro-batch.
         """
-        for shard in range(rank, self.n_shards, world_size):
-            start, stop = self.rows_of(shard)
-            path = shard_path(folder, shard)
-            if path.exists():
-                yield stop - start
-                continue
-            parts = []
-            for first in range(start, stop, self.micro_batch):
-                parts.append(self.sample(first)[: stop - first])
-                yield len(parts[-1])
-            write_shard(path, torch.cat(parts))
+        start, stop = self.rows_of(shard)
+        path = shard_path(folder, shard)
+        if path.exists():
+            yield stop - start
+            return
+        parts = []
+        for first in range(start, stop, self.micro_batch):
+            parts.append(self.sample(first)[: stop - first])
+            yield len(parts[-1])
+        write_shard(path, torch.cat(parts))
 
-    @torch.no_grad()
     def sample(self, first: int) -> Tensor:
         """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""
         indices = range(first, first + self.micro_batch)
         normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
-        labels = self._padded_labels(first)
-
-        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            clean: Tensor = self.denoiser(x, sigma, labels)
-            return clean
-
         noise = normal(self.shape).to(self.device)
-        return from_network_units(self.sampling(denoise, noise, normal.like)).cpu()
+        labels = self._padded_labels(first)
+        return sample_rows(self.denoiser, self.sampling, noise, labels, normal.like)
 
     def _padded_labels(self, first: int) -> Tensor | None:
         labels = self.labels()

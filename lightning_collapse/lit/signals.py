@@ -1,6 +1,12 @@
-"""Ctrl-C and SIGTERM: the run stops at the next step boundary, saved, and can go on from there."""
+"""Ctrl-C, SIGTERM and SIGUSR1: the run stops, saved, at the next step or shard of samples.
 
+SLURM announces the end of a job's time by SIGUSR1, if asked to; HTCondor evicts by SIGTERM.
+"""
+
+import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -8,23 +14,35 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-__all__ = ["StopAtStep"]
+from lightning_collapse.lit.processes import gather
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["StopAtStep", "requeue", "told_to_stop"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+# torchrun passes on what the terminal has sent to every process already.
+_ECHO_SECONDS = 2.0 if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
 
 
 class StopAtStep(Callback):
-    """Stops training after the step in which a signal came; `GenerationLoop` then saves.
+    """Stops all processes after the step, or the shard, in which a signal came to one of them.
 
-    Outside a round's steps a signal interrupts at once: what counts is on disk by then, and what
-    does not is made again. So does a second signal.
+    `GenerationLoop` then saves, or leaves the rest of the samples to the next start. Before the
+    first step a signal interrupts at once: there is nothing to save. A second signal ends its
+    process at once: what counts is on disk, and what does not is made again.
 
     Attributes:
-        signal: the signal that came, if any.
+        signal: the signal that stops the run, if any.
     """
 
     signal: int | None = None
-    _stepping = False
+    _came: float | None = None
+    _fitting = False
+
+    @property
+    def status(self) -> int:
+        """The exit status of a run that a signal has stopped."""
+        return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -42,16 +60,22 @@ class StopAtStep(Callback):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again, self.signal = self.signal is not None, number
-        if again or not self._stepping:
+        now = time.monotonic()
+        if self._came is not None:
+            if now - self._came >= _ECHO_SECONDS:
+                os._exit(self.status)
+            return
+        # Another process's signal may have stopped the run before: this is not a second one.
+        self._came, self.signal = now, self.signal or number
+        if not self._fitting:
             raise KeyboardInterrupt
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._fitting = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning has set its own, which waits for other processes inside the handler.
         self._listen()
-
-    def on_train_batch_start(self, *args: Any) -> None:
-        self._stepping = True
 
     def on_train_batch_end(
         self,
@@ -63,13 +87,39 @@ class StopAtStep(Callback):
     ) -> None:
         # Between optimizer steps there are gradients that a checkpoint does not hold.
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._decide(trainer)
+            told_to_stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._decide(trainer)
-        self._stepping = False
+        told_to_stop(trainer)
 
-    def _decide(self, trainer: Trainer) -> None:
-        # Any process's signal stops all, at the same step.
-        if trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False):
-            trainer.should_stop = True
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._fitting = False
+
+    def agree(self, trainer: Trainer) -> None:
+        """Takes over the signal that came to any of the processes, which must all call this."""
+        came = [number for number in gather(trainer, self.signal) if number is not None]
+        self.signal = came[0] if came else None
+
+
+def told_to_stop(trainer: Trainer) -> bool:
+    """Whether the run is to stop: the same answer in all processes, which must all ask."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    stops = [callback for callback in callbacks if isinstance(callback, StopAtStep)]
+    mine = trainer.should_stop or any(stop.signal is not None for stop in stops)
+    trainer.should_stop = trainer.strategy.reduce_boolean_decision(mine, all=False)
+    if trainer.should_stop:
+        for stop in stops:
+            stop.agree(trainer)
+    return trainer.should_stop
+
+
+def requeue() -> None:
+    """Puts this SLURM job, if it is one, back into the queue."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
+    except OSError:
+        done = False
+    print(f"requeued as SLURM job {job}" if done else f"scontrol requeue {job}: has failed")

@@ -1,24 +1,26 @@
 """Reading weights from files, as tensors only."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-__all__ = ["file_sha256", "load_weights"]
+from lightning_collapse.interop.runs import read_average
+
+__all__ = ["file_sha256", "load_weights", "not_finite"]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
 
     Raises:
-        ValueError: the file cannot be read, or its names or shapes are not the network's.
+        ValueError: the file cannot be read, or its names, shapes or types are not the
+            network's, or a weight is not finite.
     """
     weights = _read(Path(path))
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in weights.items()}
+    expected, found = _forms(model.state_dict()), _forms(weights)
     if expected != found:
         wrong = sorted(
             name
@@ -30,7 +32,21 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
             f"{expected.get(wrong[0])} in the network)"
         )
+    if bad := not_finite(weights):
+        raise ValueError(f"model.init_from = {path}: {bad} is not finite; name another file")
     model.load_state_dict(weights)
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Gives the name of the first tensor that holds a NaN or an infinity, if any does."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+
+
+def _forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    return {
+        name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        for name, value in weights.items()
+    }
 
 
 def file_sha256(path: Path) -> str:
@@ -40,7 +56,10 @@ def file_sha256(path: Path) -> str:
         FileNotFoundError: there is no such file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"model.init_from = {path}: no such file")
+        raise FileNotFoundError(
+            f"model.init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "
+            "file that `lightning-collapse convert` made"
+        )
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(2**20):
@@ -50,16 +69,9 @@ def file_sha256(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        return load_file(path) if path.suffix == ".safetensors" else read_average(path)
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
             f"model.init_from = {path}: holds no weights that can be read; name a .safetensors "
             "file or a run's checkpoint"
         ) from error
-    return {
-        name.removeprefix("ema."): value
-        for name, value in state.items()
-        if name.startswith("ema.")
-    }

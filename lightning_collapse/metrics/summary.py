@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_collapse.metrics.extraction import feature_blocks, row_blocks
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
@@ -14,36 +15,32 @@ from lightning_collapse.rows import network_units
 
 __all__ = ["RealStatistics", "SampleStatistics"]
 
-_ROWS_AT_ONCE = 1024
-
 
 class RealStatistics:
     """What samples are compared with: the N real training rows; held-out rows give the floor."""
 
-    def __init__(self, train: Rows, held_out: Rows, features: Features) -> None:
+    def __init__(self, train: Rows, held_out: Rows, features: Features, bar: bool = False) -> None:
         """Reads the real rows, block by block.
 
         Args:
             train: the N real rows (n, *) that may be trained on.
             held_out: real rows (n, *) never trained on; at least 2.
             features: space of the Fréchet distance.
+            bar: show the progress of features that are slow.
         """
         self.features = features
-        blocks = _blocks(train)
-        first = next(blocks)
-        pixels = Moments(first[0].numel(), full=False)
-        self.reference_moments = Moments(features(first[:1]).shape[1])
-        for block in (first, *blocks):
+        pixels = Moments(train[torch.arange(1)].numel(), full=False)
+        for block in row_blocks(train):
             pixels.update(network_units(block.flatten(1), torch.float64))
-            self.reference_moments.update(features(block))
         self.mean, self.std = pixels.mean, pixels.variance().sqrt()
+        self.reference_moments = _moments(feature_blocks(train, features, bar=bar))
         self.reference = FrechetReference(
             self.reference_moments.mean, self.reference_moments.covariance()
         )
         self._held_out = held_out
         self._floors: dict[int, float] = {}
         summary = SampleStatistics(self, fd_rows=0)
-        for block in _blocks(train):
+        for block in row_blocks(train):
             summary.update(block, 0)
         self.record = {f"real_{name}": value for name, value in summary.moments_record().items()}
 
@@ -66,9 +63,7 @@ class RealStatistics:
 
     def _measured_floor(self, n: int) -> float:
         if n not in self._floors:
-            moments = Moments(len(self.reference_moments.mean))
-            for block in _blocks(self._held_out, n):
-                moments.update(self.features(block))
+            moments = _moments(feature_blocks(self._held_out, self.features, n))
             self._floors[n] = self.reference.distance(moments.mean, moments.covariance())
         return self._floors[n]
 
@@ -123,7 +118,7 @@ class SampleStatistics:
     def record(self) -> dict[str, float | bool]:
         """Gives all figures, real ones included."""
         real, moments = self._real, self.feature_moments
-        name, n = f"fd_{real.features.name}", moments.count
+        name, n = real.features.distance, moments.count
         return {
             **self.moments_record(),
             **real.record,
@@ -134,6 +129,10 @@ class SampleStatistics:
         }
 
 
-def _blocks(rows: Rows, n: int | None = None) -> Iterator[Tensor]:
-    for indices in torch.split(torch.arange(len(rows) if n is None else n), _ROWS_AT_ONCE):
-        yield rows[indices]
+def _moments(blocks: Iterator[Tensor]) -> Moments:
+    """Sums blocks of features (b, d), of which there is at least one."""
+    first = next(blocks)
+    moments = Moments(first.shape[1])
+    for block in (first, *blocks):
+        moments.update(block)
+    return moments

@@ -176,7 +176,7 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and self.p) or x.is_cuda:
+        if not (self.training and self.p) or x.device.type != "cpu":
             return F.dropout(x, self.p, self.training)
         # On a CPU, torch's Bernoulli numbers cost a tenth of a training step; uniform ones do not.
         kept = torch.rand_like(x, dtype=torch.float32).ge_(self.p)

@@ -23,15 +23,18 @@ __all__ = [
     "accumulate_per_round_limit",
     "accumulate_per_round_variance",
     "accumulate_variance",
+    "augment_mix",
     "band_real_rows",
     "fixed_mix",
     "fixed_mix_stationary",
+    "first_order_std",
     "fresh_mix",
     "fresh_mix_stationary",
     "mean_increment",
     "min_real_rows",
     "ratio_to_population",
     "ratio_to_subset",
+    "replace_log_determinant",
     "replace_log_variance",
     "replace_mean_error",
     "replace_std",
@@ -40,6 +43,7 @@ __all__ = [
     "replace_wasserstein",
     "subsample_variance",
     "time_to_share",
+    "turnover_variance",
     "variance_floor",
 ]
 
@@ -54,6 +58,15 @@ class Moments:
     """E[v_t]."""
     mean_error: Array
     """E[(mu_t - mu)^2]."""
+
+
+def first_order_std(mean_error: ArrayLike, s2: float = 1.0) -> Array:
+    """Gives the standard deviation of v_t over replicas while E[(mu_t - mu)^2] is far below s2.
+
+    Two rows' squares are correlated as the rows are, with 2 s2^2 for s2, whatever the regime:
+    Var v_t = 2 s2 E[(mu_t - mu)^2], up to higher orders of E[(mu_t - mu)^2] / s2.
+    """
+    return np.asarray(np.sqrt(2 * s2 * np.asarray(mean_error, float)))
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,12 @@ def replace_log_variance(
     t = np.asarray(t, float)
     drift, variance = _log_step(n, unbiased)
     return np.log(s2) + t * drift, t * variance
+
+
+def replace_log_determinant(t: ArrayLike, n: int, dim: int, s2: float = 1.0) -> Array:
+    """Gives E[log det of the covariance] / d at t, for truth N(mu, s2 · I) in d < N dimensions."""
+    drift = np.mean(digamma((n - np.arange(1, dim + 1)) / 2)) + np.log(2 / n)
+    return np.asarray(np.log(s2) + np.asarray(t, float) * drift)
 
 
 def replace_mean_error(t: ArrayLike, n: int, s2: float = 1.0, unbiased: bool = False) -> Array:
@@ -158,16 +177,32 @@ def fixed_mix(rounds: int, n: int, fraction: float, s2: float = 1.0) -> Moments:
     Averaged over the real rows too. The first fit is on all N.
     """
     m = n - round(fraction * n)
-    lam = 1 - m / n
-    v, d = s2 * (1 - 1 / n), s2 * (1 / m - 1 / n)
-    cross = s2 / n - s2 / m
-    variance, error = [], []
+    return _fixed_real(rounds, m, n - m, s2, s2 * (1 - 1 / n), s2 / n)
+
+
+def augment_mix(rounds: int, n: int, samples: int, s2: float = 1.0) -> Moments:
+    """Gives the moments under `Augment(samples / N)`: all N real rows and `samples` newest."""
+    return _fixed_real(rounds, n, samples, s2, s2 * (1 - 1 / n), s2 / n)
+
+
+def _fixed_real(
+    rounds: int, m: int, samples: int, s2: float, variance: float, error: float
+) -> Moments:
+    """Moments with the same m real rows and `samples` newest rows in every round but the first.
+
+    The first fit has the variance and mean error given; its rows include the m, whose mean is a.
+    The recursion is that of E[v], E[(mu - a)^2] and E[(mu - a)(a - mu*)].
+    """
+    total = m + samples
+    lam = samples / total
+    v, d, cross = variance, s2 / m - error, error - s2 / m
+    variances, errors = [], []
     for _ in range(rounds):
-        variance.append(v)
-        error.append(d + 2 * cross + s2 / m)
-        new_v = (1 - lam) * s2 * (1 - 1 / m) + lam * (1 - 1 / n) * v + lam * (1 - lam) * d
-        v, d, cross = new_v, lam**2 * d + lam * v / n, lam * cross
-    return Moments(np.array(variance), np.array(error))
+        variances.append(v)
+        errors.append(d + 2 * cross + s2 / m)
+        new_v = (1 - lam) * s2 * (1 - 1 / m) + lam * (1 - 1 / total) * v + lam * (1 - lam) * d
+        v, d, cross = new_v, lam**2 * d + lam * v / total, lam * cross
+    return Moments(np.array(variances), np.array(errors))
 
 
 def fixed_mix_stationary(n: int, fraction: float, s2: float = 1.0) -> StationaryMix:
@@ -203,6 +238,20 @@ def fresh_mix_stationary(n: int, fraction: float, s2: float = 1.0) -> Stationary
     return StationaryMix(v, s2 - v, -1 / np.log(fraction))
 
 
+def turnover_variance(t: ArrayLike, n: int, fraction: float, s2: float = 1.0) -> Array:
+    """Gives E[v_t] under `Turnover(fraction)`: it collapses as replacement does, but slower.
+
+    s2 (1 - 1/N) (1 - w/N)^(t-1), where w = 1 - m(m - 1)/(N(N - 1)), about λ(2 - λ), is the share
+    of pairs of rows that a round does not keep, and m = (1 - λ)N rows are kept. Derivation: let
+    c_t be the mean covariance of two rows of the training set; E[(mu_t - mu)^2] =
+    s2/N + (1 - 1/N) c_t is also that of a new row with any other row, so c_(t+1) = (1 - w) c_t +
+    w E[(mu_t - mu)^2], and E[v_t] = s2 - E[(mu_t - mu)^2] as every row has variance s2.
+    """
+    m = n - round(fraction * n)
+    w = 1 - m * (m - 1) / (n * (n - 1))
+    return np.asarray(s2 * (1 - 1 / n) * (1 - w / n) ** (np.asarray(t, float) - 1))
+
+
 # Accumulation: t N rows at fit t.
 
 
@@ -218,10 +267,15 @@ def accumulate_limit(n: int, s2: float = 1.0) -> float:
     return float(s2 * np.sinc(1 / np.sqrt(n)))
 
 
-def mean_increment(t: ArrayLike, n: int, s2: float = 1.0) -> Array:
-    """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2)."""
+def mean_increment(t: ArrayLike, n: int, s2: float = 1.0, per_round: int | None = None) -> Array:
+    """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2).
+
+    `per_round` rows are added each round, N if not given: n E[v_(t-1)] / M_t^2 for n on M_t.
+    """
     t = np.asarray(t, int)
-    return np.asarray(accumulate_variance(t - 1, n, s2) / (n * t**2))
+    new = n if per_round is None else per_round
+    before = accumulate_per_round_variance(t - 1, n, new, s2)
+    return np.asarray(new * before / (n + new * (t - 1.0)) ** 2)
 
 
 def accumulate_per_round_variance(t: ArrayLike, n: int, per_round: int, s2: float = 1.0) -> Array:
@@ -239,16 +293,31 @@ def accumulate_per_round_limit(n: int, per_round: int, s2: float = 1.0) -> float
     return float(s2 * (1 - 1 / n) * np.exp(log_limit))
 
 
-def subsample_variance(t: int, n: int, size: int | None = None, s2: float = 1.0) -> Array:
-    """Gives E[v_1 … v_t] (t,) under `AccumulateSubsample(size)` with N new rows a round."""
+def subsample_variance(
+    t: int, n: int, size: int | None = None, s2: float = 1.0, per_round: int | None = None
+) -> Array:
+    """Gives E[v_1 … v_t] (t,) under `AccumulateSubsample(size)`.
+
+    Args:
+        t: number of fits.
+        n: real rows.
+        size: rows that a fit is made on; N if not given.
+        s2: true variance.
+        per_round: rows added a round; N if not given.
+    """
     size = n if size is None else size
-    k = np.arange(1, t + 1)
-    unseen = (k * n - size) / (size * (k * n - 1.0))
+    new = n if per_round is None else per_round
+    pool = n + new * np.arange(t, dtype=float)
+    unseen = (pool - size) / (size * (pool - 1))
+    # E of the whole pool's variance; then of the new rows', and of the distance of their mean.
     beta = np.empty(t)
     beta[0] = 1 - 1 / n
     for i in range(1, t):
-        lost = 1 - (1 - unseen[i - 1]) * (1 - 1 / n)
-        beta[i] = beta[i - 1] * (1 - lost / (i + 1) ** 2)
+        fit = 1 - unseen[i - 1]
+        apart = pool[i - 1] * new / pool[i] * (fit / new + unseen[i - 1]) if new else 0.0
+        beta[i] = (
+            beta[i - 1] * (pool[i - 1] + (new - 1) * fit + apart) / pool[i] if new else beta[0]
+        )
     return np.asarray(s2 * beta * (1 - unseen))
 
 

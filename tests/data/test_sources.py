@@ -1,20 +1,25 @@
 import pickle
-import random
+import struct
 
 import numpy as np
 import pytest
 import torch
+from hostile import encoded, member, picture, raw_zip
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lightning_collapse.data.images import CIFAR10, Digits, ImageFolder
+from lightning_collapse.data.images import (
+    CIFAR10,
+    Digits,
+    FashionMNIST,
+    ImageFolder,
+    ImageZip,
+    Prepared,
+)
+from lightning_collapse.data.imports import Policy
 from lightning_collapse.data.points import Mixture
 from lightning_collapse.data.sources import Source
-
-
-def picture(width, height, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+from lightning_collapse.data.store import StoredRows
 
 
 def one_line(caught):
@@ -102,23 +107,33 @@ def test_mixture_refuses(options, line):
     assert one_line(caught).startswith(line)
 
 
-# A folder of images
+# Folders and zips of images. Which images are bad is tested in test_imports.
+
+
+def write(folder, files):
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def packed(path, files):
+    path.write_bytes(raw_zip(*(member(name, data) for name, data in files.items())))
+    return path
 
 
 def test_images_are_resized_as_pillow_does(tmp_path):
-    (tmp_path / "b" / "deep").mkdir(parents=True)
     pictures = {
         "a.png": picture(30, 20),
         "b/c.PNG": picture(16, 16, seed=1),
-        "b/deep/d.png": picture(7, 9, seed=2),
+        "b/deep/d.jpeg": picture(7, 9, seed=2),
     }
-    for name, image in pictures.items():
-        image.save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("not an image")
-    rows, labels = ImageFolder(tmp_path, 16).read(seed=0)
-    assert labels is None
+    files = {name: encoded(image) for name, image in pictures.items()}
+    write(tmp_path, files | {"notes.txt": b"not an image"})
+    rows, labels = ImageFolder(str(tmp_path), 16, Policy(on_bad_image="convert")).read(seed=0)
     assert rows.shape == (3, 3, 16, 16)
     assert rows.dtype == torch.uint8
+    assert labels.tolist() == [0, 1, 1]
     for row, image in zip(rows, pictures.values(), strict=True):
         square = np.array(image.resize((16, 16), Image.Resampling.LANCZOS))
         assert np.array_equal(row.permute(1, 2, 0).numpy(), square)
@@ -127,70 +142,126 @@ def test_images_are_resized_as_pillow_does(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
 def test_jpegs_are_read(tmp_path, name):
-    picture(16, 16).save(tmp_path / name, "JPEG")
-    rows, _ = ImageFolder(str(tmp_path), 8).read(seed=0)
+    write(tmp_path, {name: encoded(picture(16, 16), "JPEG")})
+    rows, labels = ImageFolder(str(tmp_path), 8).read(seed=0)
     assert rows.shape == (1, 3, 8, 8)
+    assert labels is None
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
-def test_other_than_colour_is_refused_by_name(tmp_path, mode):
-    picture(8, 8).save(tmp_path / "a.png")
-    picture(8, 8).convert(mode).save(tmp_path / "b.png")
-    with pytest.raises(
-        ValueError, match=rf"b\.png cannot be used: mode is {mode}, not RGB"
-    ) as bad:
-        ImageFolder(tmp_path, 8).read(seed=0)
-    assert one_line(bad).startswith("data.source.path: ")
+def test_animals_as_published_have_three_classes(tmp_path):
+    kinds = ("cat", "dog", "wild")
+    files = {f"train/{k}/{k}_{i}.png": encoded(picture(16, 16, i)) for k in kinds for i in (0, 1)}
+    rows, labels = ImageFolder(write(tmp_path, files) / "train", 8).read(seed=0)
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert torch.equal(rows[:2], rows[2:4])
 
 
-@pytest.mark.filterwarnings("ignore:Truncated File Read")
-def test_whatever_is_broken_is_refused_by_name(tmp_path):
-    """A damaged file gives an image or one line, never another error of Pillow's."""
-    path, dice = tmp_path / "a.png", random.Random(0)
-    picture(12, 12).save(path)
-    whole, refused = path.read_bytes(), 0
-    for _ in range(300):
-        data = bytearray(whole)
-        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
-        path.write_bytes(data)
-        try:
-            ImageFolder(tmp_path, 8).read(seed=0)
-        except ValueError as error:
-            refused += 1
-            assert str(error).startswith(f"data.source.path: {path} cannot be used: ")
-    assert refused > 250
+def test_a_zip_gives_the_rows_of_the_folder_it_was_made_of(tmp_path):
+    files = {f"{'ab'[i % 2]}/{i}.png": encoded(picture(16, 16, i)) for i in range(5)}
+    folder, archive = write(tmp_path / "set", files), packed(tmp_path / "set.zip", files)
+    for resolution in (16, 8):
+        rows, labels = ImageFolder(folder, resolution).read(0)
+        zipped, zipped_labels = ImageZip(str(archive), resolution).read(0)
+        assert torch.equal(rows, zipped) and torch.equal(labels, zipped_labels)
+    assert torch.equal(ImageZip(archive).read(0)[0], ImageFolder(folder, 16).read(0)[0])
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"not an image"])
-def test_what_is_no_image_is_refused_by_name(tmp_path, data):
-    (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(ValueError, match=r"a\.png cannot be used: cannot identify") as caught:
-        ImageFolder(tmp_path, 8).read(seed=0)
-    one_line(caught)
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_keeping_a_set_is_the_same_as_reading_it_and_says_what_was_done(tmp_path, kind):
+    files = {f"{'ab'[i % 2]}/{i}.png": encoded(picture(16, 16, i)) for i in range(5)}
+    folder, archive = write(tmp_path / "set", files), packed(tmp_path / "set.zip", files)
+    source = ImageFolder(folder, 8) if kind == "folder" else ImageZip(archive, 8)
+    source.keep(tmp_path / "store", 0, {"source": "x"})
+    rows, labels = source.read(0)
+    kept = StoredRows(tmp_path / "store")
+    assert torch.equal(kept[torch.arange(5)], rows) and torch.equal(kept.labels, labels)
+    assert kept.recipe["source"] == "x"
+    done = kept.recipe["import"]
+    assert (done["kept"], done["resolution"], done["mode"]) == (5, 8, "RGB")
+    assert len(done["sha256"]) == 64
 
 
-def test_another_format_behind_a_name_is_not_opened(tmp_path):
-    picture(8, 8).save(tmp_path / "a.png", "BMP")
-    with pytest.raises(ValueError, match=r"a\.png cannot be used"):
-        ImageFolder(tmp_path, 8).read(seed=0)
+def test_a_bad_set_leaves_no_rows(tmp_path):
+    files = {"a.png": encoded(picture(8, 8)), "b.png": b""}
+    source = ImageFolder(write(tmp_path / "set", files), 8)
+    for read in (lambda: source.keep(tmp_path / "store", 0, {}), lambda: source.read(0)):
+        with pytest.raises(ValueError, match=r"1 of 2 images .*: b\.png is empty") as bad:
+            read()
+        assert one_line(bad).startswith(f"data.source.path = {tmp_path / 'set'}: ")
+    assert not list(tmp_path.glob("store/*"))
 
 
-def test_an_empty_and_a_missing_folder_are_refused(tmp_path):
+def test_a_hostile_zip_is_refused_by_name(tmp_path):
+    archive = packed(tmp_path / "a.zip", {"../a.png": encoded(picture(8, 8))})
+    with pytest.raises(ValueError, match="is a name that leaves the archive") as caught:
+        ImageZip(archive).read(0)
+    assert one_line(caught).startswith(f"data.source.path = {archive}: ")
+
+
+def test_an_empty_and_a_missing_set_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no PNG or JPEG image") as caught:
         ImageFolder(tmp_path, 8).read(seed=0)
     assert one_line(caught).startswith(f"data.source.path = {tmp_path}: ")
-    source = ImageFolder(tmp_path / "none", 8)
-    for read in (source.check, lambda: source.read(0)):
-        with pytest.raises(FileNotFoundError, match="no such folder; name the folder") as caught:
-            read()
-        one_line(caught)
+    for kind, source in [
+        ("folder; name the folder", ImageFolder(tmp_path / "none", 8)),
+        ("file; name the zip", ImageZip(tmp_path / "none")),
+    ]:
+        for read in (source.check, lambda source=source: source.read(0)):
+            with pytest.raises(FileNotFoundError, match=f"no such {kind}") as caught:
+                read()
+            one_line(caught)
 
 
+@pytest.mark.parametrize("kind", [ImageFolder, ImageZip])
 @pytest.mark.parametrize("resolution", [0, -8])
-def test_a_square_needs_a_side(tmp_path, resolution):
+def test_a_square_needs_a_side(tmp_path, kind, resolution):
     line = f"^data.source.resolution = {resolution}: must be at least 1$"
     with pytest.raises(ValueError, match=line):
-        ImageFolder(tmp_path, resolution)
+        kind(tmp_path, resolution)
+
+
+# Fashion-MNIST
+
+
+def fashion(root, n=7, cut=None):
+    """Writes a small set in the layout that torchvision downloads."""
+    raw = root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+    labels = np.arange(n, dtype=np.uint8) % 10
+    images = struct.pack(">IIII", 2051, n, 28, 28) + pixels.tobytes()
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(images[:cut])
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 2049, n) + labels.tobytes()
+        )
+    return pixels, labels
+
+
+def test_clothes_are_read_as_torchvision_keeps_them(tmp_path):
+    pixels, labels = fashion(tmp_path)
+    rows, tags = FashionMNIST(tmp_path).read(0)
+    assert rows.dtype == torch.uint8
+    assert np.array_equal(rows.numpy(), pixels[:, None])
+    assert tags.dtype == torch.int64 and tags.tolist() == labels.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+@pytest.mark.parametrize("cut", [0, 3, 20, 1000, -1])
+def test_clothes_that_are_not_whole_are_refused(tmp_path, cut):
+    fashion(tmp_path, cut=cut)
+    with pytest.raises(ValueError) as caught:
+        FashionMNIST(tmp_path).read(0)
+    assert one_line(caught).startswith(f"data.source.root = {tmp_path}: ")
+
+
+def test_clothes_in_a_missing_folder_are_refused(tmp_path):
+    source = FashionMNIST(tmp_path / "none")
+    for read in (source.check, lambda: source.read(0)):
+        with pytest.raises(FileNotFoundError, match="download to true") as caught:
+            read()
+        assert "has no folder FashionMNIST/raw" in one_line(caught)
+    FashionMNIST(tmp_path / "none", download=True).check()
 
 
 # CIFAR-10
@@ -216,7 +287,18 @@ def test_cifar_that_is_not_whole_is_refused(tmp_path):
     assert one_line(caught).startswith(f"data.source.root = {tmp_path}: ")
 
 
-@pytest.mark.parametrize("source", [Digits(), CIFAR10(), Mixture(), ImageFolder("x", 8)])
+@pytest.mark.parametrize(
+    "source",
+    [
+        Digits(),
+        CIFAR10(),
+        FashionMNIST(),
+        Mixture(),
+        ImageFolder("x", 8),
+        ImageZip("x"),
+        Prepared("x"),
+    ],
+)
 def test_a_source_is_frozen_and_prints_all_that_made_its_rows(source):
     """The run compares what is printed when it goes on."""
     assert isinstance(source, Source)

@@ -239,7 +239,7 @@ def test_the_network_is_tried_where_its_weights_are(tmp_path):
     fit.data.prepare_data()
     fit.data.setup()
     fit.module._device = torch.device("meta")
-    trainer = SimpleNamespace(datamodule=fit.data, max_epochs=2, world_size=1)
+    trainer = SimpleNamespace(datamodule=fit.data, max_epochs=2, world_size=1, is_global_zero=True)
     GenerationLoop().setup(trainer, fit.module, "fit")
 
 

@@ -22,7 +22,7 @@ from tiny_runs import (
 )
 
 from lightning_collapse import Accumulate, Replace
-from lightning_collapse.lit import checkpoint_io
+from lightning_collapse.data import checkpoints
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.networks.augment import AugmentPipe
 
@@ -51,9 +51,10 @@ def dies_in_sampling(round: int) -> type[GenerationLoop]:
 
     class DyingLoop(GenerationLoop):
         def _sample(self, trainer: Any, sampler: Any, folder: Path) -> None:
-            for i, _ in enumerate(sampler.write_shards(folder, 0, 1)):
-                if sampler.round == round and i == 3:
-                    raise CrashError
+            for shard in range(sampler.n_shards):
+                for _ in sampler.write_shard(folder, shard):
+                    if sampler.round == round and shard == 3:
+                        raise CrashError
 
     return DyingLoop
 
@@ -210,7 +211,7 @@ def test_a_checkpoint_torn_in_writing_leaves_the_one_before(tmp_path, whole, mon
         save(checkpoint, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_io.torch, "save", torn)
+        patch.setattr(checkpoints.torch, "save", torn)
         interrupt(tmp_path)
     assert len(calls) == 3
     Fit(tmp_path)()

@@ -38,8 +38,8 @@ def sampler(network=None, **options) -> RoundSampler:
 def shards(folder: Path, sampler: RoundSampler, world_size: int = 1) -> dict[str, bytes]:
     folder.mkdir()
     for rank in reversed(range(world_size)):
-        made = sum(sampler.write_shards(folder, rank, world_size))
         mine = range(rank, sampler.n_shards, world_size)
+        made = sum(n for shard in mine for n in sampler.write_shard(folder, shard))
         assert made == sum(b - a for a, b in map(sampler.rows_of, mine))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

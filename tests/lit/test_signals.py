@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM save and stop; kill -9 does not; the same command then ends the same run."""
+"""Signals save and stop; kill -9 does not save; the same command then ends the same run."""
 
 import os
 import signal
@@ -57,7 +57,9 @@ def finish(words: list[str], run: Any, whole: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)],
+    ids=["INT", "TERM", "USR1"],
 )
 def test_a_signal_in_a_step_saves_that_step(tmp_path, whole, send, number, status, capsys):
     words = arguments(tmp_path, loop__checkpoint_every=1000)
@@ -77,30 +79,33 @@ def test_a_signal_in_a_rounds_last_step_leaves_sampling_for_later(tmp_path, whol
     finish(words, tmp_path, whole)
 
 
-def test_a_second_signal_does_not_wait_for_the_step(tmp_path, whole, send):
-    words = arguments(tmp_path, loop__checkpoint_every=1000)
-    assert send(words, (1, 1), signal.SIGINT, signal.SIGINT) == 130
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_does_not_wait_for_the_step(tmp_path, whole, number, status):
+    words = [*arguments(tmp_path, loop__checkpoint_every=1000)]
+    callback = "--trainer.callbacks+=tiny_runs.KillAt"
+    left = command("fit", *words, callback, KILL_AT=f"1,1,{number:d},2")
+    assert left.returncode == status, left.stderr
     assert position(tmp_path) == {"round": 1, "step": 0}
     finish(words, tmp_path, whole)
 
 
-def test_a_signal_in_sampling_stops_at_once(tmp_path, whole, monkeypatch):
+def test_a_signal_in_sampling_finishes_the_shard(tmp_path, whole, monkeypatch):
     words = arguments(tmp_path)
     sample = RoundSampler.sample
+    # Then once more, where the next start would finish the round.
+    for first_row, shards in ((24, 4), (32, 5)):
 
-    def interrupted(self: RoundSampler, first: int) -> torch.Tensor:
-        if (self.round, first) == (1, 24):
-            os.kill(os.getpid(), signal.SIGTERM)
-        return sample(self, first)
+        def interrupted(self: RoundSampler, first: int, at: int = first_row) -> torch.Tensor:
+            if (self.round, first) == (1, at):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return sample(self, first)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(RoundSampler, "sample", interrupted)
-        # Then once more, where the next start would finish the round.
-        for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(RoundSampler, "sample", interrupted)
             with pytest.raises(SystemExit) as left:
                 cli.run_fit(words)
-            assert left.value.code == 143
-            assert len(list((tmp_path / "pool" / "0001").iterdir())) == 3
+        assert left.value.code == 143
+        assert len(list((tmp_path / "pool" / "0001").iterdir())) == shards
     finish(words, tmp_path, whole)
 
 

@@ -1,0 +1,133 @@
+"""`lightning-collapse control`: what a sampler alone does to the variance, round after round."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lightning_collapse.analysis.control import compounded_std
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.store import open_rows
+from lightning_collapse.rows import network_units
+from lightning_collapse.sampling import Sampling
+from lightning_collapse.toys.figures import COLOURS, new_figure, save_figure
+from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+
+__all__ = ["control", "main"]
+
+_MAX_ROWS = 4096
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("control", control, arguments)
+
+
+def control(
+    steps: int = 35,
+    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m",
+    schedule: Literal["log_uniform", "karras"] = "log_uniform",
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 7.0,
+    std: str = "1,0.5,0.2,0.05",
+    data: Path | None = None,
+    rounds: int = 10,
+    out: Path = Path("runs/control"),
+) -> None:
+    """Tells the bias of a sampler by itself: the network is perfect, the data Gaussian, no chance.
+
+    Prints the relative error of the standard deviation after one round and after all, and writes
+    rounds.csv, summary.json and bias.png.
+
+    Args:
+        steps: number of noise levels above 0.
+        solver: which sampler, without fresh noise.
+        schedule: how the noise levels are spaced.
+        sigma_min: lowest level above 0.
+        sigma_max: highest level.
+        rho: exponent of the Karras schedule.
+        std: standard deviations of the data, separated by commas, in network units.
+        data: a store of rows instead, such as RUN/pool/real: a Gaussian of their covariance.
+        rounds: how many times the samples become the data.
+        out: folder for the results.
+    """
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: must be at least 1")
+    if rounds < 1:
+        raise ValueError(f"rounds = {rounds}: must be at least 1")
+    sampling = Sampling(solver, schedule, steps, sigma_min, sigma_max, rho)
+    given = _numbers(std) if data is None else _deviations(data)
+    open_folder(out)
+    # `Sampling` knows its own levels.
+    course = compounded_std(
+        lambda denoise, noise, _: sampling(denoise, noise), Tensor(), given, rounds
+    )
+    options: dict[str, Any] = dict(steps=steps, solver=solver, schedule=schedule)
+    options |= dict(sigma_min=sigma_min, sigma_max=sigma_max, rho=rho, rounds=rounds)
+    options |= {"std": std} if data is None else {"data": data}
+    conditions = _conditions(course, data is not None)
+    write_tables(out, command_line("control", **options), conditions)
+    _draw(out, conditions, f"{solver}, {schedule}, {steps} steps")
+    print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
+    for condition in conditions:
+        first, last = (100 * condition["relative_error"][i] for i in (1, -1))
+        print(f"{condition['data']:>24}  {first:>+13.3f}%  {last:>+13.3f}%")
+    print(f"results: {out}")
+
+
+def _numbers(text: str) -> Tensor:
+    try:
+        values = torch.tensor([float(part) for part in text.split(",")], dtype=torch.float64)
+    except ValueError:
+        values = torch.zeros(1)
+    if not (values.isfinite() & (values > 0)).all():
+        raise ValueError(f"std = {text}: must be numbers above 0, such as 1,0.5,0.2")
+    return values
+
+
+def _deviations(folder: Path) -> Tensor:
+    """Gives the standard deviations of a store's first rows along their principal axes."""
+    stored = open_rows(folder)
+    rows = stored[torch.arange(min(len(stored), _MAX_ROWS))]
+    rows = network_units(rows.flatten(1), torch.float64)
+    std: Tensor = torch.linalg.svdvals(rows - rows.mean(0)) / len(rows) ** 0.5
+    std = std[std > 1e-6 * std.max()]
+    if not len(std):
+        raise ValueError(f"data = {folder}: all rows are equal; name a store of varied ones")
+    return std
+
+
+def _conditions(course: Tensor, is_data: bool) -> list[dict[str, Any]]:
+    """Gives the error of each deviation, or of the root of the total variance of data."""
+    if is_data:
+        names, course = ["root of total variance"], course.square().sum(1, keepdim=True).sqrt()
+    else:
+        names = [f"std {float(value):g}" for value in course[0]]
+    return [
+        {
+            "data": name,
+            "round": list(range(len(course))),
+            "std": column.tolist(),
+            "relative_error": (column / column[0] - 1).tolist(),
+        }
+        for name, column in zip(names, course.T, strict=True)
+    ]
+
+
+def _draw(out: Path, conditions: list[dict[str, Any]], title: str) -> None:
+    figure = new_figure(6, 4)
+    axes = figure.add_subplot()
+    for i, condition in enumerate(conditions):
+        errors = [100 * error for error in condition["relative_error"]]
+        axes.plot(
+            condition["round"], errors, color=COLOURS[i % len(COLOURS)], label=condition["data"]
+        )
+    axes.axhline(0, color="black", lw=0.8)
+    axes.set(
+        xlabel="rounds of sampling", ylabel="error of the standard deviation (%)", title=title
+    )
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.3)
+    save_figure(figure, out, "bias")

@@ -1,0 +1,88 @@
+"""`lightning-collapse pool`: whether a run's files are whole, and making damaged ones again."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.table import dispatch
+
+__all__ = ["main", "repair", "verify"]
+
+_COMMANDS = {
+    "verify": (f"{__name__}:_main_verify", "check every file of a run against its hash"),
+    "repair": (f"{__name__}:_main_repair", "make a run's damaged files again, byte for byte"),
+}
+
+T = TypeVar("T")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    dispatch("lightning-collapse pool", _COMMANDS, arguments)
+
+
+def _main_verify(arguments: list[str]) -> None:
+    run_command("pool verify", verify, arguments)
+
+
+def _main_repair(arguments: list[str]) -> None:
+    run_command("pool repair", repair, arguments)
+
+
+def verify(run: Path) -> None:
+    """Checks every file of a run: a line for each damaged one, and status 1 if there are any.
+
+    Args:
+        run: folder of the run.
+    """
+    from lightning_collapse.lit.damage import examine
+
+    _check(run)
+    files = damaged = 0
+    for path, fault in _with_bar(examine(run), "verifying"):
+        files += 1
+        if fault is not None:
+            damaged += 1
+            print(f"{path}: {fault}")
+    print(f"{files} files checked, {damaged} damaged")
+    sys.exit(1 if damaged else 0)
+
+
+def repair(run: Path) -> None:
+    """Makes the damaged files of a run again, byte for byte; status 1 if any cannot be.
+
+    Samples are made again from their round's checkpoint, on the same kind of machine; real rows
+    are imported again from their source.
+
+    Args:
+        run: folder of the run, which must not be in use.
+    """
+    import torch
+
+    from lightning_collapse.lit.repair import repair as files_of
+    from lightning_collapse.lit.run import RunFolder
+
+    _check(run)
+    # As in `fit`, of whose samples these are the same bytes.
+    torch.set_flush_denormal(True)
+    repaired = left = 0
+    with RunFolder(run).locked():
+        for path, done, whole in _with_bar(files_of(run), "repairing"):
+            if done is not None:
+                repaired, left = repaired + whole, left + (not whole)
+                print(f"{path}: {done}")
+    print(f"{repaired} files repaired, {left} left damaged")
+    sys.exit(1 if left else 0)
+
+
+def _check(run: Path) -> None:
+    if not (run / "pool").is_dir():
+        raise FileNotFoundError(f"run = {run}: holds no run; name the folder of one")
+
+
+def _with_bar(files: Iterator[T], what: str) -> Iterator[T]:
+    yield from tqdm(files, desc=what, unit=" files", leave=False, disable=not sys.stderr.isatty())

@@ -1,0 +1,111 @@
+"""`lightning-collapse prepare`: images into a store of rows, once."""
+
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Literal
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.archives import open_archive
+from lightning_collapse.data.imports import (
+    BadImage,
+    BadImagesError,
+    ImageImport,
+    Policy,
+    write_table,
+)
+from lightning_collapse.data.store import StoredRows, write_rows
+
+__all__ = ["main", "prepare"]
+
+_SHOWN = 20
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("prepare", prepare, arguments)
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    resolution: int | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    size: tuple[int, int] | None = None,
+    on_bad_image: Literal["refuse", "convert", "skip"] = "refuse",
+) -> None:
+    """Imports a folder or a zip of images into a store, which configurations name as `Prepared`.
+
+    Every image is checked. What is wrong with any is listed, and written to OUT.bad_images.csv.
+
+    Args:
+        source: folder or zip archive of PNG and JPEG images.
+        out: folder to make the store in.
+        resolution: side of the square to resize to, in pixels; default: the images are square.
+        mode: what the images must be, RGB or L (gray), of 8 bits.
+        size: what the images must be, as "[width, height]"; default: as most of them are.
+        on_bad_image: refuse the whole set for one bad image; convert other modes and sizes, but
+            refuse what cannot be decoded; or skip whatever is bad.
+    """
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"resolution = {resolution}: must be at least 1")
+    _check_free(out)
+    try:
+        with closing(open_archive(source)) as archive:
+            images = ImageImport(archive, resolution, Policy(mode, size, on_bad_image))
+            recipe = {"source": str(source)}
+            write_rows(out, images.parts(), lambda: recipe | {"import": images.recipe()})
+    except (ValueError, FileNotFoundError) as error:
+        with suppress(OSError):  # only if it is empty, or there at all
+            out.rmdir()
+        if isinstance(error, BadImagesError):
+            _report(out, error.bad)
+            error = ValueError(
+                f"{source}: {len(error.bad)} images cannot be used, all listed in {_table(out)}; "
+                f"{error.ways_out}"
+            )
+        raise ValueError(f"source = {error}") from error
+    _report(out, images.bad)
+    _summarise(out)
+
+
+def _check_free(out: Path) -> None:
+    """Refuses a folder with anything in it but what an import that was cut short has left."""
+    if (out / "manifest.json").exists():
+        raise ValueError(f"out = {out}: holds a store already; choose another folder")
+    if out.exists() and any(not _is_shard(path.name) for path in out.iterdir()):
+        raise ValueError(f"out = {out}: is not empty; choose another folder")
+
+
+def _is_shard(name: str) -> bool:
+    return "shard-" in name and name.endswith((".npy", ".tmp"))
+
+
+def _table(out: Path) -> Path:
+    return Path(f"{out}.bad_images.csv")
+
+
+def _report(out: Path, bad: Sequence[BadImage]) -> None:
+    """Prints the first lines of the table of bad images, and writes them all beside the store."""
+    if not bad:
+        return
+    _table(out).parent.mkdir(parents=True, exist_ok=True)
+    write_table(_table(out), bad)
+    shown = [image.shown for image in bad[:_SHOWN]]
+    width = max(map(len, shown))
+    for name, image in zip(shown, bad, strict=False):
+        print(f"{name:{width}}  {image.what}")
+    if len(bad) > _SHOWN:
+        print(f"... and {len(bad) - _SHOWN} more, in {_table(out)}")
+
+
+def _summarise(out: Path) -> None:
+    stored = StoredRows(out)
+    done = stored.recipe["import"]
+    for name in ("images", "kept", "converted", "skipped", "ignored_files"):
+        print(f"{name.replace('_', ' ')}: {done[name]}")
+    print(f"rows: {' x '.join(map(str, stored.shape))}, from {' x '.join(map(str, done['size']))}")
+    classes = set() if stored.labels is None else set(stored.labels.tolist())
+    print(f"classes: {', '.join(done['classes']) or len(classes) or 'none'}")
+    print(f"sha256 of the images: {done['sha256']}")
+    print(f"store: {out}")

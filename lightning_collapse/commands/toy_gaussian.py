@@ -1,0 +1,82 @@
+"""`lightning-collapse toy gaussian`: a Gaussian fitted to its own samples, beside theory."""
+
+from pathlib import Path
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.toys.conditions import above, at_least, conditions
+from lightning_collapse.toys.gaussian import Truth, check_memory, simulate
+from lightning_collapse.toys.gaussian_figure import draw_figures
+from lightning_collapse.toys.gaussian_summary import summarise
+from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+
+__all__ = ["main", "gaussian"]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("toy gaussian", gaussian, arguments)
+
+
+def gaussian(
+    lambdas: str = "0.1,0.9,1.0",
+    regime: str = "Replace",
+    n: int = 1000,
+    rounds: int = 5000,
+    replicas: int = 200,
+    dim: int = 1,
+    mean: float = 5.0,
+    variance: float = 2.0,
+    seed: int = 0,
+    out: Path = Path("runs/toy_gaussian"),
+    at_once: int | None = None,
+) -> None:
+    """Fits a Gaussian, samples it, fits the samples, round after round, in many replicas.
+
+    Writes rounds.csv, summary.json, and figures of the variance, of the final distribution and of
+    the steps of the mean.
+
+    Args:
+        lambdas: shares of synthetic rows, separated by commas; 0 is the control on real rows.
+        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample or Fresh.
+        n: rows that round 0 trains on, all real.
+        rounds: how many, from round 0.
+        replicas: how many; each draws its own real rows.
+        dim: dimensions, all with the same mean and variance.
+        mean: true mean.
+        variance: true variance.
+        seed: keys everything that is drawn.
+        out: folder for the results.
+        at_once: replicas computed together, which changes nothing but memory and time.
+    """
+    for name, value in (("replicas", replicas), ("dim", dim), ("at_once", at_once)):
+        if value is not None:
+            at_least(name, value, 1)
+    above("variance", variance, 0)
+    truth = Truth(mean, variance, dim)
+    chosen = conditions(regime, lambdas, n, rounds)
+    for condition in chosen:
+        check_memory(condition, rounds, replicas, dim)
+    open_folder(out)
+    courses = [
+        simulate(condition, rounds, replicas, truth=truth, seed=seed, at_once=at_once)
+        for condition in chosen
+    ]
+    summaries = [
+        summarise(condition, course, truth)
+        for condition, course in zip(chosen, courses, strict=True)
+    ]
+    command = command_line(
+        "toy gaussian",
+        lambdas=lambdas,
+        regime=regime,
+        n=n,
+        rounds=rounds,
+        replicas=replicas,
+        dim=dim,
+        mean=mean,
+        variance=variance,
+        seed=seed,
+    )
+    write_tables(out, command, summaries)
+    draw_figures(out, summaries, courses, truth)
+    print(f"results: {out}")

@@ -1,0 +1,66 @@
+"""`lightning-collapse toy gmm`: a Gaussian mixture fitted to its own samples."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.toys.conditions import conditions
+from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
+from lightning_collapse.toys.gmm_figures import plot_mixtures
+from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+
+__all__ = ["gmm", "main"]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    run_command("toy gmm", gmm, arguments)
+
+
+def gmm(
+    lambdas: str = "0.1,0.3,0.5,0.9,1.0",
+    regime: str = "Replace",
+    n: int = 1000,
+    rounds: int = 1000,
+    replicas: int = 8,
+    seed: int = 0,
+    components: int = 3,
+    reg_covar: float = 0.0,
+    init: Literal["kmeans", "warm"] = "kmeans",
+    threshold: float = 2.0,
+    out: Path = Path("runs/toy_gmm"),
+) -> None:
+    """Fits a mixture to points of three modes in the plane, then to its own samples.
+
+    The modes are at (-4, -4), (0, 4) and (4, -4), each with covariance 0.5·I. Fits are by EM, with
+    full covariances. What a round costs grows with the rows it trains on: under Accumulate, with
+    the round.
+
+    Args:
+        lambdas: λ of each condition; 0 retrains on real points in every round.
+        regime: which rows a round trains on.
+        n: real rows of a replica, N.
+        rounds: how many, from round 0.
+        replicas: loops of each condition, each on its own real rows.
+        seed: keys everything.
+        components: Gaussians in the fit.
+        reg_covar: added to the diagonal of every covariance; scikit-learn's 1e-6 puts a floor
+            under the variance.
+        init: start every fit from k-means, as scikit-learn does, or warm from the last fit.
+        threshold: a mode counts as covered if a fitted mean is within this distance.
+        out: folder for rounds.csv, summary.json and figures.
+    """
+    protocol = Protocol(rounds, replicas, seed, components, reg_covar, init, threshold)
+    wanted = conditions(regime, lambdas, n, rounds)
+    for condition in wanted:
+        protocol.check(condition)
+    folder = open_folder(out)
+    courses = [run_mixtures(condition, protocol) for condition in wanted]
+    options = dict(
+        lambdas=lambdas, regime=regime, n=n, rounds=rounds, replicas=replicas, seed=seed
+    )
+    more = dict(components=components, reg_covar=reg_covar, init=init, threshold=threshold)
+    command = command_line("toy gmm", **options, **more)
+    write_tables(folder, command, [summary(course, protocol) for course in courses])
+    for path in plot_mixtures(folder, courses, protocol):
+        print(f"picture: {path}")

@@ -1,0 +1,73 @@
+"""Mean and covariance of features, kept as npz in NVIDIA's format: `mu`, `sigma`, float64."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.npz import array_names, read_array
+from lightning_collapse.metrics.moments import Moments
+
+__all__ = ["Statistics", "read_statistics", "write_statistics"]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a Fréchet distance is taken from.
+
+    Attributes:
+        mu: mean (d,), float64.
+        sigma: unbiased covariance (d, d), float64.
+        n: rows behind them, or None where that is not known.
+    """
+
+    mu: Tensor
+    sigma: Tensor
+    n: int | None = None
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Statistics":
+        """Gives the statistics of features (n, d)."""
+        moments = Moments(features.shape[1])
+        moments.update(features)
+        return cls(moments.mean, moments.covariance(), moments.count)
+
+
+def write_statistics(path: Path, statistics: Statistics) -> None:
+    """Writes an npz that NVIDIA's fid.py reads too; `n` is an entry more."""
+    arrays: dict[str, Any] = {"mu": statistics.mu.numpy(), "sigma": statistics.sigma.numpy()}
+    if statistics.n is not None:
+        arrays["n"] = statistics.n
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def read_statistics(path: Path, dim: int) -> Statistics:
+    """Reads statistics of `dim` features, from whatever source.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold a mean and a covariance of that many features.
+    """
+    mu = torch.from_numpy(read_array(path, "mu", (dim,)).astype(np.float64))
+    sigma = torch.from_numpy(read_array(path, "sigma", (dim, dim)).astype(np.float64))
+    if not mu.isfinite().all() or not sigma.isfinite().all():
+        raise ValueError(f"{path}: mu or sigma has entries that are not finite")
+    if (sigma - sigma.mT).abs().max() > 1e-6 * sigma.abs().max():
+        raise ValueError(f"{path}: sigma is not symmetric, as a covariance is")
+    return Statistics(mu, (sigma + sigma.mT) / 2, _rows(path))
+
+
+def _rows(path: Path) -> int | None:
+    if "n" not in array_names(path):
+        return None
+    n = int(read_array(path, "n", ()))
+    if n < 1:
+        raise ValueError(f"{path}: n = {n}: must be at least 1")
+    return n

@@ -1,0 +1,54 @@
+"""What the toys' figures share: colours, bands, and files for the screen and for print."""
+
+import io
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from numpy.typing import ArrayLike
+
+from lightning_collapse.data.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "draw_band", "new_figure", "save_figure"]
+
+# Okabe & Ito's, which colour-blind readers tell apart; black is left for the truth.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Gives an empty figure, sizes in inches."""
+    # Without pyplot, which would keep the figure and might open a window.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_band(
+    axes: "Axes",
+    x: ArrayLike,
+    middle: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    colour: str,
+    label: str,
+) -> None:
+    """Draws a line and the band around it."""
+    axes.plot(x, middle, color=colour, lw=1.2, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+
+
+def save_figure(figure: "Figure", out: Path, name: str) -> None:
+    """Writes NAME.png and NAME.pdf to a folder, the same bytes for the same figure."""
+    for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+        write_atomically(out / f"{name}.{suffix}", partial(_copy, buffer))
+
+
+def _copy(buffer: io.BytesIO, file: BinaryIO) -> None:
+    file.write(buffer.getbuffer())

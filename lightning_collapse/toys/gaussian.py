@@ -1,0 +1,340 @@
+"""The Gaussian loop in all replicas at once: fit by maximum likelihood, sample, fit again.
+
+Truth is N(mean, variance · I) in d dimensions. Where a regime takes whole blocks of rows, their
+means and scatters are drawn instead of the rows, which is exact: the mean of n rows of N(m, C) is
+N(m, C/n), and their scatter is C's Wishart with n - 1 degrees of freedom, independent of the mean.
+Where a regime draws rows one by one (`Turnover`, `AccumulateSubsample`), so does the loop.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lightning_collapse.regimes import Parts
+from lightning_collapse.seeds import key
+from lightning_collapse.toys.chance import normal_at, replica_generators, replica_keys
+from lightning_collapse.toys.conditions import Condition
+
+__all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "simulate"]
+
+Array = NDArray[np.float64]
+
+# Rows at once fit a processor's cache; draws at once are 128 MiB.
+_ROWS_AT_ONCE = 2**17
+_DRAWS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The distribution that real rows come from: N(mean, variance · I)."""
+
+    mean: float = 5.0
+    variance: float = 2.0
+    dim: int = 1
+
+
+@dataclass(frozen=True)
+class Course:
+    """The fits of every round and replica (T, R), averaged over dimensions."""
+
+    mean: Array
+    variance: Array
+    """Trace of the covariance over d."""
+    log_variance: Array
+    """Logarithm of its determinant over d; -inf where it is singular."""
+    mean_sq_error: Array
+    """Squared distance of the mean to the truth's, over d."""
+    mean_sq_increment: Array
+    """Squared distance of the mean to that of the round before, over d; NaN in round 0."""
+    n_real: Array
+    """Real rows that the round trained on."""
+    n_synthetic: Array
+    """Synthetic rows, likewise."""
+    final: Array
+    """Mean and variance of the first dimension in the last round (2, R)."""
+
+    @classmethod
+    def empty(cls, rounds: int, replicas: int) -> "Course":
+        """Gives a course to be filled by `record`."""
+        course = {
+            field.name: np.full((rounds, replicas), np.nan)
+            for field in fields(cls)
+            if field.name != "final"
+        }
+        return cls(**course, final=np.empty((2, replicas)))
+
+    @classmethod
+    def join(cls, courses: Sequence["Course"]) -> "Course":
+        """Gives the course of all replicas, from those of some."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(c, name) for c in courses], -1) for name in names))
+
+    def record(self, r: int, fit: "_Fit", before: "_Fit", truth: Truth) -> None:
+        """Writes down the fits of round r, and of how far they are from the round before."""
+        self.mean[r] = fit.mean.mean(-1)
+        self.variance[r] = np.trace(fit.covariance, axis1=1, axis2=2) / truth.dim
+        self.log_variance[r] = _log_determinant(fit) / truth.dim
+        self.mean_sq_error[r] = np.square(fit.mean - truth.mean).mean(-1)
+        if r > 0:
+            self.mean_sq_increment[r] = np.square(fit.mean - before.mean).mean(-1)
+        self.final[:] = fit.mean[:, 0], fit.covariance[:, 0, 0]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What n rows come to: n, mean (R, d), scatter about the mean (R, d, d)."""
+
+    n: int
+    mean: Array
+    scatter: Array
+
+    @classmethod
+    def of_truth(cls, truth: Truth, replicas: int) -> "_Fit":
+        """Gives the truth as the fit of every replica."""
+        covariance = truth.variance * np.eye(truth.dim)
+        mean = np.full((replicas, truth.dim), truth.mean)
+        return cls(1, mean, np.broadcast_to(covariance, (replicas, truth.dim, truth.dim)))
+
+    @classmethod
+    def of_rows(cls, rows: Array) -> "_Fit":
+        """Gives what rows (R, d, n) come to."""
+        mean = rows.mean(-1)
+        centred = rows - mean[..., None]
+        return cls(rows.shape[-1], mean, centred @ centred.transpose(0, 2, 1))
+
+    @property
+    def covariance(self) -> Array:
+        return self.scatter / self.n
+
+    def merge(self, other: "_Fit") -> "_Fit":
+        """Gives what the rows of both come to."""
+        if self.n == 0 or other.n == 0:
+            return self if other.n == 0 else other
+        n = self.n + other.n
+        apart = other.mean - self.mean
+        between = (self.n * other.n / n) * apart[:, :, None] * apart[:, None, :]
+        mean = self.mean + (other.n / n) * apart
+        return _Fit(n, mean, self.scatter + other.scatter + between)
+
+
+def simulate(
+    condition: Condition,
+    rounds: int,
+    replicas: int,
+    *,
+    truth: Truth,
+    seed: int,
+    at_once: int | None = None,
+) -> Course:
+    """Runs a condition for `rounds` rounds, from round 0, in many replicas.
+
+    Args:
+        condition: the regime, and N.
+        rounds: how many, at least 1.
+        replicas: how many; each draws its own real rows.
+        truth: what real rows come from.
+        seed: keys everything, together with the replica's number; not λ, so that conditions are
+            compared on the same chance.
+        at_once: replicas computed together, which changes nothing in the result; None takes what
+            suits memory.
+    """
+    last = condition.regime.parts(condition.n_real, rounds - 1)
+    run = from_rows if last.by_chance else from_statistics
+    if at_once is None and last.by_chance:
+        at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
+    elif at_once is None:
+        at_once = max(1, _DRAWS_AT_ONCE // (2 * rounds * truth.dim * (truth.dim + 1)))
+    groups = [range(i, min(i + at_once, replicas)) for i in range(0, replicas, at_once)]
+    return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
+
+
+def check_memory(condition: Condition, rounds: int, replicas: int, dim: int) -> None:
+    """Raises ValueError where a run needs more memory than the machine has."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # All fields of the course, and as much again while the groups' courses are joined.
+    course = 2 * 8 * len(fields(Course)) * rounds * replicas
+    # Per replica at the least: its rows, with what they are made from; or what is drawn for it.
+    if condition.regime.parts(condition.n_real, rounds - 1).by_chance:
+        own = 8 * condition.n * dim * (dim + 8) + 8 * rounds * dim * (dim + 1)
+        blame = ("n", condition.n, own)
+    else:
+        blame = ("dim", dim, 2 * 8 * rounds * 2 * dim * (dim + 1))
+    for name, value, needed in (blame, ("replicas", replicas, course)):
+        if needed > limit:
+            raise ValueError(
+                f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of "
+                f"memory, and there are {limit / 2**30:,.0f}; lower {name} or rounds"
+            )
+
+
+def from_statistics(
+    condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
+) -> Course:
+    """Runs replicas of a regime without chance on the means and scatters of blocks of rows.
+
+    A round costs the same however many rows it trains on.
+    """
+    parts = [condition.regime.parts(condition.n_real, r) for r in range(rounds)]
+    again = [False, *(a.real.start == b.real.start for a, b in itertools.pairwise(parts))]
+    blocks = _Blocks(_block_sizes(parts, again), replicas, truth.dim, seed)
+    course = Course.empty(rounds, len(replicas))
+    origin = _Fit.of_truth(truth, len(replicas))
+    real, rest = blocks.draw(0, 0, origin), blocks.draw(0, 1, origin)
+    fit = before = real.merge(rest)
+    course.record(0, fit, before, truth)
+    pool = newest = _Fit(0, origin.mean, origin.scatter)
+    for r in range(1, rounds):
+        if not again[r]:
+            real = blocks.draw(r, 0, origin)
+        if parts[r].older:
+            pool = pool.merge(newest)
+        newest = blocks.draw(r, 1, fit)
+        before, fit = fit, real.merge(pool).merge(newest)
+        course.record(r, fit, before, truth)
+    course.n_real[:] = np.array([len(now.real) for now in parts])[:, None]
+    made = [now.newest + now.older * max(0, r - 1) for r, now in enumerate(parts)]
+    course.n_synthetic[:] = np.array(made)[:, None]
+    return course
+
+
+def _block_sizes(parts: Sequence[Parts], again: Sequence[bool]) -> NDArray[np.int64]:
+    """Rows of the two blocks (T, 2) that each round draws: new real rows, and newest samples.
+
+    Round 0 draws the real rows that later rounds use again, and the rest of its own.
+    """
+    sizes = np.array([(len(now.real), now.newest) for now in parts])
+    sizes[np.array(again), 0] = 0
+    shared = len(parts[1].real) if len(parts) > 1 and again[1] else 0
+    sizes[0] = shared, len(parts[0].real) - shared
+    return sizes
+
+
+class _Blocks:
+    """Means and scatters of blocks of rows, of all rounds, drawn beforehand."""
+
+    def __init__(self, sizes: NDArray[np.int64], replicas: range, dim: int, seed: int) -> None:
+        """Draws unit blocks of `sizes` (T, 2) rows; each replica's depend on itself alone."""
+        self._sizes = sizes.tolist()
+        self._means = np.empty((*sizes.shape, len(replicas), dim))
+        self._factors = np.empty((*sizes.shape, len(replicas), dim, dim))
+        freedom = sizes[..., None] - 1 - np.arange(dim)
+        for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
+            self._means[:, :, i] = chance.standard_normal((*sizes.shape, dim))
+            self._factors[:, :, i] = _wishart_factors(freedom, chance)
+
+    def draw(self, r: int, kind: int, source: "_Fit") -> "_Fit":
+        """Gives a block of round r, drawn from the fits: kind 0 is real, 1 the other."""
+        n = self._sizes[r][kind]
+        if n == 0:
+            return _Fit(0, source.mean, source.scatter)
+        root = _root(source.covariance)
+        mean = source.mean + (root @ self._means[r, kind, :, :, None])[..., 0] / n**0.5
+        half = root @ self._factors[r, kind]
+        return _Fit(n, mean, half @ half.transpose(0, 2, 1))
+
+
+def _wishart_factors(freedom: NDArray[np.int64], chance: np.random.Generator) -> Array:
+    """Draws factors A (*, d, d) of unit Wishart matrices AA', by Bartlett's decomposition.
+
+    Column j is 0 where its degrees of freedom `freedom[..., j]` are none: a singular scatter.
+    """
+    dim = freedom.shape[-1]
+    diagonal = np.sqrt(chance.chisquare(np.maximum(freedom, 1)))
+    factors = diagonal[..., None] * np.eye(dim)
+    if dim > 1:
+        factors += np.tril(chance.standard_normal(factors.shape), -1)
+    return np.asarray(factors * (freedom > 0)[..., None, :])
+
+
+def from_rows(
+    condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
+) -> Course:
+    """Runs replicas of any regime on rows; a row is had by its position, where it is first used.
+
+    Memory does not grow with the pool, but with a round's training set.
+    """
+    count = len(replicas)
+    course = Course.empty(rounds, count)
+    sources = _Sources(condition, rounds, replicas, truth, seed)
+    fit = before = _Fit.of_truth(truth, count)
+    rows, born = np.empty((count, truth.dim, 0)), np.empty((count, 0), np.int64)
+    seeds = [key(seed, "gaussian regime", i) for i in replicas]
+    draws = condition.regime.draws(condition.n_real, condition.samples_per_round, seeds)
+    shown = tqdm(itertools.islice(draws, rounds), "rounds", rounds, leave=False, disable=None)
+    for r, draw in enumerate(shown):
+        sources.add(r, fit)
+        kept = np.take_along_axis(rows, draw.kept[:, None], 2)
+        births = sources.births(draw.others)
+        rows = np.concatenate([kept, sources.rows(draw.others, births)], 2)
+        born = np.concatenate([np.take_along_axis(born, draw.kept, 1), births], 1)
+        before, fit = fit, _Fit.of_rows(rows)
+        course.record(r, fit, before, truth)
+        course.n_real[r] = (born == 0).sum(1)
+    course.n_synthetic[:] = born.shape[1] - course.n_real
+    return course
+
+
+class _Sources:
+    """Where rows come from, by their birth stamp: the truth, then the fit of each round."""
+
+    def __init__(
+        self, condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
+    ) -> None:
+        self._condition = condition
+        self._keys = replica_keys(seed, "gaussian rows", replicas)[:, None, None]
+        self._means = np.empty((rounds, len(replicas), truth.dim))
+        self._roots = np.empty((rounds, len(replicas), truth.dim, truth.dim))
+
+    def add(self, stamp: int, fit: _Fit) -> None:
+        """Notes what rows with a birth stamp come from."""
+        self._means[stamp], self._roots[stamp] = fit.mean, _root(fit.covariance)
+
+    def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Gives the birth stamps of rows."""
+        per_round = max(1, self._condition.samples_per_round)
+        return np.asarray(np.maximum((positions - self._condition.n_real) // per_round + 1, 0))
+
+    def rows(self, positions: NDArray[np.int64], births: NDArray[np.int64]) -> Array:
+        """Gives rows (R, d, n) at positions (R, n)."""
+        count, dim = self._means.shape[1:]
+        axis = np.arange(dim)[:, None]
+        unit = normal_at(self._keys, positions[:, None, :] * dim + axis)
+        if births.size and births.min() == births.max():
+            stamp = births[0, 0]
+            return np.asarray(self._means[stamp][..., None] + self._roots[stamp] @ unit)
+        source = births * count + np.arange(count)[:, None]
+        means = self._means.reshape(-1, dim).take(source, 0).transpose(0, 2, 1)
+        roots = self._roots.reshape(-1, dim, dim).take(source, 0)
+        return np.asarray(means + _apply(roots, unit))
+
+
+def _apply(roots: Array, unit: Array) -> Array:
+    """Multiplies unit rows (R, d, n) by a root each, (R, n, d, d)."""
+    if unit.shape[1] == 1:
+        return np.asarray(roots[..., 0].transpose(0, 2, 1) * unit)
+    return np.asarray(np.einsum("rnij,rjn->rin", roots, unit))
+
+
+def _root(covariance: Array) -> Array:
+    """Gives a root of each covariance (R, d, d), which may be singular."""
+    if covariance.shape[-1] == 1:
+        return np.sqrt(covariance)
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[:, None, :])
+
+
+def _log_determinant(fit: _Fit) -> Array:
+    covariance = fit.covariance
+    dim = covariance.shape[-1]
+    if fit.n <= dim:  # of rank n - 1 at most, which rounding hides
+        return np.full(len(covariance), -np.inf)
+    with np.errstate(divide="ignore"):
+        if dim == 1:
+            return np.asarray(np.log(covariance[:, 0, 0]))
+        sign, log = np.linalg.slogdet(covariance)
+    return np.where(sign > 0, log, -np.inf)

@@ -1,0 +1,272 @@
+"""A Gaussian mixture, fitted by EM to its own samples: the loop for many replicas at once.
+
+Three modes in the plane, at (-4, -4), (0, 4) and (4, -4), each with covariance 0.5·I. A replica
+is the same, bit for bit, as a `generations` loop of `GaussianMixtureEM` with its seed, and does
+not depend on how many are computed together.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lightning_collapse.data.points import Mixture
+from lightning_collapse.metrics.distance import (
+    directions,
+    sliced_wasserstein,
+    sorted_projections,
+)
+from lightning_collapse.metrics.modes import mode_shares, modes_covered
+from lightning_collapse.mixtures import Mixtures, Start, refit, sample_mixtures
+from lightning_collapse.seeds import generator, key
+from lightning_collapse.toys.conditions import Condition, at_least
+
+__all__ = ["Course", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
+
+Array = NDArray[np.float64]
+
+THREE_MODES = ((-4.0, -4.0), (0.0, 4.0), (4.0, -4.0))
+VARIANCE = 0.5
+
+_DIRECTIONS = 50
+_NUMBERS_AT_A_TIME = 2**16
+"""Of one array of responsibilities: what a processor's cache holds several of."""
+_POOL_NUMBERS = 2**26
+"""Of the pools of the replicas that are computed together: 512 MiB."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is done in every round, and measured."""
+
+    rounds: int
+    replicas: int = 8
+    seed: int = 0
+    components: int = 3
+    """K, of the fits."""
+    reg_covar: float = 0.0
+    """Added to the diagonal of every covariance. scikit-learn's 1e-6 is a floor to collapse."""
+    init: Start = "kmeans"
+    """`kmeans` starts every fit from new clusters, `warm` from the fit of the round before."""
+    threshold: float = 2.0
+    """A mode is covered if a fitted mean is within this distance."""
+    modes: tuple[tuple[float, ...], ...] = THREE_MODES
+    variance: float = VARIANCE
+
+    def __post_init__(self) -> None:
+        at_least("rounds", self.rounds, 1)
+        at_least("replicas", self.replicas, 1)
+        at_least("components", self.components, 1)
+        at_least("reg_covar", self.reg_covar, 0)
+        if not 0 < self.threshold < math.inf:
+            raise ValueError(f"threshold = {self.threshold:g}: must be a distance > 0")
+
+    def check(self, condition: Condition) -> None:
+        """Raises ValueError where a round would have fewer rows than components."""
+        if condition.n < self.components:
+            raise ValueError(
+                f"n = {condition.n}: must be at least the number of components, {self.components}"
+            )
+
+    def real_rows(self, n: int, seed: int) -> Array:
+        """Draws n real rows (n, d)."""
+        rows, _ = Mixture(n, self.modes, self.variance).read(seed)
+        drawn: Array = rows.double().numpy()
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What became of a condition's replicas."""
+
+    condition: Condition
+    statistics: dict[str, Array]
+    """Name -> (replicas, rounds); see `_measure`."""
+    last: Mixtures
+    """The fit of the first replica's last round."""
+    samples: Array
+    """The samples of the same (n, d)."""
+
+    @classmethod
+    def join(cls, parts: Sequence["Course"]) -> "Course":
+        """Gives the course of all replicas, from those of some."""
+        first = parts[0]
+        statistics = {
+            name: np.concatenate([part.statistics[name] for part in parts])
+            for name in first.statistics
+        }
+        return cls(first.condition, statistics, first.last, first.samples)
+
+
+def replica_seed(seed: int, replica: int) -> int:
+    """Gives the seed of one replica: what `generations` takes for the same course."""
+    return key(seed, "replica", replica)
+
+
+def run_mixtures(condition: Condition, protocol: Protocol) -> Course:
+    """Runs a condition's replicas, as many at a time as memory and cache hold."""
+    protocol.check(condition)
+    together = _replicas_together(condition, protocol)
+    starts = range(0, protocol.replicas, together)
+    title = f"{condition.name} λ={condition.fraction:g}"
+    # disable=None: where standard error is a terminal.
+    with tqdm(total=len(starts) * protocol.rounds, desc=title, unit="round", disable=None) as bar:
+        parts = []
+        for start in starts:
+            group = range(start, min(start + together, protocol.replicas))
+            parts.append(_run_group(condition, protocol, group, bar))
+    return Course.join(parts)
+
+
+def _run_group(
+    condition: Condition, protocol: Protocol, replicas: range, bar: "tqdm[Any]"
+) -> Course:
+    seeds = [replica_seed(protocol.seed, replica) for replica in replicas]
+    pool = _ReplicaPool(condition, protocol, seeds)
+    made = max(condition.n, condition.samples_per_round)
+    meter = _Meter(condition, protocol)
+    fit, measured = None, []
+    for r in range(protocol.rounds):
+        fit = refit(
+            pool.draw(),
+            protocol.components,
+            fit,
+            [generator(seed, "kmeans", r) for seed in seeds],
+            init=protocol.init,
+            reg_covar=protocol.reg_covar,
+        )
+        samples, _ = sample_mixtures(fit, made, [generator(seed, "sample", r) for seed in seeds])
+        measured.append(meter(fit, samples[:, : condition.n]))
+        pool.deposit(samples[:, : condition.samples_per_round])
+        bar.update()
+    assert fit is not None
+    statistics = {name: np.stack([m[name] for m in measured], 1) for name in measured[0]}
+    return Course(condition, statistics, fit[:1], samples[0, : condition.n])
+
+
+class _Meter:
+    """Measures fits and samples against the modes and a fixed set of real rows."""
+
+    def __init__(self, condition: Condition, protocol: Protocol) -> None:
+        self._condition, self._protocol = condition, protocol
+        self._modes = np.array(protocol.modes)
+        self._directions = directions(self._modes.shape[1], _DIRECTIONS, protocol.seed)
+        real = protocol.real_rows(condition.n, key(protocol.seed, "reference"))
+        self._real = sorted_projections(real, self._directions)
+
+    def __call__(self, fit: Mixtures, samples: Array) -> dict[str, Array]:
+        """Gives a round's statistics, by name (R,)."""
+        mean = (fit.weights[..., None] * fit.means).sum(1)
+        error = mean - self._modes.mean(0)
+        return {
+            "variance": np.diagonal(fit.covariances, axis1=-2, axis2=-1).mean((1, 2)),
+            "mean": mean.mean(-1),
+            "sq_error": np.square(error).mean(-1),
+            "modes_covered": modes_covered(fit.means, self._modes, self._protocol.threshold),
+            "smallest_mode_share": mode_shares(samples, self._modes).min(-1),
+            "sliced_wasserstein": self._distance(samples),
+            "collapsed_components": fit.collapsed.sum(-1),
+        }
+
+    def floor(self) -> float:
+        """Gives the mean distance of the replicas' own n real rows."""
+        n, n_real = self._condition.n, self._condition.n_real
+        seeds = [replica_seed(self._protocol.seed, r) for r in range(self._protocol.replicas)]
+        sets = [self._protocol.real_rows(n_real, seed)[:n] for seed in seeds]
+        apart = [self._distance(rows) for rows in sets]
+        return float(np.mean(apart))
+
+    def _distance(self, rows: Array) -> Array:
+        return sliced_wasserstein(sorted_projections(rows, self._directions), self._real)
+
+
+class _ReplicaPool:
+    """The pools of several replicas: rows (R, rows, d), in order of birth.
+
+    Only the newest generation is kept where the regime looks back at no other.
+    """
+
+    def __init__(self, condition: Condition, protocol: Protocol, seeds: Sequence[int]) -> None:
+        n_real, added = condition.n_real, condition.samples_per_round
+        self._n_real, self._added = n_real, added
+        self._looks_back = looks_back(condition)
+        generations = protocol.rounds if self._looks_back else 1
+        real = [protocol.real_rows(n_real, seed) for seed in seeds]
+        self._rows = np.empty((len(seeds), n_real + generations * added, real[0].shape[1]))
+        self._rows[:, :n_real] = real
+        self._round = 0
+        by_chance = condition.regime.parts(n_real, 1).by_chance if protocol.rounds > 1 else False
+        keys = [key(seed, "regime") for seed in (seeds if by_chance else seeds[:1])]
+        self._draws = condition.regime.draws(n_real, added, keys)
+        self._positions = np.empty((len(keys), 0), np.int64)
+
+    def draw(self) -> Array:
+        """Gives the rows that the current round trains on (R, n, d)."""
+        positions = self._positions = next(self._draws).of(self._positions)
+        if not self._looks_back:
+            older = max(self._round - 1, 0) * self._added
+            positions = np.where(positions < self._n_real, positions, positions - older)
+        rows: Array = np.take_along_axis(self._rows, positions[..., None], 1)
+        return rows
+
+    def deposit(self, samples: Array) -> None:
+        """Adds each replica's samples (R, n, d), which ends the round."""
+        start = self._n_real + (self._round * self._added if self._looks_back else 0)
+        self._rows[:, start : start + self._added] = samples
+        self._round += 1
+
+
+def looks_back(condition: Condition) -> bool:
+    """Tells whether a round may train on synthetic rows older than the newest."""
+    parts = condition.regime.parts(condition.n_real, 1)
+    return bool(parts.older or parts.by_chance)
+
+
+def _replicas_together(condition: Condition, protocol: Protocol) -> int:
+    generations = protocol.rounds if looks_back(condition) else 1
+    pool = condition.n_real + generations * condition.samples_per_round
+    by_memory = _POOL_NUMBERS // (pool * len(protocol.modes[0]))
+    halfway = protocol.rounds // 2 if condition.regime.parts(condition.n_real, 1).older else 0
+    rows = condition.n + halfway * condition.samples_per_round
+    by_cache = _NUMBERS_AT_A_TIME // (rows * protocol.components)
+    return max(1, min(by_memory, by_cache, protocol.replicas))
+
+
+def summary(course: Course, protocol: Protocol) -> dict[str, Any]:
+    """Gives a condition of `summary.json`: means and bands over replicas, one number a round.
+
+    `variance` is the mean over components and axes of the fitted variances; `mean` and
+    `sq_error`, the squared error of the mixture's mean, are averages over axes.
+    """
+    statistics, condition = course.statistics, course.condition
+    variance = statistics["variance"]
+    with np.errstate(divide="ignore"):
+        log_variance = np.log(variance)
+    return {
+        "regime": condition.name,
+        "lambda": condition.fraction,
+        "n": condition.n,
+        "replicas": protocol.replicas,
+        "round": list(range(protocol.rounds)),
+        "variance_mean": variance.mean(0),
+        "variance_median": np.median(variance, 0),
+        "variance_q05": np.quantile(variance, 0.05, 0),
+        "variance_q95": np.quantile(variance, 0.95, 0),
+        "log_variance_mean": log_variance.mean(0),
+        "mean_mean": statistics["mean"].mean(0),
+        "mean_sq_error": statistics["sq_error"].mean(0),
+        **{
+            f"{name}_mean": statistics[name].mean(0)
+            for name in (
+                "modes_covered",
+                "smallest_mode_share",
+                "sliced_wasserstein",
+                "collapsed_components",
+            )
+        },
+        "sliced_wasserstein_floor": _Meter(condition, protocol).floor(),
+    }

@@ -1,0 +1,78 @@
+"""What every toy writes: `rounds.csv` and `summary.json`, the same bytes for the same numbers."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_collapse.data.files import write_atomically
+
+__all__ = ["command_line", "open_folder", "write_tables"]
+
+Summary = Mapping[str, Any]
+
+
+def command_line(name: str, **options: object) -> str:
+    """Gives the command that makes a result, such as `toy gaussian --n 1000`.
+
+    Leave out where the result goes: it says nothing of the result.
+    """
+    return " ".join([name, *(f"--{option} {value}" for option, value in options.items())])
+
+
+def open_folder(out: Path) -> Path:
+    """Makes the folder that a toy writes to, before anything is computed.
+
+    Raises:
+        OSError: it cannot be made, or is a file.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def write_tables(out: Path, command: str, conditions: Sequence[Summary]) -> None:
+    """Writes the results of a toy to `summary.json`, and as a table to `rounds.csv`.
+
+    Args:
+        out: folder, which exists.
+        command: what made them.
+        conditions: each holds plain values, lists of one number a round (or whatever else the
+            table has a line for), and under `theory` a mapping name -> list, with the names of
+            the simulated lists. The table calls these `theory_` and the name. NumPy arrays are
+            lists; what is not finite is null.
+    """
+    plain = [_plain(condition) for condition in conditions]
+    text = json.dumps({"command": command, "conditions": plain}, allow_nan=False) + "\n"
+    write_atomically(out / "summary.json", lambda file: file.write(text.encode()))
+    lines = [line for condition in plain for line in _lines(condition)]
+    table = io.StringIO()
+    writer = csv.DictWriter(
+        table, dict.fromkeys(name for line in lines for name in line), lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(lines)
+    write_atomically(out / "rounds.csv", lambda file: file.write(table.getvalue().encode()))
+
+
+def _plain(value: Any) -> Any:
+    """Gives mappings, arrays and numbers as what JSON has."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _lines(condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Gives a condition's lines of the table, one for each place of its lists."""
+    theory = {f"theory_{name}": values for name, values in condition.get("theory", {}).items()}
+    columns = {name: value for name, value in condition.items() if name != "theory"} | theory
+    series = {name: values for name, values in columns.items() if isinstance(values, list)}
+    fixed = {name: value for name, value in columns.items() if name not in series}
+    for place in zip(*series.values(), strict=True):
+        yield fixed | dict(zip(series, place, strict=True))

@@ -1,0 +1,178 @@
+"""What an image file claims is checked before it is decoded; what is not whole is refused."""
+
+import io
+import random
+import time
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hostile import chunk, encoded, picture, raw_png
+from PIL import Image, PngImagePlugin
+
+from lightning_collapse.data.decoding import convert, decode, describe_mode, image_size, resize
+
+
+def refused(data):
+    with pytest.raises(ValueError) as caught:
+        decode(data)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_images_are_decoded_as_pillow_does(kind):
+    data = encoded(picture(9, 7), kind)
+    with Image.open(io.BytesIO(data)) as other:
+        assert np.array_equal(np.asarray(decode(data)), np.asarray(other))
+    assert image_size(io.BytesIO(data)) == (9, 7)
+
+
+@pytest.mark.parametrize(
+    "data", [b"GIF89a" + bytes(50), b"<!DOCTYPE html><html></html>", b"x", b"\x89PNG", b"\xff\xd8"]
+)
+def test_what_is_no_image_is_refused(data):
+    assert refused(data) == "is no PNG or JPEG image"
+    assert image_size(io.BytesIO(data)) is None
+
+
+def test_an_empty_file_is_refused():
+    assert refused(b"") == "is empty"
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "WEBP", "TIFF", "PPM", "ICO", "PDF"])
+def test_other_formats_are_not_opened(kind):
+    assert refused(encoded(picture(16, 16), kind)) == "is no PNG or JPEG image"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("size", [8, 100])
+def test_truncated_files_are_refused_wherever_they_end(kind, size):
+    data = encoded(picture(size, size), kind)
+    for left in {1, 8, 30, len(data) // 2, *range(len(data) - 30, len(data))}:
+        refused(data[:left])
+    decode(data)
+
+
+def test_pixel_bombs_are_refused_by_their_header():
+    black = zlib.compress(bytes(2**20))
+    for side in (8193, 20_000, 2**31 - 1):
+        bomb = raw_png(side, side, extra=chunk(b"IDAT", black))
+        tracemalloc.start()
+        assert refused(bomb) == "has more than 67108864 pixels"
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+        tracemalloc.stop()
+        assert image_size(io.BytesIO(bomb)) is None
+    assert image_size(io.BytesIO(raw_png(8192, 8192))) == (8192, 8192)
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+def test_text_bombs_are_refused(name):
+    packed = zlib.compress(bytes(2**25), 9)
+    start = b"key\0\1\0\0\0" if name == b"iTXt" else b"key\0\0"
+    data = raw_png(1, 1, pixels=b"\0abc", extra=chunk(name, start + packed))
+    started = time.monotonic()
+    try:  # some kinds are left out instead, which is as good
+        decode(data)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    assert time.monotonic() - started < 5
+
+
+def test_many_texts_are_refused():
+    info = PngImagePlugin.PngInfo()
+    for i in range(70):
+        info.add_text(f"k{i}", "x" * 2**20, zip=True)
+    assert refused(encoded(picture(), pnginfo=info)).startswith("is damaged: Too much memory")
+
+
+def pixels_of(mode):
+    return picture(6, 6).convert(mode)
+
+
+def transparent(mode, colour):
+    data = encoded(pixels_of(mode), transparency=colour)
+    return decode(data)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1"])
+def test_modes_go_by_pillows_names(mode):
+    assert describe_mode(decode(encoded(pixels_of(mode)))) == mode
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_so_do_those_of_jpegs(mode):
+    assert describe_mode(decode(encoded(pixels_of(mode), "JPEG"))) == mode
+
+
+def test_what_the_name_hides_is_told():
+    deep = raw_png(2, 1, bits=16, pixels=b"\0" + bytes(range(12)))
+    assert decode(deep).mode == "RGB"
+    assert describe_mode(decode(deep)) == "RGB of 16 bits"
+    gray = Image.fromarray(np.arange(4, dtype=np.uint16).reshape(2, 2))
+    assert describe_mode(decode(encoded(gray))) == "I;16 of 16 bits"
+    assert describe_mode(transparent("RGB", (1, 2, 3))) == "RGB with transparency"
+    assert describe_mode(transparent("L", 3)) == "L with transparency"
+
+
+def test_16_bits_become_their_upper_8():
+    values = np.array([[0, 255, 256], [4660, 32768, 65535]], np.uint16)
+    gray = decode(encoded(Image.fromarray(values)))
+    assert np.array_equal(np.asarray(convert(gray, "L")), values >> 8)
+    assert np.array_equal(np.asarray(convert(gray, "RGB"))[..., 1], values >> 8)
+    colour = decode(raw_png(1, 1, bits=16, pixels=b"\0" + bytes([1, 99, 2, 99, 3, 99])))
+    assert np.asarray(convert(colour, "RGB")).tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+@pytest.mark.parametrize("to", ["RGB", "L"])
+def test_modes_are_converted_as_pillow_does(mode, to):
+    image = pixels_of(mode)
+    converted = convert(image, to)
+    assert converted.mode == to
+    assert np.array_equal(np.asarray(converted), np.asarray(image.convert(to)))
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
+def test_squares_are_pillows_lanczos(mode, channels):
+    image = picture(31, 17).convert(mode)
+    square = np.asarray(image.resize((12, 12), Image.Resampling.LANCZOS)).reshape(12, 12, -1)
+    pixels = resize(image, 12)
+    assert pixels.shape == (channels, 12, 12) and pixels.dtype == np.uint8
+    assert np.array_equal(pixels.transpose(1, 2, 0), square)
+
+
+def test_a_square_of_the_size_asked_for_stays_as_it_is():
+    assert np.array_equal(resize(picture(), 8).transpose(1, 2, 0), np.asarray(picture()))
+
+
+def damage(kind, seed, n):
+    """Decodes n damaged copies of an image; gives how many were refused."""
+    dice, whole, refusals = random.Random(seed), encoded(picture(16, 16), kind), 0
+    for _ in range(n):
+        data = bytearray(whole)
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(len(data))
+            data[at : at + dice.choice((0, 1, 9))] = dice.randbytes(dice.choice((1, 1, 9)))
+        try:
+            image = decode(bytes(data))
+            describe_mode(image)
+            assert resize(convert(image, "RGB"), 8).shape == (3, 8, 8)
+        except ValueError as error:
+            assert str(error).startswith("is ")
+            refusals += 1
+    return refusals
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_damaged_files_are_decoded_or_refused(kind):
+    assert damage(kind, 0, 300) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_thousands_of_damaged_files_are_decoded_or_refused(kind, seed):
+    assert damage(kind, seed, 5000) > 500

@@ -1,0 +1,128 @@
+"""What may change when a run goes on: told in a table, recorded, or refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_runs import arguments
+
+from lightning_collapse import cli
+from lightning_collapse.lit.config_file import Change, ConfigFile, load_yaml
+
+STARTED = {
+    "seed_everything": 0,
+    "trainer": {"max_epochs": 2, "devices": 1, "precision": None, "log_every_n_steps": 5},
+    "model": {"network": {"class_path": "A", "init_args": {"width": 16}}, "sigma_data": 0.5},
+    "data": {"source": {"init_args": {"means": [[0.0], [1.0]]}}, "num_workers": 0, "run": "a"},
+    "loop": {"sampling": {"S_max": float("inf")}, "checkpoint_every": 2},
+    "run": "a",
+}
+
+
+@pytest.fixture
+def file(tmp_path) -> ConfigFile:
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write(STARTED)
+    return file
+
+
+def changed(key: str, value: object) -> dict:
+    """The same configuration, with one key changed."""
+    config = yaml.safe_load(yaml.safe_dump(STARTED))
+    *parents, name = key.split(".")
+    part = config
+    for parent in parents:
+        part = part.setdefault(parent, {})
+    part[name] = value
+    return config
+
+
+def test_the_same_configuration_has_no_changes(file):
+    assert file.changes(STARTED) == []
+    assert file.read() == STARTED
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "was", "kind"),
+    [
+        ("trainer.max_epochs", 3, "2", "recorded"),
+        ("trainer.devices", 2, "1", "recorded"),
+        ("data.num_workers", 2, "0", "recorded"),
+        ("loop.checkpoint_every", 3, "2", "recorded"),
+        ("trainer.log_every_n_steps", 9, "5", "free"),
+        ("data.run", "b", '"a"', "free"),
+        ("run", "b", '"a"', "free"),
+    ],
+)
+def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
+    now = f'"{value}"' if isinstance(value, str) else str(value)
+    assert file.changes(changed(key, value)) == [Change(key, was, now, kind)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed_everything", 1),
+        ("trainer.precision", "bf16-mixed"),
+        ("model.network.class_path", "B"),
+        ("model.network.init_args.width", 32),
+        ("model.sigma_data", 1),
+        ("data.source.init_args.means", [[0.0], [2.0]]),
+        ("loop.sampling.S_max", 50.0),
+    ],
+)
+def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
+    with pytest.raises(ValueError, match=rf"{re.escape(key)} = .* \(was .*\): .*another --run$"):
+        file.changes(changed(key, value))
+
+
+def test_an_option_that_is_new_is_no_change(file):
+    assert file.changes(changed("model.invented_later", 1)) == []
+
+
+def test_recorded_changes_stay_in_the_file_and_free_ones_do_not(file):
+    for n in (3, 4):
+        config = changed("trainer.max_epochs", n) | {"run": f"moved {n}"}
+        file.write(config, file.changes(config))
+    told = [line for line in file.path.read_text().splitlines() if line.startswith("# 2")]
+    assert [line.split(": ", 1)[1] for line in told] == [
+        "trainer.max_epochs = 3 (was 2)",
+        "trainer.max_epochs = 4 (was 3)",
+    ]
+    assert file.read()["trainer"]["max_epochs"] == 4
+
+
+@pytest.mark.parametrize(
+    "edit", [("width: 16", "width: 17"), ("# sha256 ", "# sha255 "), ("\n", "")]
+)
+def test_an_edited_file_is_refused(file, edit):
+    file.path.write_text(file.path.read_text().replace(*edit, 1))
+    with pytest.raises(ValueError, match=r"config\.yaml: is damaged, or was edited"):
+        file.changes(STARTED)
+
+
+def test_aliases_are_refused_before_they_unfold():
+    bomb = "a0: &a0 [x, x]\n" + "".join(
+        f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)
+    )
+    with pytest.raises(ValueError, match="bomb: is not plain YAML"):
+        load_yaml(bomb, "bomb")
+
+
+def test_the_user_is_shown_what_changed(tmp_path: Path, capsys):
+    cli.run_fit(arguments(tmp_path, trainer__max_epochs=1))
+    assert "changed" not in capsys.readouterr().out
+    changes = {"trainer__max_epochs": 2, "trainer__log_every_n_steps": 7}
+    cli.run_fit(arguments(tmp_path, loop__checkpoint_every=3, **changes))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[:4]]
+    assert lines == [
+        ["changed", "was", "now", "kind"],
+        ["trainer.max_epochs", "1", "2", "recorded"],
+        ["trainer.log_every_n_steps", "null", "7", "free"],
+        ["loop.checkpoint_every", "2", "3", "recorded"],
+    ]
+    text = (tmp_path / "config.yaml").read_text()
+    assert re.search(r"^# \d{4}-.*: trainer.max_epochs = 2 \(was 1\)$", text, re.MULTILINE)
+    assert re.search(r"^# \d{4}-.*: loop.checkpoint_every = 3 \(was 2\)$", text, re.MULTILINE)
+    assert "# 20" not in text.split("log_every")[1]

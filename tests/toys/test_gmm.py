@@ -1,0 +1,238 @@
+"""The mixture toy: the same loop as `generations`, theory where there is one component."""
+
+import csv
+import json
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.special import digamma, polygamma
+
+from lightning_collapse.commands.toy_gmm import main
+from lightning_collapse.learners import GaussianMixtureEM
+from lightning_collapse.loop import generations
+from lightning_collapse.mixtures import refit, sample_mixtures
+from lightning_collapse.pool import Pool
+from lightning_collapse.seeds import generator
+from lightning_collapse.toys import gmm as module
+from lightning_collapse.toys.conditions import condition
+from lightning_collapse.toys.gmm import Protocol, replica_seed, run_mixtures, summary
+
+N, ROUNDS, Z = 30, 5, 3.5
+REGIMES = ["Replace", "Turnover", "Augment", "Accumulate", "AccumulateSubsample", "Fresh"]
+ONE_MODE = {"components": 1, "modes": ((1.0, 3.0),), "variance": 0.5}
+
+
+def run(name, fraction, n=N, **options):
+    protocol = Protocol(**{"rounds": ROUNDS, "replicas": 3, "seed": 7, **options})
+    return run_mixtures(condition(name, fraction, n, protocol.rounds), protocol)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "warm"])
+@pytest.mark.parametrize("name", [name for name in REGIMES if name != "AccumulateSubsample"])
+def test_a_replica_is_a_loop_of_generations_bit_for_bit(name, init):
+    protocol = Protocol(ROUNDS, replicas=2, seed=7, init=init)
+    asked = condition(name, 0.4, N, ROUNDS)
+    course = run_mixtures(asked, protocol)
+    for replica in range(2):
+        seed = replica_seed(7, replica)
+        real = torch.from_numpy(protocol.real_rows(asked.n_real, seed))
+        learner = GaussianMixtureEM(3, init, seed=seed)
+        loop = generations(
+            learner,
+            Pool(real, seed),
+            asked.regime,
+            rounds=ROUNDS,
+            samples_per_round=N,
+            seed=seed,
+        )
+        variances = [
+            np.diagonal(learner.mixture.covariances, axis1=-2, axis2=-1).mean() for _ in loop
+        ]
+        assert course.statistics["variance"][replica].tolist() == variances
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_replicas_train_on_what_the_pool_would_give(name):
+    protocol = Protocol(ROUNDS, replicas=3)
+    asked = condition(name, 0.6, N, ROUNDS)
+    seeds = [replica_seed(0, replica) for replica in range(3)]
+    together = module._ReplicaPool(asked, protocol, seeds)
+    pools = [
+        Pool(torch.from_numpy(protocol.real_rows(asked.n_real, seed)), seed) for seed in seeds
+    ]
+    for r in range(ROUNDS):
+        expected = [pool.draw(asked.regime).numpy() for pool in pools]
+        assert np.array_equal(together.draw(), np.stack(expected))
+        random = generator(0, "samples", r)
+        samples = torch.randn(3, asked.samples_per_round, 2, dtype=torch.float64, generator=random)
+        together.deposit(samples.numpy())
+        for pool, made in zip(pools, samples, strict=True):
+            pool.deposit(made)
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_a_replica_does_not_depend_on_how_many_are_computed_together(name, monkeypatch):
+    options = {"replicas": 5, "rounds": 4}
+    whole = run(name, 0.5, **options)
+    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", 2 * 3 * N)
+    parts, fewer = run(name, 0.5, **options), run(name, 0.5, **options | {"replicas": 2})
+    for statistic, values in whole.statistics.items():
+        assert np.array_equal(parts.statistics[statistic], values)
+        assert np.array_equal(fewer.statistics[statistic], values[:2])
+    assert np.array_equal(parts.samples, whole.samples)
+
+
+def test_seeds_are_told_apart():
+    a, b = run("Replace", 1.0), run("Replace", 1.0, seed=8)
+    assert not np.isin(a.statistics["variance"], b.statistics["variance"]).any()
+
+
+# One component: the theory of the Gaussian loop
+
+
+def z_scores(numbers, expected, error):
+    return (numbers.mean(0) - expected) / (error / len(numbers) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction"),
+    [("Replace", 1.0), ("Replace", 0.5), ("Turnover", 0.5), ("Augment", 0.5), ("Fresh", 0.5)]
+    + [("Accumulate", 1.0), ("AccumulateSubsample", 1.0)],
+)
+def test_variance_lost_is_drift_of_the_mean_gained(name, fraction):
+    """E v_t + E (mu_t - mu)^2 = variance, per axis, in every round and regime."""
+    course = run(name, fraction, replicas=300, rounds=6, **ONE_MODE)
+    total = course.statistics["variance"] + course.statistics["sq_error"]
+    assert np.abs(z_scores(total, 0.5, total.std(0))).max() < Z
+
+
+def test_full_replacement_follows_theory():
+    """E tr = (1 - 1/N)^t tr Sigma, and E log det falls by a sum of digammas a round."""
+    n, rounds, replicas = 20, 10, 500
+    variance = run("Replace", 1.0, n, replicas=replicas, rounds=rounds, **ONE_MODE).statistics[
+        "variance"
+    ]
+    t = np.arange(1, rounds + 1)
+    # Of one axis, E v^2 = s^4 (1 - 1/N^2)^t: no more than that for the mean of two.
+    spread = 0.5 * np.sqrt((1 - 1 / n**2) ** t - (1 - 1 / n) ** (2 * t))
+    assert np.abs(z_scores(variance, 0.5 * (1 - 1 / n) ** t, spread)).max() < Z
+    rows, drop, chance = start_rows(n, replicas), *log_determinant(n, d=2)
+    for r in range(rounds):
+        fit = refit(rows, 1, None, [generator(r, "k", i) for i in range(replicas)])
+        if r in (0, 4, 9):
+            moved = np.log(np.linalg.det(fit.covariances[:, 0] / 0.5))[:, None]
+            assert abs(z_scores(moved, (r + 1) * drop, ((r + 1) * chance) ** 0.5)[0]) < Z
+        rows, _ = sample_mixtures(fit, n, [generator(r, "s", i) for i in range(replicas)])
+
+
+def start_rows(n, replicas):
+    protocol = Protocol(1, **ONE_MODE)
+    return np.stack([protocol.real_rows(n, seed) for seed in range(replicas)])
+
+
+def log_determinant(n, d):
+    """Mean and variance of what one fit of n rows adds to log det(Sigma)."""
+    shapes = [(n - j) / 2 for j in range(1, d + 1)]
+    drop = sum(digamma(a) for a in shapes) + d * log(2 / n)
+    return drop, sum(polygamma(1, a) for a in shapes)
+
+
+def test_replacing_loses_what_the_control_keeps():
+    protocol = Protocol(60, replicas=6, seed=0)
+    lost, kept = (
+        summary(run_mixtures(condition("Replace", fraction, 60, 60), protocol), protocol)
+        for fraction in (1.0, 0.0)
+    )
+    assert kept["variance_mean"][-1] == pytest.approx(0.48, rel=0.1)
+    assert kept["modes_covered_mean"][-1] == 3
+    assert kept["sliced_wasserstein_mean"][-1] < 1.5 * kept["sliced_wasserstein_floor"]
+    assert lost["modes_covered_mean"][-1] < 2.5
+    assert lost["sliced_wasserstein_mean"][-1] > 2 * lost["sliced_wasserstein_floor"]
+    assert lost["smallest_mode_share_mean"][-1] < 0.1
+
+
+def test_the_floor_of_scikit_learn_shows():
+    """reg_covar = 1e-6 keeps a variance up that falls to nothing without it."""
+    options = {"replicas": 4, "rounds": 60, **ONE_MODE}
+    bare, held = (
+        run("Replace", 1.0, 3, reg_covar=reg_covar, **options).statistics["variance"][:, -1]
+        for reg_covar in (0.0, 1e-6)
+    )
+    assert (bare < 1e-12).any()
+    assert (held >= 1e-6).all()
+
+
+# The command
+
+
+SMALL = ["--n", "40", "--rounds", "4", "--replicas", "3", "--lambdas", "0.3,1.0"]
+
+
+def command(*arguments):
+    try:
+        main([*map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_the_command_writes_tables_and_figures(tmp_path, capsys):
+    assert command(*SMALL, "--out", tmp_path / "a") == 0
+    names = ["modes_covered.png", "sliced_wasserstein.png", "variance.png", "samples.png"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"picture: {tmp_path / 'a' / name}" for name in names
+    ]
+    for name in names:
+        with Image.open(tmp_path / "a" / name) as picture:
+            assert min(picture.size) > 400
+    content = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert [c["lambda"] for c in content["conditions"]] == [0.3, 1.0]
+    for wanted in content["conditions"]:
+        assert wanted["round"] == [0, 1, 2, 3]
+        for name in ("variance_q05", "log_variance_mean", "modes_covered_mean"):
+            assert len(wanted[name]) == 4
+        assert "theory" not in wanted
+    with open(tmp_path / "a" / "rounds.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 8
+    assert float(lines[5]["variance_mean"]) == content["conditions"][1]["variance_mean"][1]
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_collapse.commands.toy_gmm.plot_mixtures", lambda *_: [])
+    assert command(*SMALL, "--out", tmp_path / "a") == 0
+    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", 1)
+    assert command(*SMALL, "--out", tmp_path / "b") == 0
+    for name in ("summary.json", "rounds.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lambdas", "0.5,1.5"], "lambdas = 1.5: must be numbers in [0, 1]"),
+        (["--lambdas", "a"], "lambdas = a: must be numbers separated by commas"),
+        (["--regime", "Replase"], "regime = Replase: must be one of Replace, "),
+        (["--n", "1"], "n = 1: must be at least 2"),
+        (["--n", "4", "--components", "5"], "n = 4: must be at least the number of components, 5"),
+        (["--components", "0"], "components = 0: must be at least 1"),
+        (["--rounds", "0"], "rounds = 0: must be at least 1"),
+        (["--replicas", "0"], "replicas = 0: must be at least 1"),
+        (["--threshold", "0"], "threshold = 0: must be a distance > 0"),
+        (["--threshold", "-1"], "threshold = -1: must be a distance > 0"),
+        (["--reg_covar", "-1"], "reg_covar = -1: must be at least 0"),
+        (["--init", "cold"], "init = cold: must be one of kmeans, warm"),
+        (["--lamdas", "1"], "lamdas: unknown key; did you mean lambdas?"),
+        (["--n", "x"], "n = x: must be a whole number"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_computed(tmp_path, capsys, arguments, said):
+    assert command(*arguments, "--out", tmp_path / "new") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {said}")
+    assert not (tmp_path / "new").exists()

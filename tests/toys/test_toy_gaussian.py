@@ -1,0 +1,251 @@
+"""The Gaussian loop against its closed forms, with the standard errors that theory gives."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from lightning_collapse.commands import toy_gaussian
+from lightning_collapse.regimes import Regime
+from lightning_collapse.theory import gaussian as theory
+from lightning_collapse.toys import conditions as module
+from lightning_collapse.toys import gaussian
+from lightning_collapse.toys.conditions import condition, conditions
+from lightning_collapse.toys.gaussian import Truth, from_rows, from_statistics, simulate
+from lightning_collapse.toys.gaussian_summary import predicted, summarise
+
+TRUTH = Truth(mean=5.0, variance=2.0)
+ALL = ["Replace", "Turnover", "Augment", "Accumulate", "AccumulateSubsample", "Fresh"]
+
+
+def z_scores(condition, course, truth=TRUTH):
+    """Of E[v], E[(mu - mu*)^2], E[mu] and the conservation law; while drift is far below s2."""
+    rounds, replicas = course.mean.shape
+    expected = predicted(condition, rounds, truth)
+    drift = expected["mean_sq_error"]
+    assert drift.max() < 0.15 * truth.variance
+    scale = (replicas * truth.dim) ** 0.5
+    v_error = theory.first_order_std(drift, truth.variance) / scale
+    mu_error = 2**0.5 * drift / scale
+    both = course.variance + course.mean_sq_error
+    return {
+        "variance": (course.variance.mean(1) - expected["variance_mean"]) / v_error,
+        "drift": (course.mean_sq_error.mean(1) - drift) / mu_error,
+        "mean": (course.mean.mean(1) - truth.mean) / (np.sqrt(drift) / scale),
+        "law": (both.mean(1) - truth.variance) / np.hypot(v_error, mu_error),
+    }
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("engine", [from_statistics, from_rows])
+@pytest.mark.parametrize(
+    ("name", "fraction", "n", "rounds"),
+    [
+        ("Replace", 1.0, 200, 21),
+        ("Replace", 0.9, 200, 21),
+        ("Replace", 0.3, 50, 21),
+        ("Replace", 0.0, 50, 3),
+        ("Turnover", 0.9, 200, 21),
+        ("Turnover", 0.1, 100, 41),
+        ("Augment", 0.5, 50, 21),
+        ("Accumulate", 1.0, 50, 21),
+        ("Accumulate", 0.1, 50, 21),
+        ("AccumulateSubsample", 1.0, 50, 21),
+        ("AccumulateSubsample", 0.3, 50, 21),
+        ("Fresh", 0.9, 50, 21),
+        ("Fresh", 0.0, 50, 3),
+    ],
+)
+def test_variance_drift_and_their_sum_are_theorys(name, fraction, n, rounds, engine, dim):
+    if engine is from_statistics and name in ("Turnover", "AccumulateSubsample"):
+        pytest.skip("rows are drawn by chance")
+    truth = Truth(5.0, 2.0, dim)
+    setting = condition(name, fraction, n, rounds)
+    course = engine(setting, rounds, range(300), truth, seed=1)
+    for what, z in z_scores(setting, course, truth).items():
+        assert np.abs(z[[0, 1, 2, -1]]).max() < 3.5, what
+
+
+@pytest.mark.parametrize(("n", "rounds"), [(1000, 5000), (50, 100)])
+def test_full_replacement_in_the_logarithm(n, rounds):
+    """Where the mean of v is useless: the log, the median, and the time to lose 99 %."""
+    replicas = 300
+    course = simulate(condition("Replace", 1.0, n, rounds), rounds, replicas, truth=TRUTH, seed=2)
+    at = np.array([0, 9, rounds // 2, rounds - 1])
+    mean, variance = theory.replace_log_variance(at + 1, n, 2.0)
+    logs = course.log_variance[at]
+    assert np.abs((logs.mean(1) - mean) / np.sqrt(variance / replicas)).max() < 3.5
+    assert np.abs((logs.var(1) / variance - 1) / np.sqrt(2 / replicas)).max() < 3.5
+    median_error = np.sqrt(np.pi / 2 * variance / replicas)
+    assert np.abs((np.median(logs, 1) - mean) / median_error)[1:].max() < 3.5
+    if n == 1000:
+        times = (course.variance < 0.02).argmax(0) + 1.0
+        expected = theory.time_to_share(n)
+        assert np.median(times) == pytest.approx(expected["median"], rel=0.15)
+
+
+@pytest.mark.parametrize(("n", "fraction"), [(1000, 0.1), (1000, 0.9)])
+def test_the_users_mixes_do_not_collapse(n, fraction):
+    setting = condition("Replace", fraction, n, 3000)
+    course = simulate(setting, 3000, 300, truth=TRUTH, seed=3)
+    settled = theory.fixed_mix_stationary(n, fraction, 2.0)
+    error = theory.first_order_std(settled.mean_error, 2.0) / 300**0.5
+    assert abs(course.variance[-1].mean() - settled.variance) < 3.5 * error
+    assert theory.first_order_std(settled.mean_error, 2.0) == pytest.approx(
+        course.variance[-1].std(), rel=0.2
+    )
+
+
+def test_log_determinant_in_many_dimensions():
+    setting, truth = condition("Replace", 1.0, 40, 30), Truth(dim=5)
+    course = simulate(setting, 30, 300, truth=truth, seed=4)
+    expected = predicted(setting, 30, truth)["log_variance_mean"]
+    # -15.9006 is the golden E log det of theory.md's table at d = 5, N = 40, t = 30.
+    assert 5 * (expected[-1] - np.log(2)) == pytest.approx(-15.9006, abs=1e-4)
+    error = course.log_variance[-1].std() / 300**0.5
+    assert abs(course.log_variance[-1].mean() - expected[-1]) < 3.5 * error
+
+
+def test_rows_fewer_than_dimensions_give_a_singular_fit():
+    course = simulate(condition("Replace", 1.0, 3, 3), 3, 4, truth=Truth(dim=5), seed=0)
+    assert (course.log_variance == -np.inf).all()
+    assert (course.variance > 0).all()
+
+
+def test_steps_of_the_mean_fall_as_one_over_i_squared():
+    setting = condition("Accumulate", 1.0, 100, 200)
+    course = simulate(setting, 200, 400, truth=TRUTH, seed=5)
+    steps, expected = course.mean_sq_increment, predicted(setting, 200, TRUTH)["mean_sq_increment"]
+    assert np.isnan(steps[0]).all()
+    z = (steps[1:].mean(1) / expected[1:] - 1) / np.sqrt(2 / 400)
+    assert abs(z.mean()) < 3.5 / 199**0.5
+    i = np.arange(2, 201)
+    slope = np.polyfit(np.log(i), np.log(steps[1:].mean(1)), 1)[0]
+    assert slope == pytest.approx(-2, abs=0.03)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize("name", ALL)
+def test_replicas_do_not_depend_on_those_computed_with_them(name, dim):
+    setting, truth = condition(name, 0.4, 24, 6), Truth(dim=dim)
+    whole = simulate(setting, 6, 7, truth=truth, seed=6)
+    for at_once in (1, 3):
+        parts = simulate(setting, 6, 7, truth=truth, seed=6, at_once=at_once)
+        for field in whole.__dataclass_fields__:
+            same = getattr(whole, field).tobytes() == getattr(parts, field).tobytes()
+            assert same, (field, at_once)
+    fewer = simulate(setting, 6, 2, truth=truth, seed=6)
+    assert fewer.variance.tobytes() == whole.variance[:, :2].tobytes()
+    assert not np.array_equal(
+        whole.variance, simulate(setting, 6, 7, truth=truth, seed=7).variance
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_counts_are_those_of_the_regime(name):
+    setting = condition(name, 0.4, 30, 5)
+    course = simulate(setting, 5, 3, truth=TRUTH, seed=8)
+    for r in range(5):
+        sizes = [setting.n_real] + [setting.samples_per_round] * r
+        for i in range(3):
+            own = gaussian.key(8, "gaussian regime", i)
+            rows = setting.regime.select(sizes, own)
+            assert course.n_real[r, i] == int((rows < setting.n_real).sum())
+            assert course.n_synthetic[r, i] == len(rows) - course.n_real[r, i]
+
+
+def test_every_regime_has_a_name_here():
+    assert set(ALL) == {cls.__name__ for cls in Regime.__subclasses__()} == set(module._REGIMES)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 0.9])
+def test_a_condition_has_what_its_regime_needs(name, fraction):
+    setting = condition(name, fraction, 20, 7)
+    setting.regime.check(setting.n_real, setting.samples_per_round, 7)
+    (first,) = itertools.islice(setting.regime.draws(setting.n_real, 1, [0]), 1)
+    assert len(first) == 20
+
+
+# The command
+
+
+def run(tmp_path, *arguments):
+    try:
+        toy_gaussian.main([*map(str, arguments), "--out", str(tmp_path)])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_what_the_command_writes(tmp_path, capsys):
+    small = ("--lambdas", "0.5,1.0", "--n", 20, "--rounds", 3, "--replicas", 5)
+    assert run(tmp_path / "a", *small) == 0
+    assert run(tmp_path / "b", *small, "--at_once", 2) == 0
+    names = {
+        "rounds.csv",
+        "summary.json",
+        *(f"{a}.{b}" for a in ("variance", "increments") for b in ("png", "pdf")),
+    }
+    assert {path.name for path in (tmp_path / "a").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    mix, full = summary["conditions"]
+    assert (mix["regime"], mix["lambda"], mix["n"], mix["replicas"]) == ("Replace", 0.5, 20, 5)
+    assert mix["round"] == [0, 1, 2]
+    assert mix["n_real"] == [20, 10, 10]
+    assert mix["mean_sq_increment"][0] is None
+    assert set(mix["theory"]) == {"variance_mean", "mean_sq_error"}
+    assert full["theory"]["variance_mean"] == pytest.approx([2 * 0.95**t for t in (1, 2, 3)])
+    assert full["theory"]["log_variance_mean"][0] < np.log(2)
+    lines = (tmp_path / "a" / "rounds.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 3
+    assert lines[0].startswith("regime,lambda,n,dim,samples_per_round,replicas,round,n_real")
+    assert summary["command"].startswith("toy gaussian --lambdas 0.5,1.0 --regime Replace --n 20 ")
+
+
+def test_statistics_over_replicas():
+    setting = condition("Replace", 1.0, 20, 2)
+    course = simulate(setting, 2, 9, truth=TRUTH, seed=0)
+    summary = summarise(setting, course, TRUTH)
+    assert summary["variance_median"][1] == np.median(course.variance[1])
+    assert summary["log_variance_q05"][1] == np.quantile(course.log_variance[1], 0.05)
+    assert summary["mean_q95"][1] == np.quantile(course.mean[1], 0.95)
+    assert np.allclose(course.log_variance, np.log(course.variance))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lambdas", "1.5"], "lambdas = 1.5: must be numbers in [0, 1]"),
+        (["--lambdas", "0.1;0.2"], "lambdas = 0.1;0.2: must be numbers separated by commas"),
+        (["--lambdas", "nan"], "lambdas = nan: must be numbers in [0, 1]"),
+        (["--lambdas", "0.1,0.1"], "lambdas = 0.1,0.1: must be distinct"),
+        (["--regime", "Replce"], "regime = Replce: must be one of Replace, Turnover"),
+        (["--regime", "Augment", "--lambdas", "1"], "lambdas = 1: Augment keeps all real rows"),
+        (["--n", "1"], "n = 1: must be at least 2"),
+        (["--rounds", "0"], "rounds = 0: must be at least 1"),
+        (["--replicas", "0"], "replicas = 0: must be at least 1"),
+        (["--dim", "0"], "dim = 0: must be at least 1"),
+        (["--variance", "0"], "variance = 0: must be a number above 0"),
+        (["--n", "many"], "n = many: must be a whole number"),
+        (["--regime", "Turnover", "--n", "1000000000000"], "n = 1000000000000: with 5000 rounds"),
+        (["--replicas", "1000000000"], "replicas = 1000000000: with 5000 rounds needs"),
+        (["--dim", "100000"], "dim = 100000: with 5000 rounds needs"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
+    assert run(tmp_path / "none", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {said}")
+    assert not (tmp_path / "none").exists()
+
+
+def test_conditions_of_a_list():
+    assert [c.fraction for c in conditions("Replace", "0, 0.5,1", 10, 2)] == [0.0, 0.5, 1.0]
+    with pytest.raises(ValueError, match="did you mean AccumulateSubsample"):
+        condition("accumulatesubsample", 0.5, 10, 2)

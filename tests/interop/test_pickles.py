@@ -14,7 +14,7 @@ from lightning_collapse.interop import pickles
 from lightning_collapse.interop.pickles import Call, Global, Grammar, Persistent, read_pickle
 
 GRAMMAR = Grammar(
-    globals=frozenset({"a.make", "a.Dict", "a.Box"}),
+    globals=frozenset({"a.make", "a.Dict", "a.Box", "a.b.make"}),
     dicts=frozenset({"a.Dict"}),
     stateful=frozenset({"a.Box"}),
 )
@@ -130,6 +130,7 @@ BAD = {
     "unknown global": (b"\x80\x04" + named(b"os", b"system") + b".", "global 'os.system'"),
     "unknown global, old": (b"\x80\x02cos\nsystem\n.", "global 'os.system'"),
     "dotted name": (b"\x80\x04" + named(b"a", b"make.__globals__") + b".", "a.make.__globals__"),
+    "dotted name of one known": (b"\x80\x04" + named(b"a", b"b.make") + b".", "global .a.b.make"),
     "endless name": (b"\x80\x02c" + b"a" * 1000, "does not end"),
     "lines in a name": (b"\x80\x04" + named(b"o\ns", b"x") + b".", r"global 'o\\ns.x'"),
     "number as name": (b"\x80\x04K\x01K\x02\x93.", "a global's name is no text"),

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -315,14 +316,16 @@ def _draw(parts: Parts, starts: Sequence[int], before: int, seeds: Sequence[int]
     )
 
 
-def _choose(total: int, wanted: int, seeds: Sequence[int], *path: int | str) -> NDArray[np.int64]:
+def _choose(
+    total: int, wanted: int, seeds: Sequence[int], purpose: str, r: int
+) -> NDArray[np.int64]:
     """Gives `wanted` distinct of `total` places under each seed (S, wanted), all sets as likely.
 
-    The cost does not grow with `total`.
+    The draw is keyed by seed, purpose and round r; its cost does not grow with `total`.
     """
     if wanted == 0:
         return np.empty((len(seeds), 0), np.int64)
-    keys = np.array([key(seed, *path) for seed in seeds], np.uint64)[:, None]
+    keys = bits_at(_streams(tuple(seeds), purpose), np.array(r, np.uint64))[:, None]
     if total <= 4 * wanted:
         # Those with the smallest numbers; a number's last bits are replaced by its place.
         bits = np.uint64(total.bit_length())
@@ -332,6 +335,12 @@ def _choose(total: int, wanted: int, seeds: Sequence[int], *path: int | str) -> 
         mask = (np.uint64(1) << bits) - np.uint64(1)
         return np.asarray((numbers[:, :wanted] & mask).astype(np.int64))
     return _distinct(keys, wanted, total)
+
+
+@lru_cache(maxsize=64)
+def _streams(seeds: tuple[int, ...], purpose: str) -> NDArray[np.uint64]:
+    """Gives the keys (S,) of streams that every round asks for."""
+    return np.array([key(seed, purpose) for seed in seeds], np.uint64)
 
 
 def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.int64]:

@@ -41,7 +41,8 @@ def bits_at(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> NDArray[np.
     Those of a stream are SplitMix64's (Steele et al. 2014) with its key as the seed: any can be
     had without those before it, and many streams at once.
     """
-    bits = keys + (places + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    step = np.uint64(0x9E3779B97F4A7C15)
+    bits = places * step + (keys + step)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits ^= bits >> np.uint64(shift)
         bits *= np.uint64(factor)

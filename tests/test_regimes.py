@@ -350,7 +350,7 @@ def test_turnover_goes_on_through_many_rounds():
 )
 def test_all_sets_of_places_are_as_likely(total, wanted):
     seeds = 4000
-    chosen = module._choose(total, wanted, range(seeds), "test")
+    chosen = module._choose(total, wanted, range(seeds), "test", 1)
     assert chosen.shape == (seeds, wanted)
     taken = np.zeros((seeds, total))
     np.put_along_axis(taken, chosen, 1, 1)

@@ -279,12 +279,13 @@ class _Sources:
     ) -> None:
         self._condition = condition
         self._keys = replica_keys(seed, "gaussian rows", replicas)[:, None, None]
-        self._means = np.empty((rounds, len(replicas), truth.dim))
-        self._roots = np.empty((rounds, len(replicas), truth.dim, truth.dim))
+        # Mean and root side by side, a replica's all together: rows mostly come in order of birth.
+        self._laws = np.empty((len(replicas), rounds, truth.dim, 1 + truth.dim))
 
     def add(self, stamp: int, fit: _Fit) -> None:
         """Notes what rows with a birth stamp come from."""
-        self._means[stamp], self._roots[stamp] = fit.mean, _root(fit.covariance)
+        self._laws[:, stamp, :, 0] = fit.mean
+        self._laws[:, stamp, :, 1:] = _root(fit.covariance)
 
     def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the birth stamps of rows."""
@@ -293,16 +294,15 @@ class _Sources:
 
     def rows(self, positions: NDArray[np.int64], births: NDArray[np.int64]) -> Array:
         """Gives rows (R, d, n) at positions (R, n)."""
-        count, dim = self._means.shape[1:]
+        count, rounds, dim = self._laws.shape[:3]
         axis = np.arange(dim)[:, None]
         unit = normal_at(self._keys, positions[:, None, :] * dim + axis)
         if births.size and births.min() == births.max():
-            stamp = births[0, 0]
-            return np.asarray(self._means[stamp][..., None] + self._roots[stamp] @ unit)
-        source = births * count + np.arange(count)[:, None]
-        means = self._means.reshape(-1, dim).take(source, 0).transpose(0, 2, 1)
-        roots = self._roots.reshape(-1, dim, dim).take(source, 0)
-        return np.asarray(means + _apply(roots, unit))
+            law = self._laws[:, births[0, 0]]
+            return np.asarray(law[..., :1] + law[..., 1:] @ unit)
+        places = births + rounds * np.arange(count)[:, None]
+        laws = self._laws.reshape(-1, dim, 1 + dim).take(places, 0)
+        return np.asarray(laws[..., 0].transpose(0, 2, 1) + _apply(laws[..., 1:], unit))
 
 
 def _apply(roots: Array, unit: Array) -> Array:

@@ -65,8 +65,8 @@ def read_array(
             with archive.open(member) as file:
                 _check_header(file, member.file_size, shape, longest)
             with archive.open(member) as file:
+                # All of the member, as checked: its last byte has zipfile compare the checksum.
                 array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-                file.read()  # to the end, where the checksum is compared
                 return array
     except _BROKEN as error:
         raise ValueError(f"{path}: {name} cannot be read: {_line(error)}") from error

@@ -135,6 +135,18 @@ def test_names_that_are_missing_and_files_that_are_no_npz(tmp_path):
         read_array(raw_npz(tmp_path / "b.npz", npy(header(), bytes(24)), "mu"), "mu", (3,))
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_wrong_checksum_is_refused(tmp_path, compressed):
+    path = npz(tmp_path / "a.npz", compressed, mu=np.arange(300.0))
+    with zipfile.ZipFile(path) as archive:
+        checksum = struct.pack("<I", archive.getinfo("mu.npy").CRC)
+    data = path.read_bytes()
+    assert data.count(checksum) == 2  # before the member, and in the directory
+    path.write_bytes(data.replace(checksum, bytes(4)))
+    with pytest.raises(ValueError, match="CRC"):
+        read_array(path, "mu", (300,))
+
+
 def test_every_cut_is_noticed(tmp_path):
     buffer = io.BytesIO()
     np.savez(buffer, mu=np.arange(3.0))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lightning_collapse.toys.diffusion import Route
-from lightning_collapse.toys.figures import COLOURS, draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import COLOURS, draw_replicas, new_figure, save_figure
 from lightning_collapse.toys.gmm import Protocol
 from lightning_collapse.toys.gmm_figures import COURSES, REAL, SAMPLES, draw_points
 
@@ -58,22 +58,10 @@ def _scatter(figure: Any, routes: Sequence[Route], protocol: Protocol) -> None:
 
 def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str) -> None:
     for i, route in enumerate(routes):
-        values = route.statistics[name]
-        low, high = np.quantile(values, [0.05, 0.95], 0)
-        draw_band(
-            axes,
-            np.arange(values.shape[1]),
-            values.mean(0),
-            low,
-            high,
-            colour=COLOURS[i % len(COLOURS)],
-            label=_label(route),
-        )
-    axes.set_xlabel("round")
+        colour = COLOURS[i % len(COLOURS)]
+        draw_replicas(axes, route.statistics[name], colour=colour, label=_label(route))
     axes.set_ylabel(label, fontsize=8)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
 
 
 def _label(route: Route) -> str:

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from lightning_collapse.data.files import write_atomically
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "draw_band", "new_figure", "save_figure"]
+__all__ = ["COLOURS", "draw_band", "draw_replicas", "new_figure", "save_figure"]
 
 # Okabe & Ito's, which colour-blind readers tell apart; black is left for the truth.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -40,6 +41,16 @@ def draw_band(
     """Draws a line and the band around it."""
     axes.plot(x, middle, color=colour, lw=1.2, label=label)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+
+
+def draw_replicas(axes: "Axes", values: NDArray[np.float64], *, colour: str, label: str) -> None:
+    """Draws the mean of replicas (R, T) over rounds, and the band of 5 to 95 % of them."""
+    low, high = np.quantile(values, [0.05, 0.95], 0)
+    rounds = np.arange(values.shape[1])
+    draw_band(axes, rounds, values.mean(0), low, high, colour=colour, label=label)
+    axes.set_xlabel("round")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
 
 
 def save_figure(figure: "Figure", out: Path, name: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.mixtures import Mixtures
-from lightning_collapse.toys.figures import COLOURS, draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import COLOURS, draw_replicas, new_figure, save_figure
 from lightning_collapse.toys.gmm import Course, Protocol, replica_seed
 
 if TYPE_CHECKING:
@@ -42,22 +42,15 @@ def draw_mixtures(out: Path, courses: Sequence[Course], protocol: Protocol) -> N
 
 def _draw_courses(axes: "Axes", courses: Sequence[Course], name: str, label: str) -> None:
     for i, course in enumerate(courses):
-        values = course.statistics[name]
-        low, high = np.quantile(values, [0.05, 0.95], 0)
-        draw_band(
+        colour = COLOURS[i % len(COLOURS)]
+        draw_replicas(
             axes,
-            np.arange(values.shape[1]),
-            values.mean(0),
-            low,
-            high,
-            colour=COLOURS[i % len(COLOURS)],
+            course.statistics[name],
+            colour=colour,
             label=f"λ = {course.condition.fraction:g}",
         )
-    axes.set_xlabel("round")
     axes.set_ylabel(label)
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=8, title="mean, 5-95 % band", title_fontsize=8)
-    axes.set_ylim(bottom=0)
 
 
 def _scatter(courses: Sequence[Course], protocol: Protocol) -> "Figure":

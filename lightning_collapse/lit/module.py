@@ -222,9 +222,7 @@ class CollapseModule(LightningModule):
         before, now = len(sums), self.trainer.world_size
         same = before == now
         if not same and self.trainer.is_global_zero:
-            print(
-                f"continues with {now} process{'es'[: 2 * (now > 1)]}; was started with {before}"
-            )
+            print(f"continues with {_processes(now)}; was started with {before}")
         loss_sum = sums[self.global_rank] if same else sum(sums) / len(sums)
         self.progress = RoundProgress(**progress, loss_sum=loss_sum)
 

@@ -96,3 +96,12 @@ def each(
         log = running.pop(child)
         if status:
             yield f"FAILED {log.stem}\n{log.read_text()[-3000:]}"
+
+
+def run_as_script(sweep: Callable[[Path, int], Iterator[str]]) -> None:
+    """Runs `SCRIPT FOLDER [EVERY]`: prints what failed, and the counts, which come last."""
+    said = []
+    for line in sweep(Path(sys.argv[1]), int((sys.argv[2:] or ["1"])[0])):
+        print(line, flush=True)
+        said.append(line)
+    sys.exit(len(said) > 1)

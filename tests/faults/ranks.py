@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch.distributed
 from faulty_disk import FaultyDisk
-from forks import each, prepare, start_two
+from forks import each, prepare, run_as_script, start_two
 from sweep import assert_ended, assert_intact, fit
 from tiny_runs import outcome
 
@@ -127,8 +126,4 @@ def sweep(folder: Path, every: int = 1) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    said = []
-    for line in sweep(Path(sys.argv[1]), int((sys.argv[2:] or ["1"])[0])):
-        print(line, flush=True)
-        said.append(line)
-    sys.exit(len(said) > 1)
+    run_as_script(sweep)

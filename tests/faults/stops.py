@@ -9,13 +9,12 @@ the run that nothing happened to. Prints the count, and what failed.
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from forks import each, prepare, start_two, words
+from forks import each, prepare, run_as_script, start_two, words
 from ranks import TWO
 from sweep import assert_ended
 from tiny_runs import outcome
@@ -136,8 +135,4 @@ def sweep(folder: Path, every: int = 1) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    said = []
-    for line in sweep(Path(sys.argv[1]), int((sys.argv[2:] or ["1"])[0])):
-        print(line, flush=True)
-        said.append(line)
-    sys.exit(len(said) > 1)
+    run_as_script(sweep)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import yaml
 from faulty_disk import ALLOCATING, FAULTS, FaultyDisk
-from forks import each, forked, prepare, words
+from forks import each, forked, prepare, run_as_script, words
 from tiny_runs import assert_same, outcome
 
 from lightning_collapse.cli import run_fit
@@ -159,8 +159,4 @@ def sweep(folder: Path, every: int = 1) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    said = []
-    for line in sweep(Path(sys.argv[1]), int((sys.argv[2:] or ["1"])[0])):
-        print(line, flush=True)
-        said.append(line)
-    sys.exit(len(said) > 1)
+    run_as_script(sweep)

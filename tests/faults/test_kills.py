@@ -28,24 +28,29 @@ def place(run: Path) -> str:
     return "in sampling" if len(committed) < len(rounds) else "in training"
 
 
+def killed(run: Path, after: float) -> bool:
+    """Starts the run or goes on with it; kills it after so many seconds, unless it has ended."""
+    with started("fit", *words(run)) as process:
+        try:
+            assert process.wait(after) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return True
+    return False
+
+
 @pytest.mark.slow
 @pytest.mark.faults
 def test_kills_at_random_moments_lose_nothing(tmp_path):
     began = time.monotonic()
-    assert started("fit", *words(tmp_path / "whole")).wait() == 0
+    with started("fit", *words(tmp_path / "whole")) as process:
+        assert process.wait() == 0
     duration = time.monotonic() - began
     whole, moments, places = outcome(tmp_path / "whole"), random.Random(0), Counter()
     for n in itertools.count():
         run = tmp_path / str(n)
-        while True:
-            process = started("fit", *words(run))
-            try:
-                assert process.wait(moments.uniform(0, duration)) == 0
-                break
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                places[place(run)] += 1
+        while killed(run, moments.uniform(0, duration)):
+            places[place(run)] += 1
         assert_same(outcome(run), whole)
         if places.total() >= KILLS:
             break

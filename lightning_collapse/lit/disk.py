@@ -8,6 +8,7 @@ from pytorch_lightning import Trainer
 
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import gather
 
 __all__ = ["check_space", "round_bytes"]
 
@@ -20,8 +21,10 @@ _NETWORKS_IN_CHECKPOINT = 5
 
 def check_space(trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> None:
     """Raises OSError, in all processes, where the disk lacks room for what a round writes."""
-    needed, free = round_bytes(module, data), shutil.disk_usage(data.run).free
-    if trainer.strategy.reduce_boolean_decision(free < needed, all=False):
+    mine = round_bytes(module, data), shutil.disk_usage(data.run).free
+    # Of the process that has least to spare: another machine's may see other disks.
+    needed, free = max(gather(trainer, mine), key=lambda room: room[0] - room[1])
+    if free < needed:
         raise OSError(
             f"run = {data.run}: round {data.round} needs about {_said(needed)} of disk, but "
             f"{_said(free)} are free; make room, and the same command goes on"

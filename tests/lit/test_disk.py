@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import Fit, arguments, assert_same, outcome
+from tiny_runs import Fit, arguments, assert_same, command, outcome
 
 from lightning_collapse import cli
 from lightning_collapse.lit import disk
@@ -42,6 +42,17 @@ def test_a_round_without_room_is_not_begun_and_the_run_goes_on_later(
     assert not (tmp_path / "run" / "pool" / "0001").exists()
     cli.run_fit(words)
     assert_same(outcome(tmp_path / "run"), outcome(tmp_path / "whole"))
+
+
+@pytest.mark.ddp
+def test_of_two_processes_both_stop_where_one_lacks_room(tmp_path):
+    words = arguments(tmp_path, trainer__devices=2, trainer__strategy="ddp")
+    done = command("fit", *words, "--trainer.callbacks+=tiny_runs.FullOnRank1")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "round 1 needs about 16.9 MB of disk, but 0.0 MB are free" in done.stderr
+    assert not (tmp_path / "pool" / "0001").exists()
+    assert command("fit", *words).returncode == 0
+    assert (tmp_path / "pool" / "0001" / "manifest.json").exists()
 
 
 def test_the_estimate_is_above_what_a_round_writes(tmp_path):

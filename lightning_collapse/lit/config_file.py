@@ -96,23 +96,21 @@ class ConfigFile:
         """Compares a configuration with the file's; no file, no changes.
 
         Raises:
-            ValueError: a key that results depend on has changed, or the file is damaged.
+            ValueError: the file is damaged.
         """
         if not self.path.exists():
             return []
-        was, now = dict(_flatten(self.read())), dict(_flatten(config))
         # A key that the file lacks is an option that did not exist when the run was started.
-        changes = [
-            Change(key, was[key], now.get(key, "null"), _kind(key))
-            for key in was
-            if was[key] != now.get(key, "null")
-        ]
+        compared = ((key, was, _value(config, key)) for key, was in _flatten(self.read()))
+        return [Change(key, was, now, _kind(key)) for key, was, now in compared if was != now]
+
+    def refuse_forbidden(self, changes: Iterable[Change]) -> None:
+        """Raises ValueError where a key has changed that results depend on."""
         if forbidden := [str(change) for change in changes if change.kind == "forbidden"]:
             raise ValueError(
                 f"{', '.join(forbidden)}: the run in {self.path.parent} was started differently; "
                 "restore what changed, or choose another --run"
             )
-        return changes
 
     def write(self, config: Mapping[str, Any], changes: Iterable[Change] = ()) -> str:
         """Writes a configuration, and below the changes recorded before, those of now.
@@ -162,11 +160,18 @@ def _comments(text: str) -> list[str]:
 
 
 def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(config, Mapping):
+    if isinstance(config, Mapping) and config:
         for name, value in config.items():
             yield from _flatten(value, f"{prefix}.{name}" if prefix else str(name))
     else:
         yield prefix, json.dumps(config, default=str)
+
+
+def _value(config: Any, key: str) -> str:
+    """Gives what a configuration has at a key, be it a table of its own; else null."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return json.dumps(config, default=str)
 
 
 def _kind(key: str) -> Kind:

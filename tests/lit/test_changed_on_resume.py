@@ -14,8 +14,13 @@ STARTED = {
     "seed_everything": 0,
     "trainer": {"max_epochs": 2, "devices": 1, "precision": None, "log_every_n_steps": 5},
     "model": {"network": {"class_path": "A", "init_args": {"width": 16}}, "sigma_data": 0.5},
-    "data": {"source": {"init_args": {"means": [[0.0], [1.0]]}}, "num_workers": 0, "run": "a"},
-    "loop": {"sampling": {"S_max": float("inf")}, "checkpoint_every": 2},
+    "data": {
+        "source": {"init_args": {"means": [[0.0], [1.0]]}},
+        "regime": {"init_args": {}},
+        "num_workers": 0,
+        "run": "a",
+    },
+    "loop": {"sampling": {"S_max": float("inf")}, "features": None, "checkpoint_every": 2},
     "run": "a",
 }
 
@@ -70,11 +75,14 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
         ("model.sigma_data", 1),
         ("data.source.init_args.means", [[0.0], [2.0]]),
         ("loop.sampling.S_max", 50.0),
+        ("loop.features", {"class_path": "Inception", "init_args": {}}),
+        ("data.source.init_args", None),
+        ("data.regime.init_args", {"per_round": 0.5}),
     ],
 )
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
-    with pytest.raises(ValueError, match=rf"{re.escape(key)} = .* \(was .*\): .*another --run$"):
-        file.changes(changed(key, value))
+    with pytest.raises(ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another --run$"):
+        file.refuse_forbidden(file.changes(changed(key, value)))
 
 
 def test_an_option_that_is_new_is_no_change(file):
@@ -126,3 +134,17 @@ def test_the_user_is_shown_what_changed(tmp_path: Path, capsys):
     assert re.search(r"^# \d{4}-.*: trainer.max_epochs = 2 \(was 1\)$", text, re.MULTILINE)
     assert re.search(r"^# \d{4}-.*: loop.checkpoint_every = 3 \(was 2\)$", text, re.MULTILINE)
     assert "# 20" not in text.split("log_every")[1]
+
+
+def test_the_table_is_shown_where_a_change_is_refused(tmp_path, capsys):
+    cli.run_fit(arguments(tmp_path, trainer__max_epochs=1))
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.run_fit(arguments(tmp_path, trainer__max_epochs=2, data__batch_size=8))
+    out, err = capsys.readouterr()
+    assert [line.split() for line in out.splitlines()] == [
+        ["changed", "was", "now", "kind"],
+        ["trainer.max_epochs", "1", "2", "recorded"],
+        ["data.batch_size", "16", "8", "forbidden"],
+    ]
+    assert err.startswith("error: data.batch_size = 8 (was 16): the run in ")

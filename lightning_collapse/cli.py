@@ -203,9 +203,11 @@ class CollapseCLI(LightningCLI):
         refuse_gaps(self.run_folder.path)
         file = self.run_folder.config
         changes = self.record.changes = file.changes(self.config_dump)
-        if _is_rank_zero():
+        try:
+            file.refuse_forbidden(changes)
+        except ValueError:
             _show_changes(changes)
-        file.refuse_forbidden(changes)
+            raise
         # Here and not in a hook: before other processes are started.
         self.datamodule.check_share(self.trainer.world_size)
         checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
@@ -218,7 +220,7 @@ class CollapseCLI(LightningCLI):
 
 
 class _RecordConfig(Callback):
-    """Writes `config.yaml` once everything has been checked.
+    """Writes `config.yaml` once everything has been checked, and tells what has changed in it.
 
     Attributes:
         changes: to a configuration that the run was started with.
@@ -233,6 +235,7 @@ class _RecordConfig(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             self._text = self._file.write(self._config, self.changes)
+            _show_changes(self.changes)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -8,9 +8,9 @@ between finishes the second phase when it is started again.
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -21,7 +21,6 @@ from lightning_collapse.data.files import link_atomically, make_folder, remove
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
-    clear_uncommitted,
     commit,
     describe_shard,
     read_shard,
@@ -31,9 +30,17 @@ from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.logs import log_round
+from lightning_collapse.lit.memory import free_cached, ran_out
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.notes import (
+    clear_notes,
+    clear_round,
+    note_micro_batch,
+    noted_micro_batch,
+    noted_nonfinite,
+)
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import progress_bar
+from lightning_collapse.lit.progress import RunError, progress_bar, warn
 from lightning_collapse.lit.sampler import RoundSampler
 from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.metrics.features import Features, Pixels, Points
@@ -58,6 +65,7 @@ class GenerationLoop(Callback):
         fd_rows: int | None = None,
         checkpoint_every: int = 500,
         keep_checkpoints: int | None = None,
+        on_collapse: Literal["continue", "stop"] = "continue",
     ) -> None:
         """Sets up the loop.
 
@@ -65,12 +73,15 @@ class GenerationLoop(Callback):
             sampling: solver and schedule.
             features: space of the Fréchet distance; default: the pixels, or the points.
             micro_batch: samples made at a time by each process; a part of the recipe, since on a
-                CPU samples depend on it in their last bits.
+                CPU samples depend on it in their last bits. Where memory runs out, all samples of
+                the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
                 there are held-out real rows to give its floor, or all of fewer samples.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
+            on_collapse: whether the run goes on after a round whose samples are not finite, all
+                the same or saturated, or ends with that round.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -87,7 +98,7 @@ class GenerationLoop(Callback):
             )
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
-        self.keep_checkpoints = keep_checkpoints
+        self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -124,8 +135,11 @@ class GenerationLoop(Callback):
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
+            clear_notes(data.generation_folder(data.pool.round - 1))
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
+        elif data.pool.round < (trainer.max_epochs or 1):
+            self._stop_if_collapsed(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step_started = time.monotonic()
@@ -170,7 +184,7 @@ class GenerationLoop(Callback):
         trainer.save_checkpoint(round_checkpoint(folder, r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
-            clear_uncommitted(data.generation_folder(r))
+            clear_round(data.generation_folder(r))
             link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
@@ -180,12 +194,13 @@ class GenerationLoop(Callback):
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Samples, measures and commits round r, or stops half-way if told to."""
         data = data_of(trainer)
-        sampler = self._sampler(module, data, r)
         folder = data.generation_folder(r)
         make_folder(folder)
+        sampler = self._sampler(module, data, r)
         module.ema.eval()
         started = time.monotonic()
-        self._sample(trainer, sampler, folder)
+        while self._sample(trainer, sampler, folder):
+            sampler = _halved(trainer, sampler, folder)
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
@@ -193,24 +208,41 @@ class GenerationLoop(Callback):
             return
         losses = {
             "train_loss": module.mean_loss(),
-            "val_loss": self._validate(trainer, module, data),
+            "val_loss": self._validate(trainer, module, data, sampler.micro_batch),
         }
         if trainer.is_global_zero:
             record = self._provenance(module, data, r) | {
                 **losses,
                 **statistics.record(),
+                **statistics.collapse_record(),
                 "weights_moved": module.weights_moved(),
+                "steps_skipped": module.progress.steps_skipped,
                 "seconds_train": module.progress.seconds,
                 "seconds_sample": sampled - started,
                 "seconds_measure": time.monotonic() - sampled,
             }
             self._commit(sampler, folder, record)
+            clear_notes(folder)
         trainer.strategy.barrier("round committed")
         data.deposit(StoredRows(folder))
         if trainer.is_global_zero:
             write_records(data.run, data.records)
             self._drop_checkpoints(data.run / "checkpoints", r)
             log_round(trainer, data.records[-1], folder / "preview.png")
+            _tell_collapse(trainer, data.records[-1])
+        self._stop_if_collapsed(trainer)
+
+    def _stop_if_collapsed(self, trainer: Trainer) -> None:
+        """Ends the run, as one that is finished, where its last round has collapsed."""
+        records = data_of(trainer).records
+        if self.on_collapse == "continue" or not (records and records[-1].get("collapsed")):
+            return
+        trainer.should_stop = True
+        warn(
+            trainer,
+            f"the run has ended with round {records[-1]['round']}, which has collapsed "
+            "(loop.on_collapse); --loop.on_collapse continue goes on",
+        )
 
     def _drop_checkpoints(self, folder: Path, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
@@ -224,32 +256,46 @@ class GenerationLoop(Callback):
             sampling=self.sampling,
             shape=data.row_shape,
             n=data.n_samples,
-            micro_batch=self.micro_batch,
+            micro_batch=noted_micro_batch(data.generation_folder(r)) or self.micro_batch,
             label_dim=module.label_dim,
             seed=data.seed,
             round=r,
             device=module.device,
         )
 
-    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> None:
+    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool:
+        """Writes the round's shards; tells whether memory ran out, in any of the processes."""
         with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
-            for shard in _shards(trainer, sampler):
-                for made in sampler.write_shard(folder, shard):
-                    bar.update(made * trainer.world_size)
+            for mine in _shares(trainer, sampler):
+                out = False
+                try:
+                    for shard in mine:
+                        for made in sampler.write_shard(folder, shard):
+                            bar.update(made * trainer.world_size)
+                except (RuntimeError, MemoryError) as error:
+                    if not (out := ran_out(error)):
+                        raise
+                if any(gather(trainer, out)):
+                    return True
+        return False
 
     def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
         """Measures each process's shards, and merges; complete on rank 0."""
         n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
         statistics = SampleStatistics(self._real, n)
-        for shard in _shards(trainer, sampler):
-            rows = read_shard(shard_path(folder, shard))
-            statistics.update(rows, sampler.rows_of(shard)[0])
+        for mine in _shares(trainer, sampler):
+            for shard in mine:
+                rows = read_shard(shard_path(folder, shard))
+                statistics.update(rows, sampler.rows_of(shard)[0])
+                statistics.n_nonfinite += noted_nonfinite(folder, shard)
         for other in gather(trainer, statistics)[1:]:
             statistics.merge(other)
         return statistics
 
     @torch.no_grad()
-    def _validate(self, trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> float:
+    def _validate(
+        self, trainer: Trainer, module: CollapseModule, data: PoolDataModule, at_once: int
+    ) -> float:
         """Gives the loss on held-out real rows, with the same noise in every round."""
         chunks = torch.split(torch.arange(len(data.held_out)), self.micro_batch)
         sums = torch.zeros(len(chunks))
@@ -258,7 +304,11 @@ class GenerationLoop(Callback):
             random = generator(data.seed, "validation", i, device=module.device)
             sigma, noise = module.loss.draw(tuple(x.shape), random, module.device)
             labels = _held_out_labels(data, chunks[i], module)
-            sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
+            for first in range(0, len(x), at_once):
+                part = slice(first, first + at_once)
+                own = None if labels is None else labels[part]
+                losses = module.loss(module.ema, x[part], sigma[part], noise[part], own)
+                sums[i] += losses.sum().cpu()
         # Over the processes first: the rest is then the same sum for any number of them.
         total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
         return float(total) / (len(data.held_out) * math.prod(data.row_shape))
@@ -305,13 +355,46 @@ class GenerationLoop(Callback):
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
 
 
-def _shards(trainer: Trainer, sampler: RoundSampler) -> Iterator[int]:
-    """Deals shards out to the processes, until the run is told to stop."""
+def _shares(trainer: Trainer, sampler: RoundSampler) -> Iterator[range]:
+    """Deals shards out to the processes, one or none at a time, until the run is told to stop."""
     for first in range(0, sampler.n_shards, trainer.world_size):
         if told_to_stop(trainer):
             return
-        if first + trainer.global_rank < sampler.n_shards:
-            yield first + trainer.global_rank
+        mine = first + trainer.global_rank
+        yield range(mine, min(mine + 1, sampler.n_shards))
+
+
+def _halved(trainer: Trainer, sampler: RoundSampler, folder: Path) -> RoundSampler:
+    """Gives the sampler with half the micro-batch, after memory ran out; its shards are removed.
+
+    Raises:
+        RunError: a micro-batch is a single sample already.
+    """
+    free_cached()
+    half = sampler.micro_batch // 2
+    ran_out = f"round {sampler.round}: out of memory with loop.micro_batch = {sampler.micro_batch}"
+    if half == 0:
+        raise RunError(
+            f"{ran_out}: a single sample does not fit; what is on disk is whole, and the same "
+            "command goes on where there is more memory"
+        )
+    if trainer.is_global_zero:
+        # In this order: what is noted holds for all shards there are.
+        clear_round(folder)
+        note_micro_batch(folder, half)
+        warn(trainer, f"{ran_out}; the round's samples are made again, {half} at a time")
+    trainer.strategy.barrier("samples cleared")
+    return replace(sampler, micro_batch=half)
+
+
+def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:
+    what = {
+        "nonfinite": f"{record['n_nonfinite']} of {record['n_samples']} samples are not finite",
+        "constant": "its samples are all the same, or flat",
+        "saturated": "its samples are saturated",
+    }
+    if record["collapsed"]:
+        warn(trainer, f"round {record['round']} has collapsed: {what[record['collapsed']]}")
 
 
 def _module(module: LightningModule) -> CollapseModule:

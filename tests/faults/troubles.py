@@ -1,4 +1,4 @@
-"""The sweep of a run in trouble: memory runs out in round 1's sampling, and samples are not finite.
+"""The sweep of a run in trouble: memory runs out in round 1, and samples are not finite.
 
     PYTHONPATH=tests python tests/faults/troubles.py FOLDER [EVERY]
 

@@ -5,16 +5,12 @@ and committed by the rename of a manifest, which holds the round's record. A run
 between finishes the second phase when it is started again.
 """
 
-import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from lightning_collapse.data.checkpoints import round_checkpoint
 from lightning_collapse.data.files import link_atomically, make_folder, remove
@@ -30,25 +26,22 @@ from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.logs import log_round
-from lightning_collapse.lit.memory import free_cached, ran_out
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.notes import (
     clear_notes,
     clear_round,
-    note_micro_batch,
     noted_micro_batch,
     noted_nonfinite,
 )
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import RunError, progress_bar, warn
+from lightning_collapse.lit.progress import warn
 from lightning_collapse.lit.sampler import RoundSampler
-from lightning_collapse.lit.signals import told_to_stop
+from lightning_collapse.lit.shards import halved, sample_shards, shares
+from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
 from lightning_collapse.records import write_records
-from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
-from lightning_collapse.seeds import generator
 from lightning_collapse.sheet import PREVIEW_ROWS, write_contact_sheet
 
 __all__ = ["GenerationLoop"]
@@ -200,7 +193,7 @@ class GenerationLoop(Callback):
         module.ema.eval()
         started = time.monotonic()
         while self._sample(trainer, sampler, folder):
-            sampler = _halved(trainer, sampler, folder)
+            sampler = halved(trainer, sampler, folder)
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
@@ -208,7 +201,9 @@ class GenerationLoop(Callback):
             return
         losses = {
             "train_loss": module.mean_loss(),
-            "val_loss": self._validate(trainer, module, data, sampler.micro_batch),
+            "val_loss": held_out_loss(
+                trainer, module, data, chunk=self.micro_batch, at_once=sampler.micro_batch
+            ),
         }
         if trainer.is_global_zero:
             record = self._provenance(module, data, r) | {
@@ -264,26 +259,14 @@ class GenerationLoop(Callback):
         )
 
     def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool:
-        """Writes the round's shards; tells whether memory ran out, in any of the processes."""
-        with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
-            for mine in _shares(trainer, sampler):
-                out = False
-                try:
-                    for shard in mine:
-                        for made in sampler.write_shard(folder, shard):
-                            bar.update(made * trainer.world_size)
-                except (RuntimeError, MemoryError) as error:
-                    if not (out := ran_out(error)):
-                        raise
-                if any(gather(trainer, out)):
-                    return True
-        return False
+        """Writes the round's shards; tells whether memory ran out for that."""
+        return sample_shards(trainer, sampler, folder)
 
     def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
         """Measures each process's shards, and merges; complete on rank 0."""
         n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
         statistics = SampleStatistics(self._real, n)
-        for mine in _shares(trainer, sampler):
+        for mine in shares(trainer, sampler):
             for shard in mine:
                 rows = read_shard(shard_path(folder, shard))
                 statistics.update(rows, sampler.rows_of(shard)[0])
@@ -291,27 +274,6 @@ class GenerationLoop(Callback):
         for other in gather(trainer, statistics)[1:]:
             statistics.merge(other)
         return statistics
-
-    @torch.no_grad()
-    def _validate(
-        self, trainer: Trainer, module: CollapseModule, data: PoolDataModule, at_once: int
-    ) -> float:
-        """Gives the loss on held-out real rows, with the same noise in every round."""
-        chunks = torch.split(torch.arange(len(data.held_out)), self.micro_batch)
-        sums = torch.zeros(len(chunks))
-        for i in range(trainer.global_rank, len(chunks), trainer.world_size):
-            x = network_units(data.held_out[chunks[i]]).to(module.device)
-            random = generator(data.seed, "validation", i, device=module.device)
-            sigma, noise = module.loss.draw(tuple(x.shape), random, module.device)
-            labels = _held_out_labels(data, chunks[i], module)
-            for first in range(0, len(x), at_once):
-                part = slice(first, first + at_once)
-                own = None if labels is None else labels[part]
-                losses = module.loss(module.ema, x[part], sigma[part], noise[part], own)
-                sums[i] += losses.sum().cpu()
-        # Over the processes first: the rest is then the same sum for any number of them.
-        total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
-        return float(total) / (len(data.held_out) * math.prod(data.row_shape))
 
     def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
         # The pool is still at round r: its samples are not deposited yet.
@@ -355,38 +317,6 @@ class GenerationLoop(Callback):
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
 
 
-def _shares(trainer: Trainer, sampler: RoundSampler) -> Iterator[range]:
-    """Deals shards out to the processes, one or none at a time, until the run is told to stop."""
-    for first in range(0, sampler.n_shards, trainer.world_size):
-        if told_to_stop(trainer):
-            return
-        mine = first + trainer.global_rank
-        yield range(mine, min(mine + 1, sampler.n_shards))
-
-
-def _halved(trainer: Trainer, sampler: RoundSampler, folder: Path) -> RoundSampler:
-    """Gives the sampler with half the micro-batch, after memory ran out; its shards are removed.
-
-    Raises:
-        RunError: a micro-batch is a single sample already.
-    """
-    free_cached()
-    half = sampler.micro_batch // 2
-    ran_out = f"round {sampler.round}: out of memory with loop.micro_batch = {sampler.micro_batch}"
-    if half == 0:
-        raise RunError(
-            f"{ran_out}: a single sample does not fit; what is on disk is whole, and the same "
-            "command goes on where there is more memory"
-        )
-    if trainer.is_global_zero:
-        # In this order: what is noted holds for all shards there are.
-        clear_round(folder)
-        note_micro_batch(folder, half)
-        warn(trainer, f"{ran_out}; the round's samples are made again, {half} at a time")
-    trainer.strategy.barrier("samples cleared")
-    return replace(sampler, micro_batch=half)
-
-
 def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:
     what = {
         "nonfinite": f"{record['n_nonfinite']} of {record['n_samples']} samples are not finite",
@@ -401,11 +331,3 @@ def _module(module: LightningModule) -> CollapseModule:
     if not isinstance(module, CollapseModule):
         raise TypeError("GenerationLoop needs a CollapseModule")
     return module
-
-
-def _held_out_labels(
-    data: PoolDataModule, indices: Tensor, module: CollapseModule
-) -> Tensor | None:
-    if not module.label_dim or data.held_out.labels is None:
-        return None
-    return data.held_out.labels[indices].to(module.device)

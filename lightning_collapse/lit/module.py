@@ -108,6 +108,7 @@ class CollapseModule(LightningModule):
         self._start_from("init", 0)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.progress = RoundProgress()
+        self._made = True
 
     @staticmethod
     def _check(

@@ -67,5 +67,5 @@ def _read(path: Path) -> int | None:
         return None
     text = path.read_bytes().strip()
     if not (text.isdigit() and len(text) <= 9 and int(text) > 0):
-        raise ValueError(f"{path}: is damaged; remove its folder, and the samples are made again")
+        raise OSError(f"{path}: is damaged; remove its folder, and the samples are made again")
     return int(text)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.plugins import MixedPrecision
+from safetensors.torch import save_file
 from tiny_runs import (
     BATCH,
     STEPS,
@@ -30,6 +31,7 @@ from lightning_collapse.lit.config_file import ConfigFile
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.progress import RunError
 from lightning_collapse.lit.steps import bad_gradient, poisoned
+from lightning_collapse.networks.edm import EDMLoss
 
 CLIPPED = {"trainer": {"gradient_clip_val": 0.5}}
 
@@ -99,6 +101,23 @@ def test_a_step_with_a_bad_loss_is_as_if_its_update_had_not_happened(
     with monkeypatch.context() as patch:
         without_update(patch, (0, 1), (1, 2))
         Fit(tmp_path / "without", **options)()
+    assert_same(results(tmp_path / "bad"), results(tmp_path / "without"))
+
+
+def test_an_infinite_loss_is_bad_where_its_gradients_are_not(tmp_path, monkeypatch):
+    fit = Fit(tmp_path / "bad")
+
+    class Unbounded(EDMLoss):
+        def __call__(self, denoise, *args):
+            bad = denoise is fit.module.model and fit.module.current_epoch == fit.data.step == 1
+            return super().__call__(denoise, *args) + (math.inf if bad else 0.0)
+
+    fit.module.loss = Unbounded()
+    fit()
+    assert [record["steps_skipped"] for record in records(tmp_path / "bad")] == [0, 1]
+    with monkeypatch.context() as patch:
+        without_update(patch, (1, 1))
+        Fit(tmp_path / "without")()
     assert_same(results(tmp_path / "bad"), results(tmp_path / "without"))
 
 
@@ -265,6 +284,14 @@ def test_a_loss_is_as_it_was_or_poisons_its_gradients():
     y = torch.tensor(1.0, requires_grad=True)
     poisoned(y + math.inf).backward()  # whose gradient would be 1
     assert math.isnan(y.grad)
+
+
+def test_weights_to_start_from_that_are_not_finite_are_refused(tmp_path):
+    weights = dict(CollapseModule(mlp()).model.state_dict())
+    name = list(weights)[-1]
+    save_file({**weights, name: weights[name] * math.nan}, tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match=f"model.init_from = .*: {name} is not finite"):
+        CollapseModule(mlp(), init_from=tmp_path / "bad.safetensors", restart="warm")
 
 
 def test_a_bad_limit_is_refused():

@@ -28,9 +28,10 @@ from lightning_collapse.lit.config_file import Change, ConfigFile
 from lightning_collapse.lit.damage import refuse_gaps
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit.memory import ran_out
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import end_with_parent, has_lost_process
-from lightning_collapse.lit.progress import RoundBars, RoundTable
+from lightning_collapse.lit.progress import RoundBars, RoundTable, RunError
 from lightning_collapse.lit.run import RunFolder
 from lightning_collapse.lit.signals import StopAtStep, requeue
 from lightning_collapse.messages import one_line
@@ -52,6 +53,14 @@ _TRAINER_DEFAULTS = {
 }
 
 _PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+
+# Sampling takes smaller micro-batches by itself.
+_OUT_OF_MEMORY = (
+    "out of memory in training; what is on disk is whole, and the same command goes on with more "
+    "processes (trainer.devices) or memory; or start another --run with a smaller "
+    "data.batch_size, and trainer.accumulate_grad_batches as much higher, a smaller "
+    "model.network, or trainer.precision bf16-mixed"
+)
 
 # Set by Lightning, torchrun and SLURM for every process but the first.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -175,7 +184,10 @@ class CollapseCLI(LightningCLI):
         if isinstance(error, OSError) and error.errno is not None and started:
             # On whichever process: the others know only that it has ended.
             table.refuse(f"{error}; what is on disk is whole, and the same command goes on")
-        if isinstance(error, (MisconfigurationException, OSError)):
+        if ran_out(error):
+            # On whichever process, too.
+            table.refuse(_OUT_OF_MEMORY)
+        if isinstance(error, (MisconfigurationException, OSError, RunError)):
             refuse(error)
         if isinstance(error, ValueError) and not started:
             refuse(error)

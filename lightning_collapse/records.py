@@ -71,10 +71,13 @@ def table_line(record: Record) -> str:
     """Gives a round's line of the table."""
     fd = distance_name(record)
     columns = {**_COLUMNS, fd: ".3f", f"{fd}_floor": ".3f"}
-    return _line(
+    line = _line(
         "-" if record[name] is None else format(record[name], form)
         for name, form in columns.items()
     )
+    # Not a column: most runs have none.
+    collapsed = record.get("collapsed")
+    return f"{line}  collapsed: {collapsed}" if collapsed else line
 
 
 def _line(cells: Iterable[str]) -> str:

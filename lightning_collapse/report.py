@@ -23,7 +23,7 @@ _STRIPS = 12
 _IMAGES_IN_STRIP = 16
 _POINTS_IN_STRIP = 1000
 # Okabe & Ito's colours, which colour-blind readers tell apart.
-_SAMPLES, _REAL = "#0072B2", "#D55E00"
+_SAMPLES, _REAL, _COLLAPSED = "#0072B2", "#D55E00", "#CC79A7"
 
 
 def plot_run(run: Path) -> Path:
@@ -36,7 +36,7 @@ def plot_run(run: Path) -> Path:
     from matplotlib.figure import Figure
 
     records = read_records(run)
-    strips = _strips(run, len(records))
+    strips = _strips(run, records)
     figure = Figure(figsize=(11, max(4.8, 0.55 * len(strips) + 1)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1], squeeze=False)[0]
     _draw_strips(left, strips)
@@ -50,11 +50,17 @@ def plot_run(run: Path) -> Path:
     return path
 
 
-def _strips(run: Path, rounds: int) -> list[tuple[str, StoredRows]]:
+def _strips(run: Path, records: Sequence[dict[str, Any]]) -> list[tuple[str, StoredRows]]:
     """Gives real rows, then the samples of every round, or of some evenly spaced ones."""
+    rounds = len(records)
     shown = np.unique(np.linspace(0, rounds - 1, min(rounds, _STRIPS)).round().astype(int))
-    stores = [(f"round {r}", StoredRows(run / "pool" / f"{r:04d}")) for r in shown]
+    stores = [(_name(records[r]), StoredRows(run / "pool" / f"{r:04d}")) for r in shown]
     return [("real", StoredRows(run / "pool" / "real")), *stores]
+
+
+def _name(record: dict[str, Any]) -> str:
+    collapsed = record.get("collapsed")
+    return f"round {record['round']}" + (f"\n{collapsed}" if collapsed else "")
 
 
 def _draw_strips(figure: Any, strips: Sequence[tuple[str, StoredRows]]) -> None:
@@ -102,6 +108,9 @@ def _draw_curve(
     rounds = [record["round"] for record in records]
     axes.plot(rounds, [record[name] for record in records], "o-", ms=4, color=_SAMPLES)
     axes.plot(rounds, [record[reference] for record in records], "--", color=_REAL)
+    for record in records:
+        if record.get("collapsed"):
+            axes.axvline(record["round"], ls=":", lw=1.5, color=_COLLAPSED, zorder=0)
     axes.grid(alpha=0.3)
 
 

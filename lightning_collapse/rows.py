@@ -6,7 +6,7 @@ Images map 0..255 to [-1, 1] and back without loss; points are in network units 
 import torch
 from torch import Tensor
 
-__all__ = ["network_units", "from_network_units"]
+__all__ = ["network_units", "from_network_units", "nonfinite_as_zero"]
 
 
 def network_units(rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -27,3 +27,13 @@ def from_network_units(samples: Tensor) -> Tensor:
     if samples.ndim == 2:
         return samples.float()
     return (samples * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+
+
+def nonfinite_as_zero(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts 0, a mid-gray image, in the place of samples (n, *) that no row could show.
+
+    Returns:
+        The samples, and which of them (n,) are not finite in float32, in which points are stored.
+    """
+    bad = ~samples.float().isfinite().flatten(1).all(1)
+    return samples.masked_fill(bad.reshape(-1, *[1] * (samples.ndim - 1)), 0.0), bad

@@ -87,6 +87,11 @@ def test_the_table_has_its_numbers_under_their_names():
     assert len(table_header("fd_points")) == len(table_line(record(3)))
 
 
+def test_a_collapsed_round_says_so():
+    assert table_line(record(0, collapsed="constant")).endswith("  0.750  collapsed: constant")
+    assert table_line(record(0, collapsed=None)) == table_line(record(0))
+
+
 def test_what_was_not_measured_is_a_dash():
     assert table_line(record(0, train_loss=None)).split()[3] == "-"
 

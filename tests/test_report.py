@@ -104,6 +104,17 @@ def test_the_picture_follows_the_numbers(tmp_path):
     assert changed.min() > before.shape[1] / 2
 
 
+def test_collapsed_rounds_are_marked_on_both_sides(tmp_path):
+    run = a_run(tmp_path, "images", 3)
+    before = pixels(plot_run(run))
+    write_records(run, [record(0), record(1), record(2, collapsed="constant")])
+    after = pixels(plot_run(run))
+    assert all(
+        (a != b).any()
+        for a, b in zip(*(np.array_split(x, 2, 1) for x in (before, after)), strict=True)
+    )
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="rounds.jsonl: no such file"):
         plot_run(tmp_path)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_collapse.rows import from_network_units, network_units
+from lightning_collapse.rows import from_network_units, network_units, nonfinite_as_zero
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -35,3 +35,15 @@ def test_what_is_not_finite_is_refused(shape, bad):
     samples[1].view(-1)[0] = bad
     with pytest.raises(ValueError, match="not finite"):
         from_network_units(samples)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1, 2, 2)])
+def test_samples_that_are_not_finite_become_zero_and_others_stay(shape):
+    samples = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for i, bad in enumerate([float("nan"), float("-inf"), 1e39]):  # too large for float32
+        samples[i].view(-1)[-1] = bad
+    clean, which = nonfinite_as_zero(samples)
+    assert which.tolist() == [True, True, True, False]
+    assert not clean[:3].any() and torch.equal(clean[3], samples[3])
+    if len(shape) == 4:
+        assert (from_network_units(clean)[:3] == 128).all()

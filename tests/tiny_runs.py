@@ -1,6 +1,7 @@
 """The smallest runs there are, assembled as the CLI does it, and what two runs must share."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -17,10 +18,12 @@ from pytorch_lightning import Callback, Trainer
 from lightning_collapse import Replace, SigmaMLP, ddpmpp
 from lightning_collapse.data.images import Digits
 from lightning_collapse.data.points import Mixture
+from lightning_collapse.lit import sampler
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import gather
 from lightning_collapse.sampling import Sampling
 
 POINTS = {"source": Mixture(64), "train_rows": 48, "held_out_rows": 16}
@@ -52,6 +55,8 @@ class Fit:
         checkpoint_every: int = 2,
         callbacks: Sequence[Callback] = (),
         trainer: dict[str, Any] | None = None,
+        plugins: Sequence[Any] = (),
+        options: dict[str, Any] | None = None,
         **module: Any,
     ) -> None:
         self.folder = folder
@@ -67,7 +72,12 @@ class Fit:
         )
         self.module = CollapseModule(network or mlp(), **module)
         self.loop = loop(
-            sampling=Sampling(num_steps=4), micro_batch=8, checkpoint_every=checkpoint_every
+            **{
+                "sampling": Sampling(num_steps=4),
+                "micro_batch": 8,
+                "checkpoint_every": checkpoint_every,
+                **(options or {}),
+            }
         )
         self.trainer = Trainer(
             max_epochs=rounds,
@@ -80,7 +90,7 @@ class Fit:
             limit_val_batches=0,
             num_sanity_val_steps=0,
             callbacks=[self.loop, *callbacks],
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *plugins],
             **(trainer or {}),
         )
 
@@ -234,6 +244,60 @@ class FullOnRank1(Callback):
             shutil.disk_usage = lambda path: FULL
 
 
+class Poison(Callback):
+    """Makes points of a batch NaN; all values, or POISON=round,step,rank with * for any."""
+
+    def __init__(self, *steps: tuple[int, int], value: float = math.nan) -> None:
+        self.steps, self.value = steps, value
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        here = trainer.current_epoch, batch_idx
+        told = os.environ.get("POISON", "-,-,-").split(",")
+        named = map(str, (*here, trainer.global_rank))
+        if here in self.steps or all(a in (b, "*") for a, b in zip(told, named, strict=True)):
+            batch["rows"].fill_(self.value)
+
+
+class SameWeights(Callback):
+    """Fails unless all processes have the same weights after every step."""
+
+    def on_train_batch_end(self, trainer, module, *args):
+        flat = torch.cat([value.detach().flatten() for value in module.model.parameters()])
+        mine, *others = gather(trainer, flat)
+        assert all(torch.equal(mine, other) for other in others)
+
+
+class LittleMemory(Callback):
+    """Has the average, which samples, run out of memory with more than MEMORY=rows[,rank] rows."""
+
+    def setup(self, trainer, module, stage):
+        rows, *rank = map(int, os.environ["MEMORY"].split(","))
+        if trainer.global_rank in (rank or [trainer.global_rank]):
+            module.ema.register_forward_pre_hook(lambda _, given: out_of_memory(given[0], rows))
+
+
+def out_of_memory(x: torch.Tensor, rows: int) -> None:
+    if len(x) > rows:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+class BadSamples(Callback):
+    """Makes samples NaN of which the first number is positive, for the rest of this process."""
+
+    def setup(self, trainer, module, stage):
+        if sampler._solve is _solve:
+            sampler._solve = bad_samples
+
+
+_solve = sampler._solve
+
+
+def bad_samples(*args: Any) -> torch.Tensor:
+    samples = _solve(*args)
+    samples[samples.flatten(1)[:, 0] > 0] = math.nan
+    return samples
+
+
 class Probe(Callback):
     """Saves the first step's loss and gradients to the file that PROBE names."""
 
@@ -253,7 +317,9 @@ class Probe(Callback):
 def started(*words: str, **environment: str) -> subprocess.Popen[str]:
     """Starts `python -m lightning_collapse` on one thread, where it finds this module."""
     here = str(Path(__file__).parent)
-    inherited = {n: v for n, v in os.environ.items() if n not in ("KILL_AT", "PROBE")}
+    inherited = {
+        n: v for n, v in os.environ.items() if n not in ("KILL_AT", "PROBE", "POISON", "MEMORY")
+    }
     settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": here, "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         [sys.executable, "-m", "lightning_collapse", *words],

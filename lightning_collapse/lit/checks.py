@@ -3,6 +3,7 @@
 import torch
 
 from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.memory import ran_out
 from lightning_collapse.lit.module import CollapseModule
 
 __all__ = ["check_network"]
@@ -24,7 +25,9 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
     two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
     try:
         fits = fits and module.ema(two, two.new_ones(2)).shape[1:] == shape
-    except RuntimeError:
+    except RuntimeError as error:
+        if ran_out(error):
+            raise
         fits = False
     if not fits:
         raise ValueError(

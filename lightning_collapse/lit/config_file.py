@@ -32,6 +32,8 @@ _KINDS: dict[str, Kind] = {
     "data.num_workers": "recorded",
     "loop.checkpoint_every": "recorded",
     "loop.keep_checkpoints": "recorded",
+    "loop.on_collapse": "recorded",
+    "model.max_skipped_steps": "recorded",
     "trainer": "free",
     "trainer.max_epochs": "recorded",
     "trainer.accelerator": "recorded",

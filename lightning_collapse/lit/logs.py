@@ -17,6 +17,7 @@ def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
         for name, value in record.items()
         if isinstance(value, (bool, int, float)) and name != "round"
     }
+    numbers["round/collapsed"] = record["collapsed"] is not None
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             _log_to_wandb(logger, r, numbers | {"round/regime": record["regime"]}, preview)

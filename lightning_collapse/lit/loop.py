@@ -5,23 +5,18 @@ and committed by the rename of a manifest, which holds the round's record. A run
 between finishes the second phase when it is started again.
 """
 
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from lightning_collapse.data.checkpoints import round_checkpoint
 from lightning_collapse.data.files import link_atomically, make_folder, remove
 from lightning_collapse.data.store import (
     MAX_SHARD_ROWS,
     StoredRows,
-    clear_uncommitted,
     commit,
     describe_shard,
     read_shard,
@@ -32,16 +27,21 @@ from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.logs import log_round
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.notes import (
+    clear_notes,
+    clear_round,
+    noted_micro_batch,
+    noted_nonfinite,
+)
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import progress_bar
+from lightning_collapse.lit.progress import warn
 from lightning_collapse.lit.sampler import RoundSampler
-from lightning_collapse.lit.signals import told_to_stop
+from lightning_collapse.lit.shards import halved, sample_shards, shares
+from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
 from lightning_collapse.records import write_records
-from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
-from lightning_collapse.seeds import generator
 from lightning_collapse.sheet import PREVIEW_ROWS, write_contact_sheet
 
 __all__ = ["GenerationLoop"]
@@ -58,6 +58,7 @@ class GenerationLoop(Callback):
         fd_rows: int | None = None,
         checkpoint_every: int = 500,
         keep_checkpoints: int | None = None,
+        on_collapse: Literal["continue", "stop"] = "continue",
     ) -> None:
         """Sets up the loop.
 
@@ -65,12 +66,15 @@ class GenerationLoop(Callback):
             sampling: solver and schedule.
             features: space of the Fréchet distance; default: the pixels, or the points.
             micro_batch: samples made at a time by each process; a part of the recipe, since on a
-                CPU samples depend on it in their last bits.
+                CPU samples depend on it in their last bits. Where memory runs out, all samples of
+                the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
                 there are held-out real rows to give its floor, or all of fewer samples.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
+            on_collapse: whether the run goes on after a round whose samples are not finite, all
+                the same or saturated, or ends with that round.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -87,7 +91,7 @@ class GenerationLoop(Callback):
             )
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
-        self.keep_checkpoints = keep_checkpoints
+        self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -124,8 +128,11 @@ class GenerationLoop(Callback):
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
+            clear_notes(data.generation_folder(data.pool.round - 1))
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
+        elif data.pool.round < (trainer.max_epochs or 1):
+            self._stop_if_collapsed(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step_started = time.monotonic()
@@ -170,7 +177,7 @@ class GenerationLoop(Callback):
         trainer.save_checkpoint(round_checkpoint(folder, r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
-            clear_uncommitted(data.generation_folder(r))
+            clear_round(data.generation_folder(r))
             link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
@@ -180,12 +187,13 @@ class GenerationLoop(Callback):
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Samples, measures and commits round r, or stops half-way if told to."""
         data = data_of(trainer)
-        sampler = self._sampler(module, data, r)
         folder = data.generation_folder(r)
         make_folder(folder)
+        sampler = self._sampler(module, data, r)
         module.ema.eval()
         started = time.monotonic()
-        self._sample(trainer, sampler, folder)
+        while self._sample(trainer, sampler, folder):
+            sampler = halved(trainer, sampler, folder)
         trainer.strategy.barrier("samples written")
         sampled = time.monotonic()
         statistics = self._measure(trainer, sampler, folder)
@@ -193,24 +201,43 @@ class GenerationLoop(Callback):
             return
         losses = {
             "train_loss": module.mean_loss(),
-            "val_loss": self._validate(trainer, module, data),
+            "val_loss": held_out_loss(
+                trainer, module, data, chunk=self.micro_batch, at_once=sampler.micro_batch
+            ),
         }
         if trainer.is_global_zero:
             record = self._provenance(module, data, r) | {
                 **losses,
                 **statistics.record(),
+                **statistics.collapse_record(),
                 "weights_moved": module.weights_moved(),
+                "steps_skipped": module.progress.steps_skipped,
                 "seconds_train": module.progress.seconds,
                 "seconds_sample": sampled - started,
                 "seconds_measure": time.monotonic() - sampled,
             }
             self._commit(sampler, folder, record)
+            clear_notes(folder)
         trainer.strategy.barrier("round committed")
         data.deposit(StoredRows(folder))
         if trainer.is_global_zero:
             write_records(data.run, data.records)
             self._drop_checkpoints(data.run / "checkpoints", r)
             log_round(trainer, data.records[-1], folder / "preview.png")
+            _tell_collapse(trainer, data.records[-1])
+        self._stop_if_collapsed(trainer)
+
+    def _stop_if_collapsed(self, trainer: Trainer) -> None:
+        """Ends the run, as one that is finished, where its last round has collapsed."""
+        records = data_of(trainer).records
+        if self.on_collapse == "continue" or not (records and records[-1].get("collapsed")):
+            return
+        trainer.should_stop = True
+        warn(
+            trainer,
+            f"the run has ended with round {records[-1]['round']}, which has collapsed "
+            "(loop.on_collapse); --loop.on_collapse continue goes on",
+        )
 
     def _drop_checkpoints(self, folder: Path, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
@@ -224,44 +251,29 @@ class GenerationLoop(Callback):
             sampling=self.sampling,
             shape=data.row_shape,
             n=data.n_samples,
-            micro_batch=self.micro_batch,
+            micro_batch=noted_micro_batch(data.generation_folder(r)) or self.micro_batch,
             label_dim=module.label_dim,
             seed=data.seed,
             round=r,
             device=module.device,
         )
 
-    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> None:
-        with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
-            for shard in _shards(trainer, sampler):
-                for made in sampler.write_shard(folder, shard):
-                    bar.update(made * trainer.world_size)
+    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool:
+        """Writes the round's shards; tells whether memory ran out for that."""
+        return sample_shards(trainer, sampler, folder)
 
     def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
         """Measures each process's shards, and merges; complete on rank 0."""
         n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
         statistics = SampleStatistics(self._real, n)
-        for shard in _shards(trainer, sampler):
-            rows = read_shard(shard_path(folder, shard))
-            statistics.update(rows, sampler.rows_of(shard)[0])
+        for mine in shares(trainer, sampler):
+            for shard in mine:
+                rows = read_shard(shard_path(folder, shard))
+                statistics.update(rows, sampler.rows_of(shard)[0])
+                statistics.n_nonfinite += noted_nonfinite(folder, shard)
         for other in gather(trainer, statistics)[1:]:
             statistics.merge(other)
         return statistics
-
-    @torch.no_grad()
-    def _validate(self, trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> float:
-        """Gives the loss on held-out real rows, with the same noise in every round."""
-        chunks = torch.split(torch.arange(len(data.held_out)), self.micro_batch)
-        sums = torch.zeros(len(chunks))
-        for i in range(trainer.global_rank, len(chunks), trainer.world_size):
-            x = network_units(data.held_out[chunks[i]]).to(module.device)
-            random = generator(data.seed, "validation", i, device=module.device)
-            sigma, noise = module.loss.draw(tuple(x.shape), random, module.device)
-            labels = _held_out_labels(data, chunks[i], module)
-            sums[i] = module.loss(module.ema, x, sigma, noise, labels).sum().cpu()
-        # Over the processes first: the rest is then the same sum for any number of them.
-        total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
-        return float(total) / (len(data.held_out) * math.prod(data.row_shape))
 
     def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
         # The pool is still at round r: its samples are not deposited yet.
@@ -305,24 +317,17 @@ class GenerationLoop(Callback):
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
 
 
-def _shards(trainer: Trainer, sampler: RoundSampler) -> Iterator[int]:
-    """Deals shards out to the processes, until the run is told to stop."""
-    for first in range(0, sampler.n_shards, trainer.world_size):
-        if told_to_stop(trainer):
-            return
-        if first + trainer.global_rank < sampler.n_shards:
-            yield first + trainer.global_rank
+def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:
+    what = {
+        "nonfinite": f"{record['n_nonfinite']} of {record['n_samples']} samples are not finite",
+        "constant": "its samples are all the same, or flat",
+        "saturated": "its samples are saturated",
+    }
+    if record["collapsed"]:
+        warn(trainer, f"round {record['round']} has collapsed: {what[record['collapsed']]}")
 
 
 def _module(module: LightningModule) -> CollapseModule:
     if not isinstance(module, CollapseModule):
         raise TypeError("GenerationLoop needs a CollapseModule")
     return module
-
-
-def _held_out_labels(
-    data: PoolDataModule, indices: Tensor, module: CollapseModule
-) -> Tensor | None:
-    if not module.label_dim or data.held_out.labels is None:
-        return None
-    return data.held_out.labels[indices].to(module.device)

@@ -6,7 +6,7 @@ round, so that a short retraining is averaged as it should be.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +17,29 @@ from torch import Tensor, nn
 
 from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.weights import file_sha256, load_weights
+from lightning_collapse.lit.progress import RunError, warn
+from lightning_collapse.lit.steps import (
+    RoundProgress,
+    bad_gradient,
+    drop_gradients,
+    poisoned,
+    seeks_scale,
+)
+from lightning_collapse.lit.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.rows import network_units
-from lightning_collapse.sampling import state_dtype
 from lightning_collapse.seeds import generator, key
 
 __all__ = ["CollapseModule", "Restart"]
 
 Restart = Literal["scratch", "warm", "initial"]
+
+_MOST_WARNINGS = 20
+_DIVERGED = (
+    "the rounds before, and what was last saved, are intact; in another --run lower the "
+    "optimizer's lr, set trainer.gradient_clip_val, or inspect the data"
+)
 
 
 def _adam(parameters: Any) -> torch.optim.Optimizer:
@@ -49,6 +62,7 @@ class CollapseModule(LightningModule):
         lr_rampup: float = 0.05,
         ema_halflife: int | None = None,
         ema_rampup: float = 0.05,
+        max_skipped_steps: int = 10,
         seed: int = 0,
     ) -> None:
         """Wraps a network.
@@ -69,6 +83,8 @@ class CollapseModule(LightningModule):
             lr_rampup: share of a round's images over which the learning rate rises from 0.
             ema_halflife: longest half-life of the average, in images; default: no limit.
             ema_rampup: half-life of the average as a share of the round's images so far.
+            max_skipped_steps: optimizer steps of a round that may be skipped since their loss or
+                gradient is not finite; at one more the run stops.
             seed: keys weights, noise and dropout.
 
         Raises:
@@ -77,18 +93,22 @@ class CollapseModule(LightningModule):
         super().__init__()
         if not sigma_data > 0:
             raise ValueError(f"model.sigma_data = {sigma_data}: must be a number > 0")
+        if max_skipped_steps < 0:
+            raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
         if augment is not None:
             _check_told(network, augment)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
+        self.max_skipped_steps = max_skipped_steps
         self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
         self.model = EDMPrecond(network, sigma_data=sigma_data)
         self._start_from("init", 0)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.progress = RoundProgress()
+        self._made = True
 
     @staticmethod
     def _check(
@@ -159,17 +179,57 @@ class CollapseModule(LightningModule):
         labels = batch["labels"] if self.label_dim else None
         loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
         self.progress.add_loss(loss.detach().mean())
-        return loss.sum() / len(x)
+        return poisoned(loss.sum() / len(x))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self._set_rate(optimizer)
+        bad = bad_gradient(self.model)
+        self._made = bad is None
+        if bad is not None:
+            self._skip(bad)
+        self.progress.end_step(self._made)
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer) -> None:
         ramp = self.lr_rampup * self._data.images_per_round
         factor = min(1.0, self._images_seen / ramp) if ramp else 1.0
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
 
+    def _skip(self, bad: str) -> None:
+        """Leaves out a step, in all processes; `bad` is whose gradient is not finite."""
+        losses_finite = all(gather(self.trainer, self.progress.has_finite_losses()))
+        if losses_finite and seeks_scale(self.trainer):
+            return
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            drop_gradients(self.model)
+        self.progress.steps_skipped += 1
+        what = f"the gradient of {bad}" if losses_finite else "the loss"
+        self._tell_skipped(
+            f"round {self.current_epoch}, step {self._data.step}: {what} is not finite"
+        )
+
+    def _tell_skipped(self, fault: str) -> None:
+        """Warns of a skipped step; raises RunError for one too many."""
+        skipped, most = self.progress.steps_skipped, self.max_skipped_steps
+        self._check_weights()
+        if skipped > most:
+            raise RunError(
+                f"{fault}, as in {most} steps of the round before (model.max_skipped_steps); "
+                f"{_DIVERGED}; a higher limit lets this run go on"
+            )
+        if skipped <= _MOST_WARNINGS or skipped % 100 == 0:
+            warn(self.trainer, f"{fault}; step skipped, {skipped} of at most {most} in a round")
+
+    def _check_weights(self) -> None:
+        """Raises RunError where the weights are not finite: no later step would make them so."""
+        if bad := not_finite(self.state_dict()):
+            raise RunError(f"round {self.current_epoch}: {bad} is not finite; {_DIVERGED}")
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         seen = self._images_seen
         super().optimizer_step(*args, **kwargs)
+        if not self._made:
+            return
         halflife = self.ema_rampup * seen
         if self.ema_halflife is not None:
             halflife = min(halflife, self.ema_halflife)
@@ -200,12 +260,16 @@ class CollapseModule(LightningModule):
         return (moved / norm) ** 0.5 if norm else 0.0
 
     def mean_loss(self) -> float | None:
-        """Mean loss of the round's steps over all processes, which must all ask; None for none."""
+        """Mean loss of the round's steps that were made, over all processes; None for none.
+
+        All processes must ask.
+        """
         sums = gather(self.trainer, float(self.progress.loss_sum))
         steps = self.progress.steps
         return sum(sums) / len(sums) / steps if steps else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_weights()
         # Every process's own sum: adding them up now would round differently from later.
         sums = gather(self.trainer, float(self.progress.loss_sum))
         checkpoint["round_progress"] = self.progress.state_dict() | {"loss_sums": sums}
@@ -225,29 +289,6 @@ class CollapseModule(LightningModule):
             print(f"continues with {_processes(now)}; was started with {before}")
         loss_sum = sums[self.global_rank] if same else sum(sums) / len(sums)
         self.progress = RoundProgress(**progress, loss_sum=loss_sum)
-
-
-class RoundProgress:
-    """What a process must remember of a round until its end, across interruptions."""
-
-    def __init__(
-        self,
-        start: Mapping[str, Tensor] | None = None,
-        steps: int = 0,
-        seconds: float = 0.0,
-        loss_sum: float = 0.0,
-    ) -> None:
-        self.start = dict(start or {})
-        self.loss_sum: Tensor | float = loss_sum
-        self.steps, self.seconds = steps, seconds
-
-    def add_loss(self, loss: Tensor) -> None:
-        """Adds a step's loss, on its device: reading it would make the CPU wait."""
-        self.loss_sum = self.loss_sum + loss.to(state_dtype(loss.device))
-        self.steps += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"start": self.start, "steps": self.steps, "seconds": self.seconds}
 
 
 def _processes(n: int) -> str:

@@ -1,4 +1,7 @@
-"""What a user sees: bars for rounds, training and sampling on a terminal; a table everywhere."""
+"""What a user sees: bars for rounds, training and sampling on a terminal; a table everywhere.
+
+And warnings, and the one line that a run ends with.
+"""
 
 import sys
 from typing import Any
@@ -10,7 +13,19 @@ from tqdm import tqdm
 from lightning_collapse.lit.data import data_of
 from lightning_collapse.records import distance_name, table_header, table_line
 
-__all__ = ["RoundBars", "RoundTable", "progress_bar"]
+__all__ = ["RoundBars", "RoundTable", "RunError", "progress_bar", "warn"]
+
+
+class RunError(Exception):
+    """Ends a run that cannot go on, in all processes; its one line says why, and what to do."""
+
+
+def warn(trainer: Trainer, line: str) -> None:
+    """Says something on standard error, once for all processes."""
+    if trainer.is_global_zero:
+        # Not print: it would break the bars.
+        tqdm.write(f"warning: {line}", file=sys.stderr)
+        sys.stderr.flush()
 
 
 def progress_bar(trainer: Trainer, what: str, total: int) -> "tqdm[Any]":

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_collapse.data.store import MAX_SHARD_ROWS, shard_path, write_shard
-from lightning_collapse.rows import from_network_units
+from lightning_collapse.lit.notes import note_nonfinite
+from lightning_collapse.rows import from_network_units, nonfinite_as_zero
 from lightning_collapse.sampling import Sampling
 from lightning_collapse.seeds import KeyedNormal, generator
 
@@ -41,13 +42,25 @@ def sample_rows(
 
     Returns:
         Rows (B, *), on the CPU.
-    """
 
+    Raises:
+        ValueError: a sample is not finite.
+    """
+    return from_network_units(_solve(denoiser, sampling, noise, labels, randn_like)).cpu()
+
+
+def _solve(
+    denoiser: nn.Module,
+    sampling: Sampling,
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         clean: Tensor = denoiser(x, sigma, labels)
         return clean
 
-    return from_network_units(sampling(denoise, noise, randn_like)).cpu()
+    return sampling(denoise, noise, randn_like)
 
 
 def rows_per_shard(n: int, micro_batch: int) -> int:
@@ -114,19 +127,33 @@ class RoundSampler:
         if path.exists():
             yield stop - start
             return
-        parts = []
+        parts, n_nonfinite = [], 0
         for first in range(start, stop, self.micro_batch):
-            parts.append(self.sample(first)[: stop - first])
+            rows, bad = self.make(first)
+            parts.append(rows[: stop - first])
+            n_nonfinite += int(bad[: stop - first].sum())
             yield len(parts[-1])
+        if n_nonfinite:
+            note_nonfinite(folder, shard, n_nonfinite)
         write_shard(path, torch.cat(parts))
 
     def sample(self, first: int) -> Tensor:
         """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""
+        return self.make(first)[0]
+
+    @torch.no_grad()
+    def make(self, first: int) -> tuple[Tensor, Tensor]:
+        """Does the same, and tells which samples (micro_batch,) were not finite: their rows are 0.
+
+        In network units, which for images is mid-gray.
+        """
         indices = range(first, first + self.micro_batch)
         normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
         noise = normal(self.shape).to(self.device)
         labels = self._padded_labels(first)
-        return sample_rows(self.denoiser, self.sampling, noise, labels, normal.like)
+        solved = _solve(self.denoiser, self.sampling, noise, labels, normal.like)
+        samples, bad = nonfinite_as_zero(solved)
+        return from_network_units(samples).cpu(), bad.cpu()
 
     def _padded_labels(self, first: int) -> Tensor | None:
         labels = self.labels()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_collapse.metrics.collapse import Levels, find_collapse
 from lightning_collapse.metrics.extraction import feature_blocks, row_blocks
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.frechet import FrechetReference
@@ -42,6 +43,7 @@ class RealStatistics:
         summary = SampleStatistics(self, fd_rows=0)
         for block in row_blocks(train):
             summary.update(block, 0)
+        self.levels = summary.levels
         self.record = {f"real_{name}": value for name, value in summary.moments_record().items()}
 
     @property
@@ -69,7 +71,11 @@ class RealStatistics:
 
 
 class SampleStatistics:
-    """Sums over a round's samples, to be filled block by block and merged over processes."""
+    """Sums over a round's samples, to be filled block by block and merged over processes.
+
+    Attributes:
+        n_nonfinite: samples that were not finite, to be counted by whoever made them: rows are.
+    """
 
     def __init__(self, real: RealStatistics, fd_rows: int) -> None:
         """Starts empty.
@@ -82,6 +88,7 @@ class SampleStatistics:
         self.pixels = Moments(len(real.mean), full=False)
         self.feature_moments = Moments(len(real.reference_moments.mean))
         self._center, self._tails = 0.0, 0.0
+        self.levels, self.n_nonfinite = Levels(), 0
 
     def __getstate__(self) -> dict[str, Any]:
         # Other processes have the real data's statistics, which may be large.
@@ -92,6 +99,7 @@ class SampleStatistics:
         self.pixels.update(network_units(rows.flatten(1), torch.float64))
         self._center += len(rows) * mass_center(rows, self._real.mean, self._real.std)
         self._tails += len(rows) * mass_tails(rows, self._real.mean, self._real.std)
+        self.levels.update(rows)
         kept = rows[: max(0, self.fd_rows - start)]
         if len(kept):
             self.feature_moments.update(self._real.features(kept))
@@ -102,6 +110,8 @@ class SampleStatistics:
         self.feature_moments.merge(other.feature_moments)
         self._center += other._center
         self._tails += other._tails
+        self.levels.merge(other.levels)
+        self.n_nonfinite += other.n_nonfinite
 
     def moments_record(self) -> dict[str, float]:
         """Gives mean, variance and where the mass lies, in network units."""
@@ -127,6 +137,17 @@ class SampleStatistics:
             "fd_n": n,
             "fd_floor_extrapolated": n > real.held_out_rows,
         }
+
+    def collapse_record(self) -> dict[str, int | str | None]:
+        """Gives how many samples were not finite, and how all have collapsed, if they have."""
+        own, real = self.moments_record(), self._real
+        collapsed = find_collapse(
+            self.levels,
+            real.levels,
+            relative_variance=own["total_variance"] / real.record["real_total_variance"],
+            n_nonfinite=self.n_nonfinite,
+        )
+        return {"n_nonfinite": self.n_nonfinite, "collapsed": collapsed}
 
 
 def _moments(blocks: Iterator[Tensor]) -> Moments:

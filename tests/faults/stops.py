@@ -84,7 +84,7 @@ def _arm(case: Case, rank: int) -> None:
                 os.kill(os.getpid(), number) if (module.current_epoch, step) == (1, 1) else None
             ))  # fmt: skip
         else:
-            _before(RoundSampler, "sample", lambda sampler, first: (
+            _before(RoundSampler, "make", lambda sampler, first: (
                 os.kill(os.getpid(), number) if (sampler.round, first // 16) == (1, 1) else None
             ))  # fmt: skip
 

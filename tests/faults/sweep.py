@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ def fit(run: Path, disk: FaultyDisk | None = None, **changed: Any) -> None:
     run_fit(words(run, **changed))
 
 
-def actions_of(run: Path) -> list[Action]:
+Fit = Callable[..., None]
+
+
+def actions_of(run: Path, fit: Fit = fit) -> list[Action]:
     """Makes a run; gives what it did on the disk, and checks that nothing went unseen."""
 
     def watched() -> None:
@@ -92,7 +95,7 @@ def cases(actions: list[Action]) -> list[tuple[int, str]]:
     ]
 
 
-def check(folder: Path, case: tuple[int, str], whole: dict[str, Any]) -> None:
+def check(folder: Path, case: tuple[int, str], whole: dict[str, Any], fit: Fit = fit) -> None:
     """Lets an action of a run fail, starts it again, and compares.
 
     Raises:
@@ -135,17 +138,25 @@ def assert_intact(run: Path) -> None:
         assert isinstance(yaml.safe_load(config.read_text()), dict)
 
 
-def sweep(folder: Path, every: int = 1) -> Iterator[str]:
-    """Checks each `every`-th case; yields what failed, and lastly the counts."""
+def sweep(folder: Path, every: int = 1, fit: Fit = fit, under: str = "") -> Iterator[str]:
+    """Checks each `every`-th case; yields what failed, and lastly the counts.
+
+    Args:
+        folder: for the runs.
+        every: how many cases to take one of.
+        fit: makes a run, on a disk that may fail.
+        under: which of the run's files are made to fail; default: all.
+    """
     prepare(folder)
-    actions = actions_of(folder / "whole")
+    actions = actions_of(folder / "whole", fit)
     whole = outcome(folder / "whole")
-    chosen = cases(actions)[::every]
+    chosen = [(k, fault) for k, fault in cases(actions) if actions[k][1].startswith(under)]
+    chosen = chosen[::every]
     failed = 0
 
     def one(path: Path, case: tuple[int, str]) -> None:
         print(case[1], "at", *actions[case[0]])
-        check(path, case, whole)
+        check(path, case, whole, fit)
 
     for said in each(folder, chosen, one, at_once=2):
         failed += 1

@@ -30,6 +30,7 @@ def swept(script: str, folder: Path, every: int) -> None:
     ("script", "every"),
     [
         ("sweep", 41),
+        ("troubles", 41),
         pytest.param("ranks", 97, marks=pytest.mark.ddp),
         pytest.param("stops", 11, marks=pytest.mark.ddp),
     ],
@@ -44,6 +45,7 @@ def test_some_faults_lose_nothing(tmp_path, script, every):
     "script",
     [
         "sweep",
+        "troubles",
         pytest.param("ranks", marks=pytest.mark.ddp),
         pytest.param("stops", marks=pytest.mark.ddp),
     ],

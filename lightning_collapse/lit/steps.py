@@ -1,0 +1,99 @@
+"""A round's training steps: what is remembered of them, and those that cannot be made.
+
+A loss that is not finite on one process must keep all from the step: it becomes gradients of NaN,
+which the average over processes spreads. Whether a step can be made is then read off the
+gradients, and all processes read the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+
+from lightning_collapse.sampling import state_dtype
+
+__all__ = ["RoundProgress", "bad_gradient", "drop_gradients", "poisoned", "seeks_scale"]
+
+
+class RoundProgress:
+    """What a process must remember of a round until its end, across interruptions.
+
+    Attributes:
+        steps: batches of the optimizer's steps that were made.
+        steps_skipped: the optimizer's steps that were left out.
+        loss_sum: losses of the batches that count as `steps`.
+        seconds: spent in training.
+    """
+
+    def __init__(
+        self,
+        start: Mapping[str, Tensor] | None = None,
+        steps: int = 0,
+        seconds: float = 0.0,
+        loss_sum: float = 0.0,
+        steps_skipped: int = 0,
+    ) -> None:
+        self.start = dict(start or {})
+        self.loss_sum: Tensor | float = loss_sum
+        self.steps, self.seconds, self.steps_skipped = steps, seconds, steps_skipped
+        # Of the step at hand; empty whenever a checkpoint is saved.
+        self._losses: list[Tensor] = []
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Adds a batch's loss, on its device: reading it would make the CPU wait."""
+        self._losses.append(loss.to(state_dtype(loss.device)))
+
+    def has_finite_losses(self) -> bool:
+        """Whether all losses of the step at hand are finite in this process."""
+        return bool(torch.stack(self._losses).isfinite().all())
+
+    def end_step(self, made: bool) -> None:
+        """Ends the optimizer's step at hand; the losses of one that was left out do not count."""
+        if made:
+            self.loss_sum = sum(self._losses, self.loss_sum)
+            self.steps += len(self._losses)
+        self._losses = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "steps_skipped": self.steps_skipped,
+        }
+
+
+def poisoned(loss: Tensor) -> Tensor:
+    """Gives the loss () as it is; one that is not finite will have gradients of NaN.
+
+    An infinite loss may have finite ones.
+    """
+    return loss * torch.where(loss.isfinite(), 1.0, torch.nan)
+
+
+def bad_gradient(model: nn.Module) -> str | None:
+    """Names the first parameter whose gradient's norm is not finite, if there is one."""
+    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    if not named:
+        return None
+    norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))
+    # Read once: the CPU waits for the device here.
+    finite = norms.isfinite()
+    return None if finite.all() else named[int(finite.int().argmin())][0]
+
+
+def drop_gradients(model: nn.Module) -> None:
+    """Has the optimizer pass over all parameters, and leave what it remembers of them alone."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def seeks_scale(trainer: Trainer) -> bool:
+    """Whether 16-bit training is still looking for a factor at which gradients do not overflow.
+
+    Its scaler starts high, leaves out steps by itself, and halves the factor at each.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return scaler is not None and scaler.get_scale() > 1

@@ -15,7 +15,10 @@ from lightning_collapse.data.store import MAX_SHARD_ROWS, write_rows
 
 __all__ = ["find_set", "keep_set"]
 
-_DOWNLOADS = {"cifar10": CIFAR10(download=True), "fashion-mnist": FashionMNIST(download=True)}
+_DOWNLOADS: dict[str, CIFAR10 | FashionMNIST] = {
+    "cifar10": CIFAR10(download=True),
+    "fashion-mnist": FashionMNIST(download=True),
+}
 
 
 def find_set(source: Path) -> CIFAR10 | FashionMNIST | None:

@@ -28,7 +28,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             if expected.get(name) != found.get(name)
         )
         raise ValueError(
-            f"model.init_from = {path}: {len(wrong)} of {len(expected)} entries do not fit the "
+            f"model.init_from = {path}: {len(wrong)} entries do not fit the "
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
             f"{expected.get(wrong[0])} in the network)"
         )

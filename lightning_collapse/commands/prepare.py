@@ -60,8 +60,8 @@ def prepare(
         if isinstance(error, BadImagesError):
             _report(out, error.bad)
             error = ValueError(
-                f"{source}: {len(error.bad)} of {error.total} images cannot be used, all listed in "
-                f"{_table(out)}; {error.ways_out}"
+                f"{source}: {len(error.bad)} of {error.total} images cannot be used, all listed "
+                f"in {_table(out)}; {error.ways_out}"
             )
         raise ValueError(f"source = {str(error).removeprefix('data.source.root = ')}") from error
     _report(out, bad)

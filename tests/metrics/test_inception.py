@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_collapse.metrics.features import Inception
 from lightning_collapse.metrics.frechet import frechet_distance, frechet_distance_of_rows
-from lightning_collapse.metrics.inception import CONVENTIONS, _network
+from lightning_collapse.metrics.inception import CONVENTIONS, _full_precision, _network
 from lightning_collapse.metrics.inception_weights import find_weights, load_weights
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.seeds import generator
@@ -99,6 +99,19 @@ def test_an_image_depends_on_no_other_and_gray_is_as_three_equal_channels(incept
     torch.testing.assert_close(features(gray[1:2]), three[1:2], rtol=0, atol=1e-5)
     units = gray.float() / 127.5 - 1
     torch.testing.assert_close(features(units), three, rtol=0, atol=1e-5)
+
+
+def test_features_are_not_rounded_to_tf32_and_all_else_is_left_as_the_trainer_had_it():
+    cudnn = torch.backends.cudnn
+    kept = cudnn.allow_tf32, cudnn.deterministic
+    try:
+        cudnn.allow_tf32, cudnn.deterministic = True, True
+        with pytest.raises(KeyError), _full_precision(torch.device("cuda")):
+            assert not cudnn.allow_tf32 and cudnn.deterministic
+            raise KeyError
+        assert cudnn.allow_tf32 and cudnn.deterministic
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic = kept
 
 
 def spread_features(n, d=64, seed=0):

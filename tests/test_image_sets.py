@@ -97,3 +97,16 @@ def test_refuses_a_store_of_points(tmp_path):
     write_rows(tmp_path / "points", [(torch.zeros(4, 2), None)], dict)
     with pytest.raises(ValueError, match="holds points, not images"):
         open_images("samples", tmp_path / "points")
+
+
+@pytest.mark.parametrize("make", [folder, archive])
+def test_a_set_of_another_shape_is_refused_before_all_is_read(tmp_path, make):
+    """The rest may be more than memory holds: here it could not be read."""
+    path = make(tmp_path / "set.zip", [*pngs(rows(3)), ("z.png", b"")])
+    with pytest.raises(ValueError) as refusal:
+        open_images("reference", path, (3, 8, 8))
+    said = f"reference = {path}: holds images of (3, 6, 6); must be of (3, 8, 8), as the samples"
+    assert str(refusal.value).startswith(said)
+    write_rows(tmp_path / "store", [(rows(1), None)], dict)
+    with pytest.raises(ValueError, match=r"holds images of \(1, 6, 6\); must be of \(3, 6, 6\)"):
+        open_images("reference", tmp_path / "store", (3, 6, 6))

@@ -71,7 +71,9 @@ def test_a_bad_set_is_refused_with_a_table(tmp_path, run):
     status, out, err = run("prepare", folder, tmp_path / "st", "--resolution=8")
     table = tmp_path / "st.bad_images.csv"
     assert status == 2
-    assert err.startswith(f"error: source = {folder}: 26 images cannot be used, all listed in ")
+    assert err.startswith(
+        f"error: source = {folder}: 26 of 106 images cannot be used, all listed in "
+    )
     assert err.count("\n") == 1 and "on_bad_image" in err and str(table) in err
     lines = out.splitlines()
     assert lines[0].split(maxsplit=1) == ["even/bad00.png", "is empty"]

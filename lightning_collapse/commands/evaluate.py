@@ -122,13 +122,9 @@ def _read_reference(path: Path | None, images: Rows, space: Features) -> Tensor 
             return read_statistics(path, dim)
         except ValueError as error:
             raise ValueError(f"reference = {error}") from error
-    rows = open_images("reference", path)
-    shape = tuple(rows[torch.arange(1)].shape[1:])
-    if shape != first.shape[1:] or len(rows) < 2:
-        raise ValueError(
-            f"reference = {path}: holds {len(rows)} images of {shape}; must be at least 2 of "
-            f"{tuple(first.shape[1:])}, as the samples are"
-        )
+    rows = open_images("reference", path, tuple(first.shape[1:]))
+    if len(rows) < 2:
+        raise ValueError(f"reference = {path}: holds {len(rows)} image; must hold at least 2")
     return torch.cat(list(feature_blocks(rows, space, bar=True)))
 
 

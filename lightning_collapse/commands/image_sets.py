@@ -18,7 +18,7 @@ __all__ = ["open_images"]
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def open_images(field: str, path: Path) -> Rows:
+def open_images(field: str, path: Path, shape: tuple[int, ...] | None = None) -> Rows:
     """Opens images (n, C, H, W), uint8: those of a store, or the files of a folder or a zip.
 
     Files must be square, of one size, and all gray or all in colour.
@@ -26,22 +26,35 @@ def open_images(field: str, path: Path) -> Rows:
     Args:
         field: what the path was given as, for messages.
         path: the folder or the zip.
+        shape: that every image must have (C, H, W), if it must; checked before all are read.
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it.
-        ValueError: what is there are no images.
+        ValueError: what is there are no images, or not of that shape.
     """
     if not path.exists():
         raise FileNotFoundError(
             f"{field} = {path}: no such folder; name one of images, or a store, or a zip of images"
         )
     if (path / "manifest.json").exists():
-        return _stored(field, path)
+        stored = _stored(field, path)
+        _check_shape(field, path, stored.shape, shape)
+        return stored
     if (path / "pool").is_dir():
         raise ValueError(
             f"{field} = {path}: is a run; name one of its rounds, such as {path}/pool/0000"
         )
-    return _read_files(field, path)
+    return _read_files(field, path, shape)
+
+
+def _check_shape(
+    field: str, path: Path, shape: tuple[int, ...], wanted: tuple[int, ...] | None
+) -> None:
+    if wanted not in (None, shape):
+        raise ValueError(
+            f"{field} = {path}: holds images of {shape}; must be of {wanted}, as the samples are; "
+            "`lightning-collapse prepare` resizes images"
+        )
 
 
 def _stored(field: str, path: Path) -> StoredRows:
@@ -54,9 +67,13 @@ def _stored(field: str, path: Path) -> StoredRows:
     return rows
 
 
-def _read_files(field: str, path: Path) -> Tensor:
+def _read_files(field: str, path: Path, shape: tuple[int, ...] | None) -> Tensor:
     try:
         mode, side = _first_image(path)
+    except ValueError as error:
+        raise ValueError(f"{field} = {error}") from error
+    _check_shape(field, path, (1 if mode == "L" else 3, side, side), shape)
+    try:
         policy = Policy(mode=mode)
         source = ImageFolder(path, side, policy) if path.is_dir() else ImageZip(path, None, policy)
         images, _ = source.read(seed=0)

@@ -14,6 +14,7 @@ from lightning_collapse.data.imports import (
     Policy,
     write_table,
 )
+from lightning_collapse.data.published import find_set, keep_set
 from lightning_collapse.data.store import StoredRows, write_rows
 
 __all__ = ["main", "prepare"]
@@ -30,19 +31,20 @@ def prepare(
     source: Path,
     out: Path,
     resolution: int | None = None,
-    mode: Literal["RGB", "L"] = "RGB",
+    mode: Literal["RGB", "L"] | None = None,
     size: tuple[int, int] | None = None,
     on_bad_image: Literal["refuse", "convert", "skip"] = "refuse",
 ) -> None:
-    """Imports a folder or a zip of images into a store, which configurations name as `Prepared`.
+    """Imports a set of images into a store, which configurations name as `Prepared`.
 
     Every image is checked. What is wrong with any is listed, and written to OUT.bad_images.csv.
 
     Args:
-        source: folder or zip archive of PNG and JPEG images.
+        source: folder or zip archive of PNG and JPEG images; or the folder in which torchvision
+            keeps CIFAR-10 or Fashion-MNIST; or cifar10 or fashion-mnist, to download them.
         out: folder to make the store in.
         resolution: side of the square to resize to, in pixels; default: the images are square.
-        mode: what the images must be, RGB or L (gray), of 8 bits.
+        mode: what the images must be, RGB or L (gray), of 8 bits; default: RGB.
         size: what the images must be, as "[width, height]"; default: as most of them are.
         on_bad_image: refuse the whole set for one bad image; convert other modes and sizes, but
             refuse what cannot be decoded; or skip whatever is bad.
@@ -51,22 +53,33 @@ def prepare(
         raise ValueError(f"resolution = {resolution}: must be at least 1")
     _check_free(out)
     try:
-        with closing(open_archive(source)) as archive:
-            images = ImageImport(archive, resolution, Policy(mode, size, on_bad_image))
-            recipe = {"source": str(source)}
-            write_rows(out, images.parts(), lambda: recipe | {"import": images.recipe()})
+        bad = _import(source, out, resolution, mode, Policy(mode or "RGB", size, on_bad_image))
     except (ValueError, FileNotFoundError) as error:
         with suppress(OSError):  # only if it is empty, or there at all
             out.rmdir()
         if isinstance(error, BadImagesError):
             _report(out, error.bad)
             error = ValueError(
-                f"{source}: {len(error.bad)} images cannot be used, all listed in {_table(out)}; "
-                f"{error.ways_out}"
+                f"{source}: {len(error.bad)} of {error.total} images cannot be used, all listed "
+                f"in {_table(out)}; {error.ways_out}"
             )
-        raise ValueError(f"source = {error}") from error
-    _report(out, images.bad)
+        raise ValueError(f"source = {str(error).removeprefix('data.source.root = ')}") from error
+    _report(out, bad)
     _summarise(out)
+
+
+def _import(
+    source: Path, out: Path, resolution: int | None, mode: str | None, policy: Policy
+) -> Sequence[BadImage]:
+    """Makes the store; gives what was wrong with the images that were skipped or converted."""
+    recipe = {"source": str(source)}
+    if (published := find_set(source)) is not None:
+        keep_set(published, out, resolution, mode, policy.size, recipe)
+        return []
+    with closing(open_archive(source)) as archive:
+        images = ImageImport(archive, resolution, policy)
+        write_rows(out, images.parts(), lambda: recipe | {"import": images.recipe()})
+        return images.bad
 
 
 def _check_free(out: Path) -> None:
@@ -103,9 +116,9 @@ def _summarise(out: Path) -> None:
     stored = StoredRows(out)
     done = stored.recipe["import"]
     for name in ("images", "kept", "converted", "skipped", "ignored_files"):
-        print(f"{name.replace('_', ' ')}: {done[name]}")
+        print(f"{name.replace('_', ' ')}: {done.get(name, 0)}")
     print(f"rows: {' x '.join(map(str, stored.shape))}, from {' x '.join(map(str, done['size']))}")
     classes = set() if stored.labels is None else set(stored.labels.tolist())
-    print(f"classes: {', '.join(done['classes']) or len(classes) or 'none'}")
+    print(f"classes: {', '.join(done.get('classes', ())) or len(classes) or 'none'}")
     print(f"sha256 of the images: {done['sha256']}")
     print(f"store: {out}")

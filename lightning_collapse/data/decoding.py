@@ -12,8 +12,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
-__all__ = ["convert", "decode", "describe_mode", "image_size", "resize"]
+__all__ = ["convert", "decode", "describe_mode", "image_size", "picture", "resize"]
 
 _MAX_PIXELS = 2**26
 _FORMATS = ("PNG", "JPEG")
@@ -69,6 +70,12 @@ def resize(image: Image.Image, side: int) -> NDArray[np.uint8]:
     square = image.resize((side, side), Image.Resampling.LANCZOS)
     pixels = np.asarray(square, np.uint8).reshape(side, side, -1)
     return np.transpose(pixels, (2, 0, 1))
+
+
+def picture(row: Tensor) -> Image.Image:
+    """Gives a row (1 or 3, H, W), uint8, as an image."""
+    pixels = row[0] if len(row) == 1 else row.permute(1, 2, 0)
+    return Image.fromarray(pixels.numpy())
 
 
 def _open(file: IO[bytes]) -> Image.Image:

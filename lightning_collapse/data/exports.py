@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_collapse.data.decoding import picture
 from lightning_collapse.data.files import write_atomically, write_folder_atomically
 from lightning_collapse.data.labels import LABELS_FILE
 from lightning_collapse.data.store import StoredRows
@@ -86,7 +86,6 @@ def _files(stored: StoredRows) -> Iterator[tuple[str, bytes]]:
 
 
 def _png(row: Tensor) -> bytes:
-    pixels = row[0] if len(row) == 1 else row.permute(1, 2, 0)
     buffer = io.BytesIO()
-    Image.fromarray(pixels.numpy()).save(buffer, format="PNG", compress_level=0)
+    picture(row).save(buffer, format="PNG", compress_level=0)
     return buffer.getvalue()

@@ -40,14 +40,19 @@ class CIFAR10(Source):
 
     Attributes:
         root: folder that holds, or will hold, `cifar-10-batches-py`.
-        download: fetch the set if it is not there (170 MB).
+        download: fetch the set if it is not there (170 MB); unpacks cifar-10-python.tar.gz if
+            that is.
     """
 
     root: Path = Path("data/cifar10")
     download: bool = False
 
+    def is_there(self) -> bool:
+        """Whether the set's folder is, whole or not."""
+        return (Path(self.root) / "cifar-10-batches-py").is_dir()
+
     def check(self) -> None:
-        if not self.download and not (Path(self.root) / "cifar-10-batches-py").is_dir():
+        if not self.download and not self.is_there():
             raise FileNotFoundError(
                 f"data.source.root = {self.root}: has no folder cifar-10-batches-py; name the "
                 "folder that holds it, or set data.source.download to true"
@@ -57,10 +62,8 @@ class CIFAR10(Source):
         from torchvision import datasets
 
         self.check()
-        try:
+        with _whole(self.root, "cifar-10-python.tar.gz"):
             published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
-        except RuntimeError as error:  # a download that was cut short
-            raise ValueError(f"data.source.root = {self.root}: {error}") from error
         images = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(published.targets)
 
@@ -77,8 +80,12 @@ class FashionMNIST(Source):
     root: Path = Path("data")
     download: bool = False
 
+    def is_there(self) -> bool:
+        """Whether the set's folder is, whole or not."""
+        return (Path(self.root) / "FashionMNIST" / "raw").is_dir()
+
     def check(self) -> None:
-        if not self.download and not (Path(self.root) / "FashionMNIST" / "raw").is_dir():
+        if not self.download and not self.is_there():
             raise FileNotFoundError(
                 f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
                 "folder that holds it, or set data.source.download to true"
@@ -88,10 +95,8 @@ class FashionMNIST(Source):
         from torchvision import datasets
 
         self.check()
-        try:
+        with _whole(self.root, "the four .gz files in FashionMNIST/raw"):
             published = datasets.FashionMNIST(str(self.root), download=self.download)
-        except Exception as error:  # of many kinds, for files that are not whole
-            raise ValueError(f"data.source.root = {self.root}: {error!r}") from error
         return published.data.unsqueeze(1), published.targets
 
 
@@ -191,6 +196,19 @@ class Prepared(Source):
             raise FileNotFoundError(f"data.source.path = {error}") from error
         except ValueError as error:
             raise ValueError(f"data.source.path = {error}") from error
+
+
+@contextmanager
+def _whole(root: Path, files: str) -> Iterator[None]:
+    """Makes one line of what torchvision raises for a set that is not whole, or not to be had."""
+    try:
+        yield
+    except Exception as error:  # of many kinds
+        said = " ".join(str(error).split()) or repr(error)
+        raise ValueError(
+            f"data.source.root = {root}: {said}; where there is no network, put {files} there: "
+            "a download takes what is there"
+        ) from error
 
 
 def _check_resolution(resolution: int | None) -> None:

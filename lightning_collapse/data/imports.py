@@ -72,7 +72,7 @@ class BadImage:
 
 
 class BadImagesError(ValueError):
-    """A set was refused for its images; `bad` lists all, the message the first ones."""
+    """A set of `total` was refused; `bad` lists all images that did it, the message the first."""
 
     ways_out = (
         "repair or remove them, declare another mode or size, or set on_bad_image to convert or "
@@ -80,7 +80,7 @@ class BadImagesError(ValueError):
     )
 
     def __init__(self, path: Path, bad: Sequence[BadImage], total: int) -> None:
-        self.bad = bad
+        self.bad, self.total = bad, total
         more = [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
         named = "; ".join([*(f"{image.shown} {image.what}" for image in bad[:_NAMED]), *more])
         super().__init__(

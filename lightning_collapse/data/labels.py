@@ -3,11 +3,13 @@
     {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null} for a set without
 
 Without that file, an image's class is the number of its top folder among the sorted ones; there
-are no classes where all images are in one.
+are no classes where all images are in one. NVIDIA has none either where all folders lie in one,
+train/{cat,dog,wild}: here they are the classes then.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 from typing import Any
 
 from lightning_collapse.data.archives import Archive
@@ -31,8 +33,9 @@ def read_labels(archive: Archive, images: Sequence[str]) -> dict[str, int] | Non
         ValueError: the archive's dataset.json is not what it must be.
     """
     if LABELS_FILE not in archive.names:
-        classes = folder_classes(images)
-        return {name: classes.index(_top(name)) for name in images} if classes else None
+        numbers = {folder: i for i, folder in enumerate(folder_classes(images))}
+        folders = zip(images, _folders(images), strict=True)
+        return {name: numbers[folder] for name, folder in folders} if numbers else None
     try:
         labels = _parse(archive.read(LABELS_FILE, _MAX_LABELS_BYTES))
         unknown = sorted(labels.keys() - set(images))
@@ -44,13 +47,16 @@ def read_labels(archive: Archive, images: Sequence[str]) -> dict[str, int] | Non
 
 
 def folder_classes(images: Sequence[str]) -> list[str]:
-    """Gives the names of the classes that top folders make; none where there is one folder."""
-    tops = sorted({_top(name) for name in images})
-    return tops if len(tops) > 1 else []
+    """Gives the names of the classes that folders make; none where there is one folder."""
+    folders = sorted(set(_folders(images)))
+    return folders if len(folders) > 1 else []
 
 
-def _top(name: str) -> str:
-    return name.partition("/")[0] if "/" in name else ""
+def _folders(images: Sequence[str]) -> list[str]:
+    """Gives every image's folder, the first below what all share; "" for an image outside."""
+    paths = [name.split("/")[:-1] for name in images]
+    shared = len(commonprefix(paths))
+    return ["".join(path[shared : shared + 1]) for path in paths]
 
 
 def _parse(text: bytes) -> dict[str, int]:

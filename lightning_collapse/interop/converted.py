@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lightning_collapse.data.files import write_atomically
@@ -51,10 +51,17 @@ def write_converted(
         init_kwargs: keyword arguments of `nvidia_network`.
         weights: contiguous tensors, no two of which share memory.
         origin: where they come from.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
     metadata = {"format_version": _VERSION, "network": json.dumps(dict(init_kwargs))}
-    content = save(dict(weights), metadata | vars(origin))
-    write_atomically(path, lambda file: file.write(content))
+    metadata |= vars(origin)
+    try:
+        # By name: the tensors go to the file as they are, without the bytes of all in memory.
+        write_atomically(path, lambda file: save_file(dict(weights), file.name, metadata))
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def read_converted(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lightning_collapse.data.decoding import picture
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.manifest import finite
 from lightning_collapse.data.store import (
@@ -109,8 +110,7 @@ def write_pngs(
 
 def _write_png(path: Path, row: Tensor) -> None:
     path.parent.mkdir(exist_ok=True)
-    pixels = row.permute(1, 2, 0).numpy()
-    image = Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if len(row) == 1 else pixels))
+    image = picture(row)
     write_atomically(path, lambda file: image.save(file, format="PNG"))
 
 

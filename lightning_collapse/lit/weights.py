@@ -28,7 +28,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             if expected.get(name) != found.get(name)
         )
         raise ValueError(
-            f"model.init_from = {path}: {len(wrong)} of {len(expected)} entries do not fit the "
+            f"model.init_from = {path}: {len(wrong)} entries do not fit the "
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
             f"{expected.get(wrong[0])} in the network)"
         )
@@ -72,6 +72,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path) if path.suffix == ".safetensors" else read_average(path)
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
-            f"model.init_from = {path}: holds no weights that can be read; name a .safetensors "
-            "file or a run's checkpoint"
+            f"model.init_from = {path}: holds no weights that can be read; name a run's "
+            "checkpoint, or a .safetensors file that `lightning-collapse convert` made of a pickle"
         ) from error

@@ -9,11 +9,10 @@ FID:
     pytorch-fid   bilinear between the centres of pixels; 2 x - 1 of 0..1
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -103,8 +102,16 @@ def _leave_out_padding(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
     return average / inside
 
 
-def _full_precision(device: torch.device) -> Any:
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
     """Keeps cuDNN from rounding float32 to TF32, which the field's figures are free of."""
     if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        yield
+        return
+    # Not `cudnn.flags`, which would reset what the trainer may have asked for.
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed

@@ -47,6 +47,14 @@ def test_top_folders_are_classes_where_there_are_several(tmp_path, images, class
         ]
 
 
+@pytest.mark.parametrize("above", ["train", "afhq/train"])
+def test_animals_are_classes_from_whichever_folder_above_them(tmp_path, above):
+    images = [f"{above}/{animal}/{i}.png" for animal in ("wild", "cat", "dog") for i in range(2)]
+    assert folder_classes(images) == ["cat", "dog", "wild"]
+    assert list(read_labels(Folder(tmp_path), images).values()) == [2, 2, 0, 0, 1, 1]
+    assert folder_classes(images[:2]) == []
+
+
 def test_dataset_json_goes_before_folders(tmp_path):
     images = ["a/1.png", "b/2.png"]
     text = json.dumps({"labels": [["b/2.png", 7], ["a/1.png", 0]], "more": 1})

@@ -191,20 +191,23 @@ def test_what_is_written_is_what_is_read(tmp_path):
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
 
 
+# Not of getrusage, whose peak a process inherits from the one that started it.
 _PEAK = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from lightning_collapse.commands.convert import convert
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 folder = Path(sys.argv[1])
 convert(folder / "small.pkl", folder / "small.safetensors")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 convert(folder / "large.pkl", folder / "large.safetensors")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_memory_is_a_small_multiple_of_the_file(tmp_path):
     large = EDMPrecond(ddpmpp(64, 3, augment_dim=9, dropout=0.25))
     init_kwargs = {"img_resolution": 64, "img_channels": 3, "model_type": "SongUNet"}
@@ -214,6 +217,27 @@ def test_memory_is_a_small_multiple_of_the_file(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _PEAK, tmp_path], capture_output=True, text=True, check=True
     )
-    grown = int(done.stdout.splitlines()[-1]) * 1024
-    assert grown < 4 * (tmp_path / "large.pkl").stat().st_size
+    grown, size = int(done.stdout.splitlines()[-1]), (tmp_path / "large.pkl").stat().st_size
+    print(f"{grown / size:.2f} times the file")
+    assert size < grown < 2.5 * size
     assert same(load_denoiser(tmp_path / "large.safetensors").state_dict(), large.state_dict())
+
+
+_FULL_DISK = """
+import resource, signal, sys
+from lightning_collapse.commands.convert import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "edm.pkl").write_bytes(LookAlike().bytes())
+    words = [sys.executable, "-Bc", _FULL_DISK, tmp_path / "edm.pkl", tmp_path / "a.safetensors"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"error: {words[-1]}: cannot be written (")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["edm.pkl"]

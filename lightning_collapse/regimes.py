@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ __all__ = [
     "Draw",
     "Parts",
     "Regime",
+    "joined",
     "Replace",
     "Turnover",
     "Augment",
@@ -67,7 +69,7 @@ class Draw:
 
     def of(self, before: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the positions (S, k + m), from those of the round before (S, *)."""
-        return np.concatenate([np.take_along_axis(before, self.kept, 1), self.others], 1)
+        return joined(np.take_along_axis(before, self.kept, 1), self.others)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Regime(ABC):
         rows = np.empty((1, 0), np.int64)
         for r in range(first, len(sizes)):
             rows = _draw(self.parts(sizes[0], r), starts[: r + 2], rows.shape[1], [seed]).of(rows)
-        return torch.from_numpy(rows[0])
+        return torch.tensor(rows[0])
 
     def draws(self, n_real: int, samples_per_round: int, seeds: Sequence[int]) -> Iterator[Draw]:
         """Yields what rounds 0, 1, … draw, under several seeds at once, without starting over.
@@ -290,6 +292,13 @@ class Fresh(Regime):
         return round(self.synthetic_fraction * self.size)
 
 
+def joined(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """Gives (…, m) and (…, n) as one (…, m + n); without a copy where one of them is empty."""
+    if 0 in (first.shape[-1], second.shape[-1]):
+        return first if first.shape[-1] else second
+    return np.concatenate([first, second], -1)
+
+
 def _draw(parts: Parts, starts: Sequence[int], before: int, seeds: Sequence[int]) -> Draw:
     """Draws a round's rows.
 
@@ -312,7 +321,7 @@ def _draw(parts: Parts, starts: Sequence[int], before: int, seeds: Sequence[int]
     drawn = _choose(total, parts.drawn, seeds, "subsample", r)
     return Draw(
         kept=_choose(before, parts.kept, seeds, "turnover", r),
-        others=np.concatenate([drawn, np.broadcast_to(fixed, shape)], 1),
+        others=joined(drawn, np.broadcast_to(fixed, shape)),
     )
 
 
@@ -344,26 +353,49 @@ def _streams(seeds: tuple[int, ...], purpose: str) -> NDArray[np.uint64]:
 
 
 def _distinct(keys: NDArray[np.uint64], wanted: int, total: int) -> NDArray[np.int64]:
-    """Draws places (S, wanted); where some are equal, all but one are drawn anew."""
+    """Draws places (S, wanted), in order but for those drawn anew as they were taken."""
     # 32 bits sort in half the time.
     kind = np.int32 if total < 2**31 else np.int64
-    chosen = np.sort(_places_at(keys, np.arange(wanted), total).astype(kind))
-    attempt, unsure = 1, np.arange(len(keys))
-    while len(unsure) > 0:
-        row, column = np.nonzero(chosen[unsure, 1:] == chosen[unsure, :-1])
-        row = unsure[row]
-        chosen[row, column] = _places_at(keys[row, 0], attempt * wanted + column, total)
-        attempt, unsure = attempt + 1, np.unique(row)
-        chosen[unsure] = np.sort(chosen[unsure])
-    return chosen.astype(np.int64)
+    chosen = _places_at(keys, np.arange(wanted), total, kind)
+    chosen.sort()
+    equal = np.flatnonzero(chosen[:, 1:] == chosen[:, :-1])
+    chosen = chosen.astype(np.int64)
+    if len(equal):
+        row, column = np.divmod(equal, wanted - 1)
+        some, row_of = np.unique(row, return_inverse=True)
+        chosen[row, column] = _anew(keys[some], chosen[some], total, row_of, column)
+    return chosen
+
+
+def _anew(
+    keys: NDArray[np.uint64],
+    chosen: NDArray[np.int64],
+    total: int,
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Draws places (k,) that are not among their row's `chosen` (S, n), and distinct in a row."""
+    starts = np.arange(len(keys)) * total
+    taken = (chosen + starts[:, None]).ravel()
+    drawn, again, attempt = np.empty_like(row), np.arange(len(row)), 0
+    while len(again):
+        attempt += 1
+        at, places = row[again], attempt * chosen.shape[1] + column[again]
+        drawn[again] = starts[at] + _places_at(keys[at, 0], places, total)
+        old = taken.take(taken.searchsorted(drawn), mode="clip") == drawn
+        _, first = np.unique(drawn, return_index=True)
+        old[np.setdiff1d(np.arange(len(drawn)), first, assume_unique=True)] = True
+        again = np.flatnonzero(old)
+    return drawn - starts[row]
 
 
 def _places_at(
-    keys: NDArray[np.uint64], places: NDArray[np.int64], total: int
-) -> NDArray[np.int64]:
-    """Gives numbers in 0 … total - 1, as likely as 2^-53 · total allows."""
+    keys: NDArray[np.uint64], places: NDArray[np.int64], total: int, kind: type = np.int64
+) -> NDArray[Any]:
+    """Gives numbers in 0 … total - 1 of an integer kind, as likely as 2^-53 · total allows."""
     bits = bits_at(keys, places.astype(np.uint64)) >> np.uint64(11)
-    return np.asarray((bits * (total * 2.0**-53)).astype(np.int64))
+    # Signed numbers become floating point in half the time.
+    return np.asarray((bits.view(np.int64) * (total * 2.0**-53)).astype(kind))
 
 
 def _refuse_shortage(parts: Parts, starts: Sequence[int]) -> None:

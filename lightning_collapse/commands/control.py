@@ -13,7 +13,7 @@ from lightning_collapse.data.npz import read_array
 from lightning_collapse.data.store import open_rows
 from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
-from lightning_collapse.toys.figures import COLOURS, new_figure, save_figure
+from lightning_collapse.toys.figures import new_figure, save_figure, style
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["control", "main"]
@@ -148,9 +148,7 @@ def _draw(out: Path, conditions: list[dict[str, Any]], title: str) -> None:
     axes = figure.add_subplot()
     for i, condition in enumerate(conditions):
         errors = [100 * error for error in condition["relative_error"]]
-        axes.plot(
-            condition["round"], errors, color=COLOURS[i % len(COLOURS)], label=condition["data"]
-        )
+        axes.plot(condition["round"], errors, label=condition["data"], **style(i))
     axes.axhline(0, color="black", lw=0.8)
     axes.set(
         xlabel="rounds of sampling", ylabel="error of the standard deviation (%)", title=title

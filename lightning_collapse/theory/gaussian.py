@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, polygamma
-from scipy.stats import invgamma, invgauss
+from scipy.stats import gamma, invgamma, invgauss, norm
 
 __all__ = [
     "Moments",
@@ -27,6 +27,7 @@ __all__ = [
     "band_real_rows",
     "fixed_mix",
     "fixed_mix_stationary",
+    "first_order_band",
     "first_order_std",
     "fresh_mix",
     "fresh_mix_stationary",
@@ -34,6 +35,7 @@ __all__ = [
     "min_real_rows",
     "ratio_to_population",
     "ratio_to_subset",
+    "replace_band",
     "replace_log_determinant",
     "replace_log_variance",
     "replace_mean_error",
@@ -67,6 +69,21 @@ def first_order_std(mean_error: ArrayLike, s2: float = 1.0) -> Array:
     Var v_t = 2 s2 E[(mu_t - mu)^2], up to higher orders of E[(mu_t - mu)^2] / s2.
     """
     return np.asarray(np.sqrt(2 * s2 * np.asarray(mean_error, float)))
+
+
+def first_order_band(
+    variance: ArrayLike, mean_error: ArrayLike, s2: float = 1.0, dim: int = 1
+) -> tuple[Array, Array]:
+    """Gives the 5 and 95 % quantiles of v_t over replicas, for v_t averaged over `dim` dimensions.
+
+    They are those of the gamma law with the mean E[v_t] and the deviation `first_order_std`, which
+    is exact at t = 1; NaN where E[(mu_t - mu)^2] is above s2/20.
+    """
+    drift = np.asarray(mean_error, float)
+    small = np.where(drift <= s2 / 20, drift, np.nan)
+    scale = first_order_std(small, s2) ** 2 / dim / np.asarray(variance, float)
+    low, high = (gamma.ppf(q, variance / scale, scale=scale) for q in (0.05, 0.95))
+    return np.asarray(low), np.asarray(high)
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,16 @@ def replace_log_variance(
     t = np.asarray(t, float)
     drift, variance = _log_step(n, unbiased)
     return np.log(s2) + t * drift, t * variance
+
+
+def replace_band(t: ArrayLike, n: int, s2: float = 1.0) -> tuple[Array, Array]:
+    """Gives the 5 and 95 % quantiles of v_t under full replacement, were log v_t normal.
+
+    It is a sum of t independent terms, each of skewness about -sqrt(2/N).
+    """
+    mean, variance = replace_log_variance(t, n, s2)
+    spread = norm.ppf(0.95) * np.sqrt(variance)
+    return np.exp(mean - spread), np.exp(mean + spread)
 
 
 def replace_log_determinant(t: ArrayLike, n: int, dim: int, s2: float = 1.0) -> Array:

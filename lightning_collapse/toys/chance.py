@@ -8,11 +8,31 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from lightning_collapse.seeds import bits_at, key
 
 __all__ = ["normal_at", "replica_generators", "replica_keys", "wishart_factors"]
+
+_LAYERS = 1024
+
+
+def _ziggurat(start: float = 4.0388498461095045) -> NDArray[np.float64]:
+    """Gives the half widths (1025,) of layers of one area that cover the density exp(-x²/2).
+
+    The first layer is the tail beyond `start`, with the rectangle before it; the last width is 0.
+    `start` is that at which 1,024 of them reach the top. Source: Marsaglia & Tsang 2000.
+    """
+    area = start * np.exp(-0.5 * start**2) + np.sqrt(2 * np.pi) * ndtr(-start)
+    widths = [area * np.exp(0.5 * start**2), start]
+    while len(widths) < _LAYERS:
+        density = np.exp(-0.5 * widths[-1] ** 2) + area / widths[-1]
+        widths.append(np.sqrt(-2 * np.log(density)))
+    return np.array([*widths, 0.0])
+
+
+_WIDTHS = _ziggurat()
+_DENSITIES = np.exp(-0.5 * np.square(_WIDTHS))
 
 
 def replica_keys(seed: int, purpose: str, replicas: Iterable[int]) -> NDArray[np.uint64]:
@@ -28,13 +48,36 @@ def replica_generators(
 
 
 def normal_at(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Gives unit normal numbers at places, in the shape that keys and places broadcast to."""
-    bits = bits_at(keys, places.astype(np.uint64))
-    uniform = (bits >> np.uint64(12)).astype(np.float64)
-    # 52 bits and a half, so that neither 0 nor 1 can come up.
-    uniform += 0.5
-    uniform *= 2.0**-52
-    return np.asarray(ndtri(uniform, out=uniform))
+    """Gives unit normal numbers at places, in the shape that keys and places broadcast to.
+
+    By the ziggurat, several times as fast as the quantile function, and as exact.
+    """
+    bits = bits_at(keys, places.view(np.uint64))
+    layers = (bits & np.uint64(_LAYERS - 1)).view(np.int64)
+    # The low 10 bits are the layer, the high 53 where in it and on which side.
+    numbers = (bits.view(np.int64) >> 11) * (_WIDTHS * 2.0**-52).take(layers)
+    outer = np.flatnonzero(np.abs(numbers) >= _WIDTHS[1:].take(layers))
+    if len(outer):
+        numbers.flat[outer] = _outer(numbers.flat[outer], layers.flat[outer], bits.flat[outer])
+    return np.asarray(numbers)
+
+
+def _outer(
+    numbers: NDArray[np.float64], layers: NDArray[np.int64], bits: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """Gives what becomes of numbers (k,) that are where a layer sticks out of the density."""
+    uniform, other = _uniform_at(bits, 1), _uniform_at(bits, 2)
+    tail = np.copysign(ndtri(uniform * ndtr(-_WIDTHS[1])), numbers)
+    low, high = _DENSITIES[layers], _DENSITIES[layers + 1]
+    under = low + uniform * (high - low) < np.exp(-0.5 * np.square(numbers))
+    # Those that are not under the density are drawn anew, whichever way.
+    return np.asarray(np.where(layers == 0, tail, np.where(under, numbers, ndtri(other))))
+
+
+def _uniform_at(keys: NDArray[np.uint64], place: int) -> NDArray[np.float64]:
+    """Gives numbers between 0 and 1: 52 bits and a half, so that neither end can come up."""
+    bits = bits_at(keys, np.array(place, np.uint64)) >> np.uint64(12)
+    return np.asarray((bits.astype(np.float64) + 0.5) * 2.0**-52)
 
 
 def wishart_factors(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lightning_collapse.toys.diffusion import Route
-from lightning_collapse.toys.figures import COLOURS, draw_replicas, new_figure, save_figure
+from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure
 from lightning_collapse.toys.gmm import Protocol
 from lightning_collapse.toys.gmm_figures import COURSES, REAL, SAMPLES, draw_points
 
@@ -30,7 +30,7 @@ def draw_routes(out: Path, routes: Sequence[Route], protocol: Protocol) -> None:
     axes[0].legend(fontsize=7)
     first, many = routes[0].condition, protocol.replicas > 1
     figure.suptitle(
-        f"{first.name}, N = {first.n}, {protocol.replicas} replica{'s' if many else ''}: "
+        f"{first.name}, N = {first.n:,}, {protocol.replicas} replica{'s' if many else ''}: "
         "diffusion and the mixture fitted to the same points",
         fontsize=10,
     )
@@ -53,15 +53,12 @@ def _scatter(figure: Any, routes: Sequence[Route], protocol: Protocol) -> None:
         axes.set_title(f"round {r}", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("x₁", fontsize=8)
-    grid[0][0].legend(fontsize=6, markerscale=4, loc="upper left")
+    grid[0][0].legend(fontsize=6, markerscale=4, loc="center")
 
 
 def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str) -> None:
-    for i, route in enumerate(routes):
-        colour = COLOURS[i % len(COLOURS)]
-        draw_replicas(axes, route.statistics[name], colour=colour, label=_label(route))
+    draw_replicas(axes, {_label(route): route.statistics[name] for route in routes})
     axes.set_ylabel(label, fontsize=8)
-    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _label(route: Route) -> str:

@@ -1,9 +1,10 @@
 """What the toys' figures share: colours, bands, and files for the screen and for print."""
 
 import io
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +15,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "draw_band", "draw_replicas", "new_figure", "save_figure"]
+__all__ = ["draw_band", "draw_replicas", "new_figure", "save_figure", "style"]
 
 # Okabe & Ito's, which colour-blind readers tell apart; black is left for the truth.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+_MARKERS = "os^DvP"
+
+
+def style(i: int) -> dict[str, Any]:
+    """Gives colour and markers of the i-th line of a figure; markers also tell it in grey."""
+    start = 0.02 * (i % len(_MARKERS))
+    return {
+        "color": _COLOURS[i % len(_COLOURS)],
+        "marker": _MARKERS[i % len(_MARKERS)],
+        "markersize": 4,
+        "markevery": (start, 0.12),  # as shares of the panel, so that lines' markers stay apart
+    }
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -35,20 +48,23 @@ def draw_band(
     low: ArrayLike,
     high: ArrayLike,
     *,
-    colour: str,
+    i: int,
     label: str,
 ) -> None:
-    """Draws a line and the band around it."""
-    axes.plot(x, middle, color=colour, lw=1.2, label=label)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    """Draws a figure's i-th line, and the band around it."""
+    looks = style(i)
+    axes.plot(x, middle, lw=1.2, label=label, **looks)
+    axes.fill_between(x, low, high, color=looks["color"], alpha=0.15, lw=0)
 
 
-def draw_replicas(axes: "Axes", values: NDArray[np.float64], *, colour: str, label: str) -> None:
-    """Draws the mean of replicas (R, T) over rounds, and the band of 5 to 95 % of them."""
-    low, high = np.quantile(values, [0.05, 0.95], 0)
-    rounds = np.arange(values.shape[1])
-    draw_band(axes, rounds, values.mean(0), low, high, colour=colour, label=label)
+def draw_replicas(axes: "Axes", courses: Mapping[str, NDArray[np.float64]]) -> None:
+    """Draws, by label, the mean of replicas (R, T) over rounds, and the band of 5 to 95 %."""
+    for i, (label, values) in enumerate(courses.items()):
+        low, high = np.quantile(values, [0.05, 0.95], 0)
+        rounds = np.arange(values.shape[1])
+        draw_band(axes, rounds, values.mean(0), low, high, i=i, label=label)
     axes.set_xlabel("round")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 

@@ -7,6 +7,7 @@ Where a regime draws rows one by one (`Turnover`, `AccumulateSubsample`), so doe
 """
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lightning_collapse.regimes import Parts
-from lightning_collapse.seeds import key
+from lightning_collapse.regimes import Parts, joined
+from lightning_collapse.seeds import bits_at, key
 from lightning_collapse.toys.chance import (
     normal_at,
     replica_generators,
@@ -30,7 +31,7 @@ __all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "s
 Array = NDArray[np.float64]
 
 # Rows at once fit a processor's cache; draws at once are 128 MiB.
-_ROWS_AT_ONCE = 2**17
+_ROWS_AT_ONCE = 2**16
 _DRAWS_AT_ONCE = 2**24
 
 
@@ -154,6 +155,8 @@ def simulate(
         at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
     elif at_once is None:
         at_once = max(1, _DRAWS_AT_ONCE // (2 * rounds * truth.dim * (truth.dim + 1)))
+    # Of one size, as small groups take as long.
+    at_once = math.ceil(replicas / math.ceil(replicas / at_once))
     groups = [range(i, min(i + at_once, replicas)) for i in range(0, replicas, at_once)]
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
 
@@ -260,10 +263,10 @@ def from_rows(
     shown = tqdm(itertools.islice(draws, rounds), "rounds", rounds, leave=False, disable=None)
     for r, draw in enumerate(shown):
         sources.add(r, fit)
-        kept = np.take_along_axis(rows, draw.kept[:, None], 2)
         births = sources.births(draw.others)
-        rows = np.concatenate([kept, sources.rows(draw.others, births)], 2)
-        born = np.concatenate([np.take_along_axis(born, draw.kept, 1), births], 1)
+        added = sources.rows(draw.others, births)
+        rows = joined(np.take_along_axis(rows, draw.kept[:, None], 2), added)
+        born = joined(np.take_along_axis(born, draw.kept, 1), births)
         before, fit = fit, _Fit.of_rows(rows)
         course.record(r, fit, before, truth)
         course.n_real[r] = (born == 0).sum(1)
@@ -278,7 +281,8 @@ class _Sources:
         self, condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
     ) -> None:
         self._condition = condition
-        self._keys = replica_keys(seed, "gaussian rows", replicas)[:, None, None]
+        keys, axes = replica_keys(seed, "gaussian rows", replicas), np.arange(truth.dim)
+        self._keys = bits_at(keys[:, None], axes.astype(np.uint64))[..., None]
         # Mean and root side by side, a replica's all together: rows mostly come in order of birth.
         self._laws = np.empty((len(replicas), rounds, truth.dim, 1 + truth.dim))
 
@@ -290,13 +294,13 @@ class _Sources:
     def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the birth stamps of rows."""
         per_round = max(1, self._condition.samples_per_round)
-        return np.asarray(np.maximum((positions - self._condition.n_real) // per_round + 1, 0))
+        first = self._condition.n_real - per_round
+        return np.asarray(np.maximum(positions - first, 0) // per_round)
 
     def rows(self, positions: NDArray[np.int64], births: NDArray[np.int64]) -> Array:
         """Gives rows (R, d, n) at positions (R, n)."""
         count, rounds, dim = self._laws.shape[:3]
-        axis = np.arange(dim)[:, None]
-        unit = normal_at(self._keys, positions[:, None, :] * dim + axis)
+        unit = normal_at(self._keys, positions[:, None])
         if births.size and births.min() == births.max():
             law = self._laws[:, births[0, 0]]
             return np.asarray(law[..., :1] + law[..., 1:] @ unit)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from lightning_collapse.toys.figures import COLOURS, draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 from lightning_collapse.toys.gaussian import Course, Truth
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def draw_figures(
     """Writes `variance.png` and `increments.png`, and both as PDF, to a folder."""
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=[1.4, 1])
-    for colour, summary, course in zip(_colours(summaries), summaries, courses, strict=True):
-        _draw_variance(left, summary, colour)
-        _draw_final(right, course, truth, colour)
+    for i, (summary, course) in enumerate(zip(summaries, courses, strict=True)):
+        _draw_variance(left, summary, i)
+        _draw_final(right, course, truth, i)
     _finish_variance(left, summaries, truth)
     _finish_final(right, summaries, courses, truth)
     figure.suptitle(_title(summaries[0]))
@@ -35,35 +35,45 @@ def draw_figures(
         _draw_increments(out, summaries)
 
 
-def _draw_variance(axes: "Axes", summary: Summary, colour: str) -> None:
-    rounds, expected = summary["round"], summary["theory"]
+def _draw_variance(axes: "Axes", summary: Summary, i: int) -> None:
+    rounds, expected, looks = summary["round"], summary["theory"], style(i)
     band = (summary[f"variance_{name}"] for name in ("median", "q05", "q95"))
-    draw_band(axes, rounds, *band, colour=colour, label=_counts(summary))
-    # The mean of v is soon that of replicas which nobody draws; its median is what is seen.
+    draw_band(axes, rounds, *band, i=i, label=_counts(summary))
+    colour = looks["color"]
+    for name in ("variance_q05", "variance_q95"):
+        axes.plot(rounds, expected[name], "-.", color=colour, lw=0.8)
     if "log_variance_mean" in expected:
         axes.plot(rounds, np.exp(expected["log_variance_mean"]), "--", color=colour, lw=1.6)
-    else:
-        axes.plot(rounds, expected["variance_mean"], ":", color=colour, lw=2)
+        return
+    # Once half of the variance is lost, the mean is that of replicas which nobody draws.
+    useful = expected["mean_sq_error"] < expected["variance_mean"]
+    axes.plot(rounds[useful], expected["variance_mean"][useful], ":", color=colour, lw=2)
+    means = summary["variance_mean"][useful]
+    axes.plot(rounds[useful], means, "x", color=colour, ms=4, markevery=(0.06, 0.12))
 
 
 def _finish_variance(axes: "Axes", summaries: Sequence[Summary], truth: Truth) -> None:
     axes.axhline(truth.variance, color="black", lw=0.8, zorder=1, label="truth")
-    for style, label, shown in (("--", "theory, median", True), (":", "theory, mean", False)):
-        if any(("log_variance_mean" in summary["theory"]) == shown for summary in summaries):
-            axes.plot([], [], style, color="black", lw=1.6, label=label)
+    medians = ["log_variance_mean" in summary["theory"] for summary in summaries]
+    if any(medians):
+        axes.plot([], [], "--", color="black", lw=1.6, label="theory, median")
+    if not all(medians):
+        axes.plot([], [], ":", color="black", lw=2, label="theory, mean")
+        axes.plot([], [], "x", color="black", ms=4, label="mean of replicas")
+    axes.plot([], [], "-.", color="black", lw=0.8, label="theory, 5 and 95 %")
     if min(summary["variance_median"].min() for summary in summaries) < truth.variance / 4:
         axes.set_yscale("log")
     axes.set(xlabel="round", ylabel="variance of the fit (squared units of x)")
-    axes.legend(fontsize=7, frameon=False, title="median and 5–95 % of replicas", title_fontsize=7)
+    axes.legend(fontsize=7, title="median and 5–95 % of replicas", title_fontsize=7)
     axes.grid(alpha=0.3)
 
 
-def _draw_final(axes: "Axes", course: Course, truth: Truth, colour: str) -> None:
+def _draw_final(axes: "Axes", course: Course, truth: Truth, i: int) -> None:
     mean, variance = course.final[:, _middle(course)]
     # A variance that has underflowed is drawn as a spike.
     spread = max(variance, 1e-12 * truth.variance) ** 0.5
     x = np.union1d(_range(truth), mean + spread * np.linspace(-5, 5, 401))
-    axes.plot(x, norm.pdf(x, mean, spread), color=colour, lw=1.4)
+    axes.plot(x, norm.pdf(x, mean, spread), lw=1.4, **style(i))
 
 
 def _finish_final(
@@ -74,8 +84,8 @@ def _finish_final(
     axes.plot(x, real, "--", color="black", lw=1.4, label="real")
     axes.set_yscale("log")
     axes.set_ylim(1e-3 * real.max(), 3 * max(np.max(line.get_ydata()) for line in axes.lines))
-    for colour, summary in zip(_colours(summaries), summaries, strict=True):
-        axes.plot([], [], color=colour, label=f"λ = {summary['lambda']:g}")
+    for i, summary in enumerate(summaries):
+        axes.plot([], [], label=f"λ = {summary['lambda']:g}", **style(i))
     dimension = " (first dimension)" if truth.dim > 1 else ""
     axes.set(xlabel=f"x{dimension}", ylabel="density (per unit of x)")
     axes.set_title(f"round {len(courses[0].mean) - 1}, replica of median variance", fontsize=9)
@@ -86,12 +96,14 @@ def _finish_final(
 def _draw_increments(out: Path, summaries: Sequence[Summary]) -> None:
     figure = new_figure(6, 4.4)
     axes = figure.subplots()
-    for colour, summary in zip(_colours(summaries), summaries, strict=True):
+    for i, summary in enumerate(summaries):
         rounds, steps = summary["round"][1:], summary["mean_sq_increment"][1:]
-        axes.loglog(rounds + 1, steps, color=colour, lw=1, label=_counts(summary))
+        if not steps.any():
+            continue  # the control, which a logarithmic axis does not show
+        axes.loglog(rounds + 1, steps, lw=1, label=_counts(summary), **style(i))
         if "mean_sq_increment" in summary["theory"]:
             expected = summary["theory"]["mean_sq_increment"][1:]
-            axes.loglog(rounds + 1, expected, "--", color="black", lw=1)
+            axes.loglog(rounds + 1, expected, "--", color="black", lw=1, zorder=3)
     axes.plot([], [], "--", color="black", label="theory")
     axes.set_xlabel("fits so far, i (round + 1)")
     axes.set_ylabel("mean squared step of the mean (squared units of x)")
@@ -108,10 +120,6 @@ def _range(truth: Truth) -> Any:
 def _middle(course: Course) -> int:
     """The replica of (lower) median variance."""
     return int(np.argsort(course.final[1], kind="stable")[(course.final.shape[1] - 1) // 2])
-
-
-def _colours(summaries: Sequence[Summary]) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(summaries))]
 
 
 def _counts(summary: Summary) -> str:

@@ -59,6 +59,10 @@ def predicted(condition: Condition, rounds: int, truth: Truth) -> dict[str, Arra
     replaced = condition.samples_per_round == n and not isinstance(
         condition.regime, Accumulate | AccumulateSubsample | Augment
     )
+    band = theory.first_order_band(variance, s2 - variance, s2, truth.dim)
+    if replaced and truth.dim == 1:
+        band = theory.replace_band(t, n, s2)
+    lists["variance_q05"], lists["variance_q95"] = band
     if replaced and n > truth.dim:
         lists["log_variance_mean"] = theory.replace_log_determinant(t, n, truth.dim, s2)
     increment = np.full(rounds, np.nan)

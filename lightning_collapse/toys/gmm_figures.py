@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.mixtures import Mixtures
-from lightning_collapse.toys.figures import COLOURS, draw_replicas, new_figure, save_figure
+from lightning_collapse.toys.conditions import Condition
+from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure
 from lightning_collapse.toys.gmm import Course, Protocol, replica_seed
 
 if TYPE_CHECKING:
@@ -41,16 +42,13 @@ def draw_mixtures(out: Path, courses: Sequence[Course], protocol: Protocol) -> N
 
 
 def _draw_courses(axes: "Axes", courses: Sequence[Course], name: str, label: str) -> None:
-    for i, course in enumerate(courses):
-        colour = COLOURS[i % len(COLOURS)]
-        draw_replicas(
-            axes,
-            course.statistics[name],
-            colour=colour,
-            label=f"λ = {course.condition.fraction:g}",
-        )
+    draw_replicas(axes, {_counts(c.condition): c.statistics[name] for c in courses})
     axes.set_ylabel(label)
-    axes.legend(fontsize=8, title="mean, 5-95 % band", title_fontsize=8)
+    axes.legend(fontsize=8, title="mean and 5–95 % of replicas", title_fontsize=8)
+
+
+def _counts(condition: Condition) -> str:
+    return f"λ = {condition.fraction:g}: {condition.samples_per_round:,} samples a round"
 
 
 def _scatter(courses: Sequence[Course], protocol: Protocol) -> "Figure":
@@ -93,6 +91,6 @@ def draw_fit(axes: "Axes", fit: Mixtures) -> None:
 def _title(courses: Sequence[Course], protocol: Protocol) -> str:
     condition = courses[0].condition
     return (
-        f"{condition.name}: {protocol.components} components, N = {condition.n}, "
+        f"{condition.name}: {protocol.components} components, N = {condition.n:,}, "
         f"{protocol.replicas} replicas, {protocol.init} start, reg_covar = {protocol.reg_covar:g}"
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_collapse.toys.figures import COLOURS, draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import draw_band, new_figure, save_figure
 
 __all__ = ["draw_errors"]
 
@@ -17,7 +17,7 @@ def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
         fits, expected = summary["round"] + 1, summary["theory"].get("error_mean")
         label = f"{summary['regime']}, λ = {summary['lambda']:g}, {summary['inputs']} inputs"
         band = (summary[f"error_{name}"] for name in ("mean", "q05", "q95"))
-        draw_band(axes, fits, *band, colour=COLOURS[i % len(COLOURS)], label=label)
+        draw_band(axes, fits, *band, i=i, label=label)
         if expected is not None:
             axes.plot(fits, expected, "--", color="black", lw=1)
     axes.plot([], [], "--", color="black", lw=1, label="theory, mean")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_collapse.toys.figures import COLOURS, new_figure, save_figure
+from lightning_collapse.toys.figures import new_figure, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +26,8 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
     axes[0, 1].set_xlabel("rows")
     axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['rows'][0]:,} rows")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].legend(
-        handles, labels, fontsize=8, frameon=False, title="dots simulated, lines theory"
-    )
+    title = "marks simulated, lines theory"
+    axes[0, 0].legend(handles, labels, fontsize=8, frameon=False, title=title, title_fontsize=8)
     first = ridge[0]
     figure.suptitle(
         f"ridge regression, d = {first['dim']}, penalty {first['penalty']:g}, noise variance "
@@ -39,26 +38,32 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
 
 
 def _draw(axes: "Axes", summaries: Sequence[Summary], x: str, what: str, label: str) -> None:
-    for colour, summary in zip(COLOURS * len(summaries), summaries, strict=False):
+    for i, summary in enumerate(summaries):
         mean, error = summary[f"{what}_mean"], summary.get(f"{what}_error")
-        axes.errorbar(summary[x], mean, error, fmt="o", ms=3.5, color=colour, lw=1)
-        name = f"{summary['lambda']:.3g} synthetic"
-        axes.plot(summary[x], summary["theory"][f"{what}_mean"], color=colour, lw=1, label=name)
+        looks = _dots(i)
+        axes.errorbar(
+            summary[x], mean, error, ls="", lw=1, label=f"λ = {summary['lambda']:.3g}", **looks
+        )
+        expected = summary["theory"][f"{what}_mean"]
+        axes.plot(summary[x], expected, color=looks["color"], lw=1)
     if what == "error":
         real = summaries[0]
-        axes.plot(real[x], real["real_error_mean"], "s", ms=3, color="black")
-        axes.plot(
-            real[x], real["theory"]["real_error_mean"], color="black", lw=1, label="real alone"
-        )
+        axes.plot(real[x], real["real_error_mean"], "x", ms=4, color="black", label="real alone")
+        axes.plot(real[x], real["theory"]["real_error_mean"], color="black", lw=1)
     axes.set(xscale="log", yscale="log", ylabel=label)
     axes.grid(alpha=0.3)
 
 
+def _dots(i: int) -> dict[str, Any]:
+    """A mark for every point, of the i-th line."""
+    return style(i) | {"markevery": None}
+
+
 def _draw_diagonal(axes: "Axes", summaries: Sequence[Summary]) -> None:
-    for colour, summary in zip(COLOURS * len(summaries), summaries, strict=False):
-        axes.plot(summary["real_error_mean"], summary["error_mean"], "o", ms=3.5, color=colour)
-        expected = summary["theory"]
-        axes.plot(expected["real_error_mean"], expected["error_mean"], color=colour, lw=1)
+    for i, summary in enumerate(summaries):
+        looks, expected = _dots(i), summary["theory"]
+        axes.plot(summary["real_error_mean"], summary["error_mean"], ls="", **looks)
+        axes.plot(expected["real_error_mean"], expected["error_mean"], color=looks["color"], lw=1)
     span = summaries[0]["theory"]["real_error_mean"]
     axes.plot(
         [min(span), max(span)],

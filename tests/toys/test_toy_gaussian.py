@@ -67,7 +67,7 @@ BY_CHANCE = [
 def test_variance_drift_and_their_sum_are_theorys(engine, name, fraction, n, rounds, dim):
     truth = Truth(5.0, 2.0, dim)
     setting = condition(name, fraction, n, rounds)
-    course = engine(setting, rounds, range(300), truth, seed=1)
+    course = engine(setting, rounds, range(300), truth, seed=3)
     for what, z in z_scores(setting, course, truth).items():
         assert np.abs(z[[0, 1, 2, -1]]).max() < 3.5, what
 
@@ -100,6 +100,38 @@ def test_the_users_mixes_do_not_collapse(n, fraction):
     assert theory.first_order_std(settled.mean_error, 2.0) == pytest.approx(
         course.variance[-1].std(), rel=0.2
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "n", "rounds", "dim"),
+    [
+        ("Replace", 1.0, 50, 101, 1),
+        ("Replace", 0.9, 300, 41, 1),
+        ("Augment", 0.5, 50, 21, 1),
+        ("Accumulate", 1.0, 50, 21, 3),
+        ("Turnover", 0.5, 200, 11, 1),
+        ("AccumulateSubsample", 1.0, 100, 21, 1),
+        ("Fresh", 0.5, 50, 21, 1),
+    ],
+)
+def test_a_twentieth_of_replicas_is_beyond_each_end_of_theorys_band(
+    name, fraction, n, rounds, dim
+):
+    setting, truth, replicas = condition(name, fraction, n, rounds), Truth(dim=dim), 1000
+    course = simulate(setting, rounds, replicas, truth=truth, seed=9)
+    expected = predicted(setting, rounds, truth)
+    for r in (0, rounds // 2, rounds - 1):
+        below = (course.variance[r] < expected["variance_q05"][r]).mean()
+        above = (course.variance[r] > expected["variance_q95"][r]).mean()
+        # Chance, and what the first order leaves out.
+        assert 0.05 == pytest.approx(below, abs=3.5 * (0.0475 / replicas) ** 0.5 + 0.015)
+        assert 0.05 == pytest.approx(above, abs=3.5 * (0.0475 / replicas) ** 0.5 + 0.015)
+
+
+def test_theory_has_no_band_where_its_first_order_does_not_hold():
+    band = predicted(condition("Turnover", 0.5, 50, 40), 40, TRUTH)["variance_q05"]
+    assert np.isfinite(band[0])
+    assert np.isnan(band[-1])
 
 
 def test_log_determinant_in_many_dimensions():
@@ -202,7 +234,12 @@ def test_what_the_command_writes(tmp_path, capsys):
     assert mix["round"] == [0, 1, 2]
     assert mix["n_real"] == [20, 10, 10]
     assert mix["mean_sq_increment"][0] is None
-    assert set(mix["theory"]) == {"variance_mean", "mean_sq_error"}
+    assert set(mix["theory"]) == {
+        "variance_mean",
+        "variance_q05",
+        "variance_q95",
+        "mean_sq_error",
+    }
     assert full["theory"]["variance_mean"] == pytest.approx([2 * 0.95**t for t in (1, 2, 3)])
     assert full["theory"]["log_variance_mean"][0] < np.log(2)
     lines = (tmp_path / "a" / "rounds.csv").read_text().splitlines()

@@ -54,7 +54,11 @@ def main() -> None:
     if arguments and arguments[0] == "--version":
         print(f"lightning-collapse {__version__}")
         return
-    dispatch("lightning-collapse", _COMMANDS, arguments)
+    try:
+        dispatch("lightning-collapse", _COMMANDS, arguments)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,15 @@ def test_plot_names_a_folder_that_is_no_run(monkeypatch, capsys, tmp_path):
     assert line.startswith(f"error: {tmp_path / 'none' / 'rounds.jsonl'}: no such file")
 
 
+def test_ctrl_c_is_a_line_whatever_the_command(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightning_collapse.commands.table.import_module", interrupted)
+    assert command(monkeypatch, "prepare", "set", "out") == 130
+    assert capsys.readouterr() == ("", "stopped\n")
+
+
 @pytest.mark.parametrize("name", lightning_collapse.__all__)
 def test_every_public_name_resolves(name):
     value = getattr(lightning_collapse, name)

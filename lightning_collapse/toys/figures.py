@@ -59,12 +59,14 @@ def draw_band(
 
 def draw_replicas(axes: "Axes", courses: Mapping[str, NDArray[np.float64]]) -> None:
     """Draws, by label, the mean of replicas (R, T) over rounds, and the band of 5 to 95 %."""
+    from matplotlib.ticker import MaxNLocator
+
     for i, (label, values) in enumerate(courses.items()):
         low, high = np.quantile(values, [0.05, 0.95], 0)
         rounds = np.arange(values.shape[1])
         draw_band(axes, rounds, values.mean(0), low, high, i=i, label=label)
     axes.set_xlabel("round")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 

@@ -20,6 +20,8 @@ __all__ = ["draw_band", "draw_replicas", "new_figure", "save_figure", "style"]
 # Okabe & Ito's, which colour-blind readers tell apart; black is left for the truth.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = "os^DvP"
+_FEW_POINTS = 20
+"""So many, and each has its marker."""
 
 
 def style(i: int) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def draw_band(
 ) -> None:
     """Draws a figure's i-th line, and the band around it."""
     looks = style(i)
+    if np.size(x) <= _FEW_POINTS:
+        looks["markevery"] = None
     axes.plot(x, middle, lw=1.2, label=label, **looks)
     axes.fill_between(x, low, high, color=looks["color"], alpha=0.15, lw=0)
 
@@ -73,6 +77,8 @@ def draw_replicas(axes: "Axes", courses: Mapping[str, NDArray[np.float64]]) -> N
 
 def save_figure(figure: "Figure", out: Path, name: str) -> None:
     """Writes NAME.png and NAME.pdf to a folder, the same bytes for the same figure."""
+    # The layout of panels of a fixed aspect is right the second time.
+    figure.draw_without_rendering()
     for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)

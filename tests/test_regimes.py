@@ -343,21 +343,3 @@ def test_turnover_goes_on_through_many_rounds():
     assert rows[0].tolist() == Turnover(0.1).select([N] + [4] * 1999, seed=0).tolist()
     assert len(np.unique(rows)) == N
     assert rows.min() > 6000
-
-
-@pytest.mark.parametrize(
-    ("total", "wanted"), [(5, 0), (5, 5), (10, 3), (10, 8), (10, 2), (50, 12)]
-)
-def test_all_sets_of_places_are_as_likely(total, wanted):
-    seeds = 4000
-    chosen = module._choose(total, wanted, range(seeds), "test", 1)
-    assert chosen.shape == (seeds, wanted)
-    taken = np.zeros((seeds, total))
-    np.put_along_axis(taken, chosen, 1, 1)
-    assert (taken.sum(1) == wanted).all()
-    share = wanted / total
-    pairs = taken.T @ taken / seeds
-    wanted_pairs = np.full((total, total), share * (wanted - 1) / (total - 1))
-    np.fill_diagonal(wanted_pairs, share)
-    error = np.sqrt(wanted_pairs * (1 - wanted_pairs) / seeds)
-    assert (np.abs(pairs - wanted_pairs) <= 4.5 * error).all()

@@ -20,6 +20,8 @@ __all__ = ["draw_band", "draw_replicas", "new_figure", "save_figure", "style"]
 # Okabe & Ito's, which colour-blind readers tell apart; black is left for the truth.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = "os^DvP"
+_FEW_POINTS = 20
+"""So many, and each has its marker."""
 
 
 def style(i: int) -> dict[str, Any]:
@@ -53,24 +55,30 @@ def draw_band(
 ) -> None:
     """Draws a figure's i-th line, and the band around it."""
     looks = style(i)
+    if np.size(x) <= _FEW_POINTS:
+        looks["markevery"] = None
     axes.plot(x, middle, lw=1.2, label=label, **looks)
     axes.fill_between(x, low, high, color=looks["color"], alpha=0.15, lw=0)
 
 
 def draw_replicas(axes: "Axes", courses: Mapping[str, NDArray[np.float64]]) -> None:
     """Draws, by label, the mean of replicas (R, T) over rounds, and the band of 5 to 95 %."""
+    from matplotlib.ticker import MaxNLocator
+
     for i, (label, values) in enumerate(courses.items()):
         low, high = np.quantile(values, [0.05, 0.95], 0)
         rounds = np.arange(values.shape[1])
         draw_band(axes, rounds, values.mean(0), low, high, i=i, label=label)
     axes.set_xlabel("round")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 
 
 def save_figure(figure: "Figure", out: Path, name: str) -> None:
     """Writes NAME.png and NAME.pdf to a folder, the same bytes for the same figure."""
+    # The layout of panels of a fixed aspect is right the second time.
+    figure.draw_without_rendering()
     for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)

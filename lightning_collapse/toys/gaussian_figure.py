@@ -40,7 +40,7 @@ def _draw_variance(axes: "Axes", summary: Summary, i: int) -> None:
     band = (summary[f"variance_{name}"] for name in ("median", "q05", "q95"))
     draw_band(axes, rounds, *band, i=i, label=_counts(summary))
     colour = looks["color"]
-    for name in ("variance_q05", "variance_q95"):
+    for name in [end for end in ("variance_q05", "variance_q95") if end in expected]:
         axes.plot(rounds, expected[name], "-.", color=colour, lw=0.8)
     if "log_variance_mean" in expected:
         axes.plot(rounds, np.exp(expected["log_variance_mean"]), "--", color=colour, lw=1.6)

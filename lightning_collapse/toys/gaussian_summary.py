@@ -21,6 +21,9 @@ __all__ = ["predicted", "summarise"]
 
 Array = NDArray[np.float64]
 
+_MANY_ROWS = 30
+"""With so many, the logarithm of a fit's variance is all but normal."""
+
 
 def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, Any]:
     """Gives a condition of `summary.json`: plain values, and lists over the rounds.
@@ -60,9 +63,10 @@ def predicted(condition: Condition, rounds: int, truth: Truth) -> dict[str, Arra
         condition.regime, Accumulate | AccumulateSubsample | Augment
     )
     band = theory.first_order_band(variance, s2 - variance, s2, truth.dim)
-    if replaced and truth.dim == 1:
+    if replaced and truth.dim == 1 and n >= _MANY_ROWS:
         band = theory.replace_band(t, n, s2)
-    lists["variance_q05"], lists["variance_q95"] = band
+    if not np.isnan(band).all():
+        lists["variance_q05"], lists["variance_q95"] = band
     if replaced and n > truth.dim:
         lists["log_variance_mean"] = theory.replace_log_determinant(t, n, truth.dim, s2)
     increment = np.full(rounds, np.nan)

@@ -52,7 +52,7 @@ def _counts(condition: Condition) -> str:
 
 
 def _scatter(courses: Sequence[Course], protocol: Protocol) -> "Figure":
-    figure = new_figure(3 * len(courses), 3.6)
+    figure = new_figure(max(6.4, 3 * len(courses)), 4)
     all_axes = figure.subplots(1, len(courses), sharex=True, sharey=True, squeeze=False)[0]
     for axes, course in zip(all_axes, courses, strict=True):
         condition = course.condition

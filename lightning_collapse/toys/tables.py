@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,15 @@ def open_folder(out: Path) -> Path:
     """Makes the folder that a toy writes to, before anything is computed.
 
     Raises:
-        OSError: it cannot be made, or is a file.
+        OSError: it cannot be made, or cannot be written to.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if out.is_file() else error.strerror
+        raise OSError(f"out = {out}: cannot be made ({reason}); name another folder") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise OSError(f"out = {out}: cannot be written to; name another folder")
     return out
 
 

@@ -1,6 +1,10 @@
 import numpy as np
+from PIL import Image
 
-from lightning_collapse.toys.figures import draw_replicas, new_figure, style
+from lightning_collapse.toys.conditions import conditions
+from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure, style
+from lightning_collapse.toys.gmm import Protocol, run_mixtures
+from lightning_collapse.toys.gmm_figures import _scatter
 
 
 def test_axes_hold_every_line_and_band():
@@ -19,3 +23,14 @@ def test_lines_are_told_apart_with_and_without_colour():
     looks = [style(i) for i in range(42)]
     assert len({(look["color"], look["marker"]) for look in looks}) == 42
     assert len({look["marker"] for look in looks[:6]}) == 6
+
+
+def test_no_label_of_panels_of_a_fixed_aspect_is_cut_off(tmp_path):
+    protocol = Protocol(2, replicas=1)
+    wanted = conditions("Replace", "0.1,0.3,0.5,0.9,1.0", 300, 2)
+    figure = _scatter([run_mixtures(condition, protocol) for condition in wanted], protocol)
+    save_figure(figure, tmp_path, "panels")
+    with Image.open(tmp_path / "panels.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]):
+        assert edge.min() == 255

@@ -38,7 +38,7 @@ class NoFloat64(TorchDispatchMode):
 def no_float64(monkeypatch):
     """Makes the CPU pass for an Apple GPU, to all who ask."""
     as_mps = state_dtype(torch.device("mps"))
-    for module in ("sampling", "lit.module", "lit.seeded"):
+    for module in ("sampling", "lit.steps", "lit.seeded"):
         monkeypatch.setattr(f"lightning_collapse.{module}.state_dtype", lambda device: as_mps)
     NoFloat64.operations = 0
 
@@ -62,7 +62,7 @@ def test_training_and_a_rounds_samples_do_without(tmp_path, monkeypatch, no_floa
     for owner, name in [
         (CollapseModule, "training_step"),
         (CollapseModule, "optimizer_step"),
-        (RoundSampler, "sample"),
+        (RoundSampler, "make"),
     ]:
         watched(monkeypatch, owner, name)
     network = unet(label_dim=10, augment_dim=9)

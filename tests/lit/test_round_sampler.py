@@ -9,6 +9,7 @@ from tiny_runs import mlp, unet
 
 from lightning_collapse import EDMPrecond
 from lightning_collapse.data.store import MAX_SHARD_ROWS
+from lightning_collapse.lit.notes import noted_nonfinite
 from lightning_collapse.lit.sampler import RoundSampler
 from lightning_collapse.sampling import Sampling
 
@@ -82,6 +83,13 @@ def test_shards_are_whole_batches_and_cover_all_samples(n, micro_batch):
     assert all(a[1] == b[0] for a, b in zip(borders, borders[1:], strict=False))
     assert all(start % micro_batch == 0 for start, _ in borders)
     assert max(stop - start for start, stop in borders) <= MAX_SHARD_ROWS
+
+
+def test_padding_is_not_counted_among_samples_that_are_not_finite(tmp_path):
+    one = sampler(denoiser=lambda x, *_: x * float("nan"))
+    shards(tmp_path / "bad", one)
+    counts = [noted_nonfinite(tmp_path / "bad", shard) for shard in range(one.n_shards)]
+    assert counts == [8, 8, 8, 8, 8, 8, 2]
 
 
 def test_labels_are_uniform_and_used():

@@ -93,17 +93,17 @@ def test_a_second_signal_does_not_wait_for_the_step(tmp_path, whole, number, sta
 
 def test_a_signal_in_sampling_finishes_the_shard(tmp_path, whole, monkeypatch):
     words = arguments(tmp_path)
-    sample = RoundSampler.sample
+    make = RoundSampler.make
     # Then once more, where the next start would finish the round.
     for first_row, shards in ((24, 4), (32, 5)):
 
-        def interrupted(self: RoundSampler, first: int, at: int = first_row) -> torch.Tensor:
+        def interrupted(self: RoundSampler, first: int, at: int = first_row) -> Any:
             if (self.round, first) == (1, at):
                 os.kill(os.getpid(), signal.SIGTERM)
-            return sample(self, first)
+            return make(self, first)
 
         with monkeypatch.context() as patch:
-            patch.setattr(RoundSampler, "sample", interrupted)
+            patch.setattr(RoundSampler, "make", interrupted)
             with pytest.raises(SystemExit) as left:
                 cli.run_fit(words)
         assert left.value.code == 143

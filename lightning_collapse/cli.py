@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -170,6 +171,8 @@ class CollapseCLI(LightningCLI):
         """Ends on an error: in one line if the user, the disk or another process is at fault."""
         started = self.config_init.loop.started
         self._discard_if_empty()
+        if _while_restoring(error):
+            refuse(f"ckpt_path: cannot be gone on from ({error!r:.200}); name another checkpoint")
         if has_lost_process(error):
             refuse("another process of the run has ended; the same command goes on")
         if isinstance(error, OSError) and error.errno is not None and started:
@@ -268,6 +271,13 @@ def _leaf(key: str) -> str:
 def _is_rank_zero() -> bool:
     """Tells rank 0 apart before there is a trainer, by what launchers set for the others."""
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+def _while_restoring(error: Exception) -> bool:
+    """Whether Lightning could not take a checkpoint over."""
+    frames = traceback.extract_tb(error.__traceback__)
+    unexpected = not isinstance(error, (OSError, ValueError))
+    return unexpected and any("checkpoint_connector" in frame.filename for frame in frames)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -17,7 +17,6 @@ from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import WandbLogger
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
@@ -34,6 +33,7 @@ from lightning_collapse.lit.processes import end_with_parent, has_lost_process
 from lightning_collapse.lit.progress import RoundBars, RoundTable
 from lightning_collapse.lit.run import RunFolder
 from lightning_collapse.lit.signals import StopAtStep, requeue
+from lightning_collapse.lit.wandb_mirror import wandb_mirror
 from lightning_collapse.messages import one_line
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -138,7 +138,7 @@ class CollapseCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         if config.logger is None:
-            config.logger = _wandb_logger(self.run_folder)
+            config.logger = wandb_mirror(self.run_folder)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
         self.record = _RecordConfig(self.run_folder.config, self.config_dump)
@@ -317,23 +317,6 @@ def _check(config: Namespace) -> None:
             raise ValueError(
                 f"trainer.{name} = {trainer[name]}: would break the rounds; use {instead}"
             )
-
-
-def _wandb_logger(run: RunFolder) -> WandbLogger:
-    import wandb
-
-    os.environ.setdefault("WANDB_SILENT", "true")
-    offline = os.environ.get("WANDB_MODE") not in ("online", "disabled")
-    return WandbLogger(
-        name=run.path.resolve().name,
-        save_dir=run.path,
-        project="lightning-collapse",
-        offline=offline,
-        settings=wandb.Settings(console="off"),
-        # Other processes' loggers log nothing.
-        id=run.id if _is_rank_zero() else None,
-        resume="allow",
-    )
 
 
 def _quieten() -> None:

@@ -27,7 +27,7 @@ _PATIENCE = 30
 
 
 def wandb_mirror(run: RunFolder) -> "WandbMirror | bool":
-    """Gives the mirror of a run: offline, unless WANDB_MODE is online; none where it is disabled."""
+    """Gives the mirror of a run: offline, unless WANDB_MODE is online; none if disabled."""
     mode = os.environ.get("WANDB_MODE")
     return mode != "disabled" and WandbMirror(run, online=mode == "online")
 
@@ -76,7 +76,7 @@ class WandbMirror(Logger):
         self.send(record, {"round/samples": str(preview)})
 
     def send(self, values: Mapping[str, Any], pictures: Mapping[str, str] | None = None) -> None:
-        """Hands over numbers, texts, and the paths of pictures, under their names; returns at once."""
+        """Hands over numbers and texts, and paths of pictures, by name; returns at once."""
         self.save()
         self._lines.put(json.dumps({"log": dict(values), "pictures": dict(pictures or {})}) + "\n")
 
@@ -91,8 +91,7 @@ class WandbMirror(Logger):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, SIGKILL)  # W&B's own process with it
             process.wait()
-        if process.returncode < 0:
-            self._tell("has not ended by itself")
+        self._tell_if_killed(process)
         self._process = None
 
     def _feed(self, process: "subprocess.Popen[str]") -> None:
@@ -103,19 +102,21 @@ class WandbMirror(Logger):
                     pipe.write(line)
                     pipe.flush()
         except OSError:
-            self._tell("has ended early")
+            self._tell_if_killed(process)
 
-    def _tell(self, what: str) -> None:
-        """Warns, once, unless the mirror itself could."""
-        if not self._told:
-            self._told = True
-            folder = os.path.relpath(self._run.path / "wandb")
-            print(
-                f"warning: W&B's process {what}; the run's records are whole, and `wandb sync "
-                f"{folder}/latest-run` sends what W&B has of them",
-                file=sys.stderr,
-                flush=True,
-            )
+    def _tell_if_killed(self, process: "subprocess.Popen[str]") -> None:
+        """Warns, once, of an end that W&B's process could not tell itself."""
+        if process.wait() >= 0 or self._told:
+            return
+        self._told = True
+        latest = self._run.path / "wandb" / "latest-run"
+        rest = f"; `wandb sync {os.path.relpath(latest.resolve())}` sends what W&B has of them"
+        print(
+            "warning: W&B's process was killed; the run goes on without, and its records are whole"
+            f"{rest if latest.exists() else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _start(run: RunFolder, online: bool) -> "subprocess.Popen[str]":

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 
@@ -24,7 +24,7 @@ def main(options: dict[str, Any]) -> None:
     """Mirrors what comes in on standard input, and ends with it.
 
     Args:
-        options: `online`, and the keyword arguments of `wandb.init`: `dir`, `id`, `name`, `project`.
+        options: `online`, and keyword arguments of `wandb.init`.
     """
     # Signals are for the run, which closes the input when it is done.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -69,14 +69,12 @@ def _mirror(
 
 
 def _started(tell: Callable[[str], None], online: bool, options: dict[str, Any]) -> Any:
-    if not online:
-        return _init("offline", options)
     try:
-        return _init("online", options)
+        return _init("online" if online else "offline", options)
     except Exception as error:
         run = _offline(options)
         tell(
-            f"W&B cannot be reached ({_line(error)}); the run goes on offline, and `wandb sync "
+            f"W&B has not started ({_line(error)}); the run goes on offline, and `wandb sync "
             f"{_folder(run)}` sends it later"
         )
         return run
@@ -89,7 +87,7 @@ def _offline(options: dict[str, Any]) -> Any:
     return _init("offline", options)
 
 
-def _init(mode: str, options: dict[str, Any]) -> Any:
+def _init(mode: Literal["online", "offline"], options: dict[str, Any]) -> Any:
     settings = wandb.Settings(
         console="off",
         silent=True,

@@ -22,6 +22,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import lightning_collapse.data.images
 import lightning_collapse.data.points  # noqa: F401
 from lightning_collapse.commands import table
+from lightning_collapse.data.plain_yaml import load_yaml
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.config_file import Change, ConfigFile
@@ -116,6 +117,8 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        for path in _config_files(args):
+            load_yaml(path.read_bytes().decode(errors="replace"), f"config = {path}")
         self.config = parser.parse_args(args)
         config = self.config
         if config.run is None:
@@ -262,6 +265,14 @@ def _extensions() -> list[Callable[..., Any]]:
     """Gives everything that a configuration may name by a class path of ours."""
     bases = (Regime, Source, Features)
     return [sub for base in bases for sub in base.__subclasses__()] + [ddpmpp, ncsnpp, SigmaMLP]
+
+
+def _config_files(words: Sequence[str]) -> list[Path]:
+    """Gives the configuration files that a command line names and that there are."""
+    options = ("--config", "-c")
+    named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
+    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    return [path for path in map(Path, named) if path.is_file()]
 
 
 def _leaf(key: str) -> str:

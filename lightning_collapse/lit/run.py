@@ -59,7 +59,7 @@ class RunFolder:
         with suppress(OSError), self.locked():
             names = {path.name for path in self.path.iterdir()}
             used = any((self.path / "checkpoints").iterdir())
-            if names <= {"checkpoints", ".lock", ".id"} and not used:
+            if names <= {"checkpoints", ".lock", ".id", "wandb"} and not used:
                 shutil.rmtree(self.path)
 
     @property

@@ -7,8 +7,10 @@ Zips, images, npz members and NVIDIA's pickles have theirs in tests/data and tes
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +21,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fuzzing import altered, broken, fuzz
+from fuzzing import SECONDS, altered, broken, fuzz
 from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.torch import save, save_file
 from tiny_runs import Fit, arguments
 
-from lightning_collapse.cli import _TRAINER_DEFAULTS, CollapseCLI, OneLineParser
+from lightning_collapse.cli import _TRAINER_DEFAULTS, CollapseCLI, OneLineParser, run_fit
 from lightning_collapse.commands.plot import plot
 from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.data.images import ImageZip
@@ -478,3 +480,46 @@ def test_mutants_of_a_configuration_are_one_line(finished, tmp_path, mutants, ca
     made = configuration_on_the_command_line(tmp_path, capsys)
     tally = fuzz(mutants, mutants, made.change, made.read, made.named, **made.options)
     assert tally.outcomes["refused"] > 0.1 * mutants
+
+
+LAUGHS = "a0: &a0 [1, 1]\n" + "".join(
+    f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "is not plain YAML (it has an alias"),
+        ("data: !!python/object/apply:os.system ['touch owned']", "could not determine a constr"),
+        ("data: !!python/name:os.system", "could not determine a constructor"),
+        ("data:\n  train_rows: 3\n  train_rows: 4\n", "the key train_rows is there twice"),
+        ("[" * 5000, "is nested too deep"),
+        ("data: {train_rows: " + "[" * 400 + "]" * 400 + "}", "is nested too deep"),
+        (b"data: \xff\xfe\x00", "is not plain YAML (unacceptable character"),
+        ("#" * 2**21, "has 2097152 characters; at most 1048576 are read"),
+        ("? [1, 2]\n: 3\n", "is not plain YAML"),
+        ("data: {train_rows: 2001-99-99}", "is not plain YAML (month must be"),
+        ("just words", ""),
+        ("- 1\n- 2\n", ""),
+        ("model: {sigma_data: .nan}", "model.sigma_data = nan: must be a number > 0"),
+        ("data: {num_workers: -4}", "data.num_workers = -4: must be at least 0"),
+        ("data: {batch_size: {}}", "data.batch_size = {}: must be a whole number"),
+        ("seed_everything: 99999999999999999999", "seed_everything = 99999999999999999999: must"),
+        ("model: {lr_rampup: .inf}", "model.lr_rampup = inf: must be a share"),
+    ],
+    ids=range(17),
+)
+def test_a_configuration_that_means_harm(tmp_path, monkeypatch, capsys, text, says):
+    monkeypatch.chdir(tmp_path)
+    path = Path("mine.yaml")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    words = ["--config", str(path), *arguments(Path("run"))]
+    begun = time.process_time()
+    with pytest.raises(SystemExit) as left:
+        run_fit(words[:2] if says == "" else words[2:4] + words[:2] + words[4:])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and says in said, said
+    assert len(said) < 600 and time.process_time() - begun < SECONDS
+    assert sorted(os.listdir()) == ["mine.yaml"]

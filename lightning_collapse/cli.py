@@ -118,7 +118,9 @@ class CollapseCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         for path in _config_files(args):
-            load_yaml(path.read_bytes().decode(errors="replace"), f"config = {path}")
+            text = path.read_bytes().decode(errors="replace")
+            if not isinstance(load_yaml(text, f"config = {path}"), dict):
+                raise ValueError(f"config = {path}: must be a table of options")
         self.config = parser.parse_args(args)
         config = self.config
         if config.run is None:

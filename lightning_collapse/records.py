@@ -81,7 +81,7 @@ def check_record(record: Record, r: int) -> None:
     """Raises ValueError where this is not the record of round r."""
     try:
         table_line(record)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"round {r} has a record that cannot be read ({error!r:.80})") from error
     if record.get("round") != r:
         raise ValueError(f"round {r} has the record of round {record['round']!r:.20}")

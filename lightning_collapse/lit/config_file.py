@@ -66,7 +66,7 @@ class Change:
     kind: Kind
 
     def __str__(self) -> str:
-        return f"{self.key} = {self.now} (was {self.was})"
+        return f"{self.key:.100} = {self.now:.200} (was {self.was:.200})"
 
 
 class ConfigFile:

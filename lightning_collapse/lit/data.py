@@ -218,7 +218,8 @@ class PoolDataModule(LightningDataModule):
         return {"round": self.round, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        position = [state_dict.get(name) for name in ("round", "step")]
+        found = state_dict if isinstance(state_dict, dict) else {}
+        position = [found.get(name) for name in ("round", "step")]
         if not all(type(value) is int and value >= 0 for value in position):
             raise ValueError(f"ckpt_path: {state_dict!r:.80} is no position in a run")
         self.round, self.step = state_dict["round"], state_dict["step"]

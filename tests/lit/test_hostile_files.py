@@ -458,6 +458,7 @@ def configuration_on_the_command_line(run: Path, capsys) -> Reader:
         named="",
         refusals=(SystemExit, ValueError, OSError),
         said=said,
+        allowed={"import"},  # of what it names, as configurations do
     )
 
 

@@ -1,12 +1,13 @@
 """YAML from anyone: plain values only, each key once, and nothing that unfolds."""
 
+from collections import Counter
 from typing import Any
 
 import yaml
 
 __all__ = ["load_yaml"]
 
-_MAX_CHARACTERS = 2**20
+_MAX_CHARACTERS = 2**17
 
 
 def load_yaml(text: str, name: str) -> Any:
@@ -33,7 +34,7 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [self.construct_object(name, deep=True) for name, _ in node.value]
-        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        names = Counter(repr(self.construct_object(name, deep=True)) for name, _ in node.value)
+        if twice := [name for name, n in names.items() if n > 1]:
             raise ValueError(f"the key {twice[0]} is there twice")
         return super().construct_mapping(node, deep)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--config", str(ROOT / "configs/points_replace.yaml"), "--trainer.accelerator", "cpu"]
-OPTIONS += ["--trainer.max_epochs", "3", "--data.images_per_round", "64000"]
+OPTIONS += ["--trainer.max_epochs", "3", "--data.images_per_round", "32000"]
 WAYS = ("off", "offline", "black hole")
 
 

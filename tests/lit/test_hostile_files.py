@@ -462,7 +462,7 @@ def configuration_on_the_command_line(run: Path, capsys) -> Reader:
     )
 
 
-NUMBERS = [pytest.param(40, id="some"), pytest.param(3000, id="thousands", marks=pytest.mark.slow)]
+NUMBERS = [pytest.param(25, id="some"), pytest.param(3000, id="thousands", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("mutants", NUMBERS)
@@ -476,7 +476,7 @@ def test_mutants_are_refused_in_one_line_or_sound(finished, tmp_path, monkeypatc
     assert tally.outcomes["refused"] > 0 or name == "files_to_verify"
 
 
-@pytest.mark.parametrize("mutants", NUMBERS)
+@pytest.mark.parametrize("mutants", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_mutants_of_a_configuration_are_one_line(finished, tmp_path, mutants, capsys):
     made = configuration_on_the_command_line(tmp_path, capsys)
     tally = fuzz(mutants, mutants, made.change, made.read, made.named, **made.options)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from signal import SIGKILL
@@ -86,11 +87,10 @@ class WandbMirror(Logger):
         if (process := self._process) is None:
             return
         self._lines.put(None)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, SIGKILL)  # W&B's own process with it
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)  # with it what it has started
         self._tell_if_killed(process)
         self._process = None
 

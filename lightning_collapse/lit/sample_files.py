@@ -68,7 +68,7 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: is no recipe ({error!s:.120}); choose another --out") from error
     changed = [
-        f"{name} = {new.get(name)} (was {old.get(name)})"
+        f"{name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,12 +17,12 @@ from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import WandbLogger
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.images
 import lightning_collapse.data.points  # noqa: F401
 from lightning_collapse.commands import table
+from lightning_collapse.data.plain_yaml import load_yaml
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.config_file import Change, ConfigFile
@@ -34,6 +35,7 @@ from lightning_collapse.lit.processes import end_with_parent, has_lost_process
 from lightning_collapse.lit.progress import RoundBars, RoundTable, RunError
 from lightning_collapse.lit.run import RunFolder
 from lightning_collapse.lit.signals import StopAtStep, requeue
+from lightning_collapse.lit.wandb_mirror import wandb_mirror
 from lightning_collapse.messages import one_line
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -124,6 +126,10 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        for path in _config_files(args):
+            text = path.read_bytes().decode(errors="replace")
+            if not isinstance(load_yaml(text, f"config = {path}"), dict):
+                raise ValueError(f"config = {path}: must be a table of options")
         self.config = parser.parse_args(args)
         config = self.config
         if config.run is None:
@@ -146,7 +152,7 @@ class CollapseCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         if config.logger is None:
-            config.logger = _wandb_logger(self.run_folder)
+            config.logger = wandb_mirror(self.run_folder)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
         self.record = _RecordConfig(self.run_folder.config, self.config_dump)
@@ -179,6 +185,8 @@ class CollapseCLI(LightningCLI):
         """Ends on an error: in one line if the user, the disk or another process is at fault."""
         started = self.config_init.loop.started
         self._discard_if_empty()
+        if _while_restoring(error):
+            refuse(f"ckpt_path: cannot be gone on from ({error!r:.200}); name another checkpoint")
         if has_lost_process(error):
             refuse("another process of the run has ended; the same command goes on")
         if isinstance(error, OSError) and error.errno is not None and started:
@@ -279,6 +287,14 @@ def _extensions() -> list[Callable[..., Any]]:
     return [sub for base in bases for sub in base.__subclasses__()] + [ddpmpp, ncsnpp, SigmaMLP]
 
 
+def _config_files(words: Sequence[str]) -> list[Path]:
+    """Gives the configuration files that a command line names and that there are."""
+    options = ("--config", "-c")
+    named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
+    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    return [path for path in map(Path, named) if path.is_file()]
+
+
 def _leaf(key: str) -> str:
     return key.rpartition(".")[2]
 
@@ -286,6 +302,13 @@ def _leaf(key: str) -> str:
 def _is_rank_zero() -> bool:
     """Tells rank 0 apart before there is a trainer, by what launchers set for the others."""
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+def _while_restoring(error: Exception) -> bool:
+    """Whether Lightning could not take a checkpoint over."""
+    frames = traceback.extract_tb(error.__traceback__)
+    unexpected = not isinstance(error, (OSError, ValueError))
+    return unexpected and any("checkpoint_connector" in frame.filename for frame in frames)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -325,23 +348,6 @@ def _check(config: Namespace) -> None:
             raise ValueError(
                 f"trainer.{name} = {trainer[name]}: would break the rounds; use {instead}"
             )
-
-
-def _wandb_logger(run: RunFolder) -> WandbLogger:
-    import wandb
-
-    os.environ.setdefault("WANDB_SILENT", "true")
-    offline = os.environ.get("WANDB_MODE") not in ("online", "disabled")
-    return WandbLogger(
-        name=run.path.resolve().name,
-        save_dir=run.path,
-        project="lightning-collapse",
-        offline=offline,
-        settings=wandb.Settings(console="off"),
-        # Other processes' loggers log nothing.
-        id=run.id if _is_rank_zero() else None,
-        resume="allow",
-    )
 
 
 def _quieten() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_collapse.data.files import write_atomically
 
 __all__ = [
+    "check_record",
     "distance_name",
     "encode_records",
     "read_records",
@@ -55,11 +56,35 @@ def read_records(run: Path) -> list[Record]:
 
     Raises:
         FileNotFoundError: the run has none.
+        ValueError: a line is no record.
     """
     path = run / "rounds.jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; has the run finished a round?")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [_parsed(path, r, line) for r, line in enumerate(path.read_bytes().splitlines())]
+
+
+def _parsed(path: Path, r: int, line: bytes) -> Record:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict) or record.get("round") != r:
+        raise ValueError(
+            f"{path}: line {r + 1} is not the record of round {r}; `lightning-collapse pool "
+            "repair` writes it again"
+        )
+    return record
+
+
+def check_record(record: Record, r: int) -> None:
+    """Raises ValueError where this is not the record of round r."""
+    try:
+        table_line(record)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"round {r} has a record that cannot be read ({error!r:.80})") from error
+    if record.get("round") != r:
+        raise ValueError(f"round {r} has the record of round {record['round']!r:.20}")
 
 
 def table_header(distance: str) -> str:
@@ -85,7 +110,12 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def distance_name(record: Record) -> str:
-    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`."""
-    return next(
-        name for name in record if name.startswith(("fd_", "fid")) and f"{name}_floor" in record
-    )
+    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`.
+
+    Raises:
+        LookupError: it has none.
+    """
+    for name in record:
+        if name.startswith(("fd_", "fid")) and f"{name}_floor" in record:
+            return name
+    raise LookupError("no Fréchet distance with a floor")

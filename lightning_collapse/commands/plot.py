@@ -26,5 +26,5 @@ def plot(run: Path) -> None:
         for record in records:
             print(table_line(record))
         print(f"picture: {plot_run(run)}")
-    except (ValueError, LookupError) as error:
-        raise ValueError(f"{run}: holds records that cannot be read ({error!r})") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"{run}: holds records that cannot be read ({error!r:.300})") from error

@@ -8,6 +8,8 @@ from typing import NoReturn
 
 __all__ = ["dispatch", "refuse"]
 
+_LONGEST = 2000
+
 
 def dispatch(
     program: str, commands: Mapping[str, tuple[str, str]], arguments: Sequence[str]
@@ -33,7 +35,9 @@ def dispatch(
 
 def refuse(message: object) -> NoReturn:
     """Says what is wrong in one line, and ends with status 2."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    text = " ".join(str(message).split())
+    # A message may quote a file, which may be anything.
+    print(f"error: {text[:_LONGEST]}{' …' * (len(text) > _LONGEST)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -40,7 +40,7 @@ def read_labels(archive: Archive, images: Sequence[str]) -> dict[str, int] | Non
         labels = _parse(archive.read(LABELS_FILE, _MAX_LABELS_BYTES))
         unknown = sorted(labels.keys() - set(images))
         if unknown:
-            raise ValueError(f"labels {unknown[0]!r}, which is no image there")
+            raise ValueError(f"labels {unknown[0]!r:.80}, which is no image there")
     except ValueError as error:
         raise ValueError(f"{archive.path}: {LABELS_FILE} {error}") from error
     return labels if images and len(labels) == len(images) else None
@@ -76,7 +76,7 @@ def _parse(text: bytes) -> dict[str, int]:
     for entry in entries:
         name, label = _entry(entry)
         if name in labels:
-            raise ValueError(f"labels {name!r} twice")
+            raise ValueError(f"labels {name!r:.80} twice")
         labels[name] = label
     return labels
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from lightning_collapse.data.checkpoints import read_checkpoint
+from lightning_collapse.data.plain_yaml import load_yaml
 from lightning_collapse.interop.constructor import furnish
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -46,9 +46,10 @@ def load_run_denoiser(path: Path) -> EDMPrecond:
         )
     weights = read_average(path)
     try:
-        denoiser = _build(yaml.safe_load(config.read_text())["model"], len(weights))
-    except (LookupError, ValueError, TypeError, RuntimeError, yaml.YAMLError) as error:
-        raise ValueError(f"{config}: describes no network of ours ({error!r})") from error
+        text = config.read_bytes().decode(errors="replace")
+        denoiser = _build(load_yaml(text, config.name)["model"], len(weights))
+    except Exception as error:  # of many kinds, for a configuration that is something else
+        raise ValueError(f"{config}: describes no network of ours ({error!r:.200})") from error
     try:
         return furnish(denoiser, weights)
     except ValueError as error:

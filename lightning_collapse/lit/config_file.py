@@ -14,8 +14,9 @@ from typing import Any, Literal
 import yaml
 
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "load_yaml"]
+__all__ = ["Change", "ConfigFile"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -67,7 +68,7 @@ class Change:
     kind: Kind
 
     def __str__(self) -> str:
-        return f"{self.key} = {self.now} (was {self.was})"
+        return f"{self.key:.100} = {self.now:.200} (was {self.was:.200})"
 
 
 class ConfigFile:
@@ -130,25 +131,6 @@ class ConfigFile:
     def restore(self, text: str) -> None:
         """Writes the file as it was."""
         write_atomically(self.path, lambda file: file.write(text.encode()))
-
-
-def load_yaml(text: str, name: str) -> Any:
-    """Reads YAML without aliases, of which a short text can unfold beyond any memory.
-
-    Raises:
-        ValueError: it is not that; the message starts with `name`.
-    """
-    try:
-        return yaml.load(text, _NoAliases)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
-        raise ValueError(f"{name}: is not plain YAML ({error!s:.120})") from error
-
-
-class _NoAliases(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
 
 
 def _sealed(body: str) -> str:

@@ -131,7 +131,7 @@ def _manifest_rounds(run: Path) -> int:
 def _is_record(line: bytes, r: int) -> bool:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(record, dict) and record.get("round") == r
 

@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_collapse.data.sources import Source
 from lightning_collapse.data.store import MAX_SHARD_ROWS, StoredRows
+from lightning_collapse.lit.damage import committed_rounds
 from lightning_collapse.pool import Pool
+from lightning_collapse.records import check_record
 from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
 
@@ -143,8 +145,16 @@ class PoolDataModule(LightningDataModule):
             self.samples_per_round or self.regime.samples_needed(train) or len(self.train)
         )
         self.generations: list[StoredRows] = []
-        while (self.generation_folder(len(self.generations)) / "manifest.json").exists():
-            self.deposit(StoredRows(self.generation_folder(len(self.generations))))
+        for r in range(committed_rounds(self.run)):
+            folder = self.generation_folder(r)
+            samples = StoredRows(folder)
+            if (samples.shape, samples.dtype) != (real.shape, real.dtype):
+                raise ValueError(
+                    f"{folder}: holds {samples.dtype} {samples.shape}, but real rows are "
+                    f"{real.dtype} {real.shape}"
+                )
+            check_record(samples.record or {}, r)
+            self.deposit(samples)
 
     def _split(self, total: int) -> tuple[int, int]:
         held_out = self.held_out_rows or max(2, total // 5)
@@ -208,6 +218,10 @@ class PoolDataModule(LightningDataModule):
         return {"round": self.round, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        found = state_dict if isinstance(state_dict, dict) else {}
+        position = [found.get(name) for name in ("round", "step")]
+        if not all(type(value) is int and value >= 0 for value in position):
+            raise ValueError(f"ckpt_path: {state_dict!r:.80} is no position in a run")
         self.round, self.step = state_dict["round"], state_dict["step"]
 
 

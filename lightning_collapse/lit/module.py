@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.progress import RunError, warn
+from lightning_collapse.lit.restoring import check_checkpoint
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
@@ -276,6 +277,7 @@ class CollapseModule(LightningModule):
         checkpoint["init_from_sha256"] = self._init_sha256
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_checkpoint(checkpoint, self)
         if checkpoint["init_from_sha256"] != self._init_sha256:
             raise ValueError(
                 f"model.init_from = {self.init_from}: the file is not the one that the run was "

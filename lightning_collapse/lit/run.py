@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -58,7 +59,7 @@ class RunFolder:
         with suppress(OSError), self.locked():
             names = {path.name for path in self.path.iterdir()}
             used = any((self.path / "checkpoints").iterdir())
-            if names <= {"checkpoints", ".lock", ".id"} and not used:
+            if names <= {"checkpoints", ".lock", ".id", "wandb"} and not used:
                 shutil.rmtree(self.path)
 
     @property
@@ -80,13 +81,13 @@ class RunFolder:
             OSError: another process has the folder.
         """
         # Opened without truncation: the holder's name is read when the lock is refused.
-        with open(self.path / ".lock", "a+") as lock:
+        with open(self.path / ".lock", "a+", errors="replace") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise OSError(
-                    f"run = {self.path}: in use by {lock.read().strip() or 'another process'}; "
+                    f"run = {self.path}: in use by {_line(lock.read(200)) or 'another process'}; "
                     "wait for it to end, or choose another --run"
                 ) from error
             lock.truncate(0)
@@ -108,4 +109,12 @@ class RunFolder:
         path = self.path / ".id"
         name = secrets.token_hex(8).encode()
         write_once(path, lambda file: file.write(name))
-        return path.read_text()
+        kept = path.read_bytes()
+        if not re.fullmatch(rb"[0-9a-f]{16}", kept):
+            raise ValueError(f"{path}: is not the id of a run; remove it for a new one")
+        return kept.decode()
+
+
+def _line(text: str) -> str:
+    """Gives a text as one line that a terminal may show."""
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

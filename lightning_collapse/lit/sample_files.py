@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from lightning_collapse.data.decoding import picture
+from lightning_collapse.data.decoding import decode, picture
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.manifest import finite
 from lightning_collapse.data.store import (
@@ -65,10 +64,10 @@ def start_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
 def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     try:
         old, new = _fields(json.loads(path.read_text())), _fields(wanted)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: is no recipe ({error}); choose another --out") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: is no recipe ({error!s:.120}); choose another --out") from error
     changed = [
-        f"{name} = {new.get(name)} (was {old.get(name)})"
+        f"{name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]
@@ -151,8 +150,10 @@ def read_first(folder: Path, seeds: Sequence[int], n: int) -> Tensor:
 
 
 def _read_png(path: Path) -> Tensor:
-    with Image.open(path, formats=("PNG",)) as image:
-        pixels = np.array(image)
+    try:
+        pixels = np.array(decode(path.read_bytes()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; remove it, and it is made again") from error
     return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None]).permute(2, 0, 1)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_collapse.interop.runs import read_average
 
-__all__ = ["file_sha256", "load_weights", "not_finite"]
+__all__ = ["file_sha256", "forms", "load_weights", "not_finite"]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -20,7 +20,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             network's, or a weight is not finite.
     """
     weights = _read(Path(path))
-    expected, found = _forms(model.state_dict()), _forms(weights)
+    expected, found = forms(model.state_dict()), forms(weights)
     if expected != found:
         wrong = sorted(
             name
@@ -42,7 +42,8 @@ def not_finite(weights: Mapping[str, Tensor]) -> str | None:
     return next((name for name, value in weights.items() if not value.isfinite().all()), None)
 
 
-def _forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
+def forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Gives the type and shape of every tensor, to compare and to tell."""
     return {
         name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
         for name, value in weights.items()

@@ -1,0 +1,233 @@
+"""W&B down, slow, without a key, killed, unable to write: the run is the same, and says so."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+from tiny_runs import arguments, command, records, without_seconds
+from wandb_faults import hurt, useless_server
+
+from lightning_collapse.cli import run_fit
+from lightning_collapse.lit import wandb_mirror as mirrors
+from lightning_collapse.lit import wandb_process
+from lightning_collapse.lit.run import RunFolder
+
+KEY = "a" * 40
+RECORD = {"round": 0, "round/mean": 0.5}
+
+
+def words(run: Path, **changed) -> list[str]:
+    """A tiny run's command line, with W&B as it is by default."""
+    line = arguments(run, **changed)
+    at = line.index("--trainer.logger")
+    return line[:at] + line[at + 2 :]
+
+
+@pytest.fixture
+def no_account(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where a key may be kept
+
+
+def rounds_in(folder: Path) -> list[int]:
+    """The rounds that an offline run has recorded, as W&B's own reader tells."""
+    text = subprocess.run(
+        ["wandb", "leet", "inspect", "--json", *folder.glob("*.wandb")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            **os.environ,
+            "PATH": f"{Path(wandb.__file__).parents[4] / 'bin'}:{os.environ['PATH']}",
+        },
+    ).stdout
+    return [int(n) for n in re.findall(r'"history":.*?"round":(\d+)', text)]
+
+
+def folders(text: str) -> list[Path]:
+    """What a warning says to sync."""
+    (named,) = re.findall(r"`wandb sync ([^`]+)`", text)
+    return [Path(name) for name in named.split()]
+
+
+# The mirror by itself
+
+
+def mirrored(run: Path, picture: Path | None = None) -> None:
+    mirror = mirrors.wandb_mirror(RunFolder(run))
+    for r in (0, 1):
+        mirror.send({"round": r}, {} if picture is None else {"round/samples": str(picture)})
+    mirror.finalize("success")
+
+
+def test_without_a_key_it_is_offline_and_says_what_to_do(tmp_path, no_account, monkeypatch, capfd):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    mirrored(tmp_path / "run")
+    said = capfd.readouterr().err
+    assert said.startswith("warning: W&B has not started (No API key configured")
+    assert said.count("\n") == 1
+    (folder,) = folders(said)
+    assert rounds_in(folder) == [0, 1]
+
+
+def test_by_default_nothing_is_said(tmp_path, no_account, capfd):
+    mirrored(tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+    assert rounds_in(tmp_path / "run" / "wandb" / "latest-run") == [0, 1]
+
+
+def test_where_it_is_disabled_there_is_none(tmp_path, no_account, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert mirrors.wandb_mirror(RunFolder(tmp_path)) is False
+
+
+@pytest.mark.parametrize("which", ["core", "mirror"])
+def test_the_death_of_a_process_is_told_once(tmp_path, no_account, capfd, which):
+    mirror = mirrors.wandb_mirror(RunFolder(tmp_path))
+    mirror.send({"round": 0})
+    hurt(tmp_path, which, signal.SIGKILL)
+    for r in (1, 2, 3):
+        mirror.send({"round": r})
+    mirror.finalize("success")
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("warning: W&B"), said
+    kept = [r for folder in folders(said) for r in rounds_in(folder)]
+    assert kept == [0, 1, 2, 3] if which == "core" else kept in ([], [0])
+
+
+def test_what_hangs_is_ended(tmp_path, no_account, monkeypatch, capfd):
+    monkeypatch.setattr(mirrors, "_PATIENCE", 1)
+    mirror = mirrors.wandb_mirror(RunFolder(tmp_path))
+    mirror.send({"round": 0})
+    hurt(tmp_path, "mirror", signal.SIGSTOP)
+    start = time.monotonic()
+    for _ in range(3000):  # far more than a pipe holds
+        mirror.send({"round": 1, "text": "x" * 200})
+    assert time.monotonic() - start < 1
+    mirror.finalize("success")
+    assert time.monotonic() - start < 5
+    said = capfd.readouterr().err
+    assert said.startswith("warning: W&B's process was killed") and said[-1] == "\n"
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, no_account, capfd):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "wandb").write_text("a file in its place")
+    mirrored(tmp_path / "run")
+    assert capfd.readouterr().err.count("warning: W&B") <= 1
+
+
+class FakeRun:
+    """W&B's run, each of whose calls to `log` may raise."""
+
+    def __init__(self, folder, fails):
+        self.settings = wandb.Settings()
+        self.folder, self.fails, self.logged = folder, list(fails), []
+
+    def log(self, values):
+        if self.fails and self.fails.pop(0):
+            raise ValueError("no\nlogging")
+        self.logged.append(values)
+
+    def finish(self):
+        pass
+
+
+def test_a_call_that_raises_has_w_and_b_start_anew(monkeypatch):
+    first, second = FakeRun("first", [False, True]), FakeRun("second", [])
+    runs = iter([first, second])
+    monkeypatch.setattr(wandb_process, "_init", lambda mode, options: next(runs))
+    monkeypatch.setattr(wandb_process, "_folder", lambda run: run.folder)
+    monkeypatch.setattr(wandb, "teardown", lambda: None)
+    told = []
+    lines = [f'{{"log": {{"round": {r}}}, "pictures": {{}}}}' for r in range(3)]
+    wandb_process._mirror(lines, told.append, online=False)
+    assert (first.logged, second.logged) == ([{"round": 0}], [{"round": 1}, {"round": 2}])
+    assert told == [
+        "W&B has stopped (no logging); the run goes on offline, and `wandb sync first second` "
+        "sends it"
+    ]
+
+
+def test_any_logger_that_raises_costs_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(mirrors.WandbMirror, "send", lambda *_: 1 / 0)
+    monkeypatch.setattr(mirrors.WandbMirror, "save", lambda self: None)
+    with pytest.warns(UserWarning, match=r"WandbMirror did not take round .: ZeroDivisionError"):
+        run_fit(words(tmp_path))
+    assert [record["round"] for record in records(tmp_path)] == [0, 1]
+
+
+# Whole runs
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    run = tmp_path_factory.mktemp("plain")
+    done = command("fit", *arguments(run))
+    assert done.returncode == 0, done.stderr
+    return [without_seconds(record) for record in records(run)]
+
+
+def check(run: Path, plain, *, patience: float, callback: str = "Clock", **environment) -> str:
+    """Makes a run, which must be the plain one, and start at once; gives what it says."""
+    start = time.monotonic()
+    callbacks = f"[wandb_faults.Clock, wandb_faults.{callback}]"
+    line = words(run, trainer__callbacks=callbacks)
+    done = command("fit", *line, HOME=str(run), **environment)
+    seconds = time.monotonic() - start
+    assert done.returncode == 0, done.stderr
+    assert [without_seconds(record) for record in records(run)] == plain
+    first, last = (
+        float(s) for s in re.findall(r"(?:first step|all steps): ([\d.]+)", done.stdout)[:2]
+    )
+    print(f"first step {first}, all {last}, whole command {seconds:.1f}")
+    assert first < 5 and seconds - last < patience
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), done.stderr
+    assert "anonymous" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["refused", "black hole", "500", "no key"])
+def test_a_run_with_a_server_of_no_use(tmp_path, plain, no_account, kind):
+    with useless_server(kind) as url:
+        account = {} if kind == "no key" else {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": url}
+        said = check(tmp_path, plain, patience=60, WANDB_MODE="online", **account)
+    assert said.count("\n") == 1 and "W&B has not started" in said
+    (folder,) = folders(said)
+    assert rounds_in(folder) == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", ["core,SIGKILL", "core,SIGSTOP", "mirror,SIGKILL", "mirror,SIGSTOP"]
+)
+def test_a_run_whose_w_and_b_is_hurt(tmp_path, plain, no_account, fault):
+    said = check(tmp_path, plain, patience=80, callback="Hurt", HURT=fault)
+    assert said.count("\n") == 1, said
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+def test_two_processes_with_a_black_hole(tmp_path, no_account):
+    with useless_server("black hole") as url:
+        said = command(
+            "fit",
+            *words(tmp_path, trainer__devices=2, trainer__strategy="ddp"),
+            HOME=str(tmp_path),
+            WANDB_MODE="online",
+            WANDB_API_KEY=KEY,
+            WANDB_BASE_URL=url,
+        )
+    assert said.returncode == 0, said.stderr
+    assert said.stderr.count("warning: W&B") == 1
+    assert [record["round"] for record in records(tmp_path)] == [0, 1]
+    assert len(list(tmp_path.glob("wandb/*run-*"))) == 2  # online, and offline

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lightning_collapse.analysis.control import principal_std, sampled_std
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.store import StoredRows
 from lightning_collapse.records import distance_name, read_records
+from lightning_collapse.sampling import Sampling
 from lightning_collapse.seeds import generator
 from lightning_collapse.sheet import contact_sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_run"]
+__all__ = ["plot_run", "sampler_alone"]
 
 _STRIPS = 12
 _IMAGES_IN_STRIP = 16
@@ -40,7 +42,7 @@ def plot_run(run: Path) -> Path:
     figure = Figure(figsize=(11, max(4.8, 0.55 * len(strips) + 1)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1], squeeze=False)[0]
     _draw_strips(left, strips)
-    _draw_curves(right, records)
+    _draw_curves(right, records, sampler_alone(strips[0][1], strips[1][1]))
     regime = _describe(records[0])
     figure.suptitle(f"{run.resolve().name}: {regime}, {records[0]['restart']} restart")
     buffer = io.BytesIO()
@@ -84,7 +86,19 @@ def _draw_strips(figure: Any, strips: Sequence[tuple[str, StoredRows]]) -> None:
         axes.spines[:].set_visible(False)
 
 
-def _draw_curves(figure: Any, records: Sequence[dict[str, Any]]) -> None:
+def sampler_alone(real: StoredRows, samples: StoredRows) -> float | None:
+    """Gives what a round's sampler does by itself to the real rows' total variance, as a share.
+
+    That is with the exact denoiser of a Gaussian of their covariance; None if it adds noise.
+    """
+    sampling, std = Sampling.recorded(samples.recipe["sampling"]), principal_std(real)
+    if sampling.S_churn or not len(std):
+        return None
+    sampled = sampled_std(lambda denoise, noise, _: sampling(denoise, noise), sampling.sigmas, std)
+    return float(sampled.square().sum() / std.square().sum()) - 1
+
+
+def _draw_curves(figure: Any, records: Sequence[dict[str, Any]], bias: float | None) -> None:
     fd = distance_name(records[0])
     panels = [
         (fd, f"Fréchet distance\n({fd.removeprefix('fd_')}, n = {records[0]['fd_n']})"),
@@ -96,6 +110,8 @@ def _draw_curves(figure: Any, records: Sequence[dict[str, Any]]) -> None:
         reference = f"{fd}_floor" if name == fd else f"real_{name}"
         _draw_curve(axes, records, name, reference)
         axes.set_ylabel(label, fontsize=9)
+    if bias is not None:
+        all_axes[1].set_title(f"the sampler alone: {bias:+.2%} a round", fontsize=8, loc="left")
     all_axes[0].set_ylim(bottom=0)
     all_axes[0].legend(["samples", "real data"], fontsize=8, frameon=False)
     all_axes[-1].set_xlabel("round")

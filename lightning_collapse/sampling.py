@@ -9,10 +9,10 @@ polynomial in lambda. All samplers have a bias of their own: see `analysis/contr
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -263,6 +263,12 @@ class Sampling:
         if not self.S_churn >= 0:  # NaN too
             raise ValueError(f"S_churn = {self.S_churn}: must be at least 0")
         _ = self.sigmas
+
+    @classmethod
+    def recorded(cls, options: Mapping[str, Any]) -> "Sampling":
+        """Makes what a recipe holds, in which infinity is null."""
+        values: dict[str, Any] = {k: math.inf if v is None else v for k, v in options.items()}
+        return cls(**values)
 
     @property
     def sigmas(self) -> Tensor:

@@ -1,24 +1,35 @@
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lightning_collapse.data.store import commit, describe_shard, shard_path, write_shard
+from lightning_collapse.analysis.control import sampler_bias
+from lightning_collapse.data.store import (
+    StoredRows,
+    commit,
+    describe_shard,
+    shard_path,
+    write_shard,
+)
 from lightning_collapse.records import write_records
-from lightning_collapse.report import plot_run
+from lightning_collapse.report import plot_run, sampler_alone
+from lightning_collapse.rows import network_units
+from lightning_collapse.sampling import Sampling, heun_sampler, karras_sigmas
 from lightning_collapse.seeds import generator
 
+SAMPLING = Sampling("heun", "karras", 18)
 ROWS = {"points": (40, 2), "images": (20, 1, 8, 8), "colour": (20, 3, 8, 8)}
 
 
-def keep(folder, rows):
+def keep(folder, rows, **recipe):
     folder.mkdir(parents=True)
     write_shard(shard_path(folder, 0), rows)
     dtype = str(rows.dtype).removeprefix("torch.")
     shards = [describe_shard(shard_path(folder, 0))]
-    commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe={})
+    commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
 
 
 def some_rows(kind, *path):
@@ -46,7 +57,8 @@ def record(round, features="pixels", **changes):
 def a_run(folder, kind, rounds, **changes):
     keep(folder / "pool" / "real", some_rows(kind, "real"))
     for r in range(rounds):
-        keep(folder / "pool" / f"{r:04d}", some_rows(kind, r))
+        sampling = {**asdict(SAMPLING), "S_max": None}
+        keep(folder / "pool" / f"{r:04d}", some_rows(kind, r), sampling=sampling)
     features = "points" if kind == "points" else "pixels"
     write_records(folder, [record(r, features, **changes) for r in range(rounds)])
     return folder
@@ -119,3 +131,21 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="rounds.jsonl: no such file"):
         plot_run(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", list(ROWS))
+def test_the_sampler_alone_is_what_it_does_to_a_gaussian_of_the_real_covariance(tmp_path, kind):
+    run = a_run(tmp_path, kind, 1)
+    real, samples = (StoredRows(run / "pool" / name) for name in ("real", "0000"))
+    rows = network_units(some_rows(kind, "real").flatten(1)).double()
+    covariance = torch.cov(rows.T, correction=0)
+    error = sampler_bias(heun_sampler, karras_sigmas(18), covariance).total_variance_error
+    assert sampler_alone(real, samples) == pytest.approx(error, rel=1e-6)
+    assert error > 0.05
+
+
+def test_a_sampler_that_adds_noise_is_not_told_alone(tmp_path):
+    keep(tmp_path / "real", some_rows("points", "real"))
+    sampling = {**asdict(SAMPLING), "S_churn": 40.0, "S_max": None}
+    keep(tmp_path / "0000", some_rows("points", 0), sampling=sampling)
+    assert sampler_alone(StoredRows(tmp_path / "real"), StoredRows(tmp_path / "0000")) is None

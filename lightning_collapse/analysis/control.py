@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_collapse.data.store import StoredRows
+from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampler
 
-__all__ = ["SamplerBias", "compounded_std", "sampled_std", "sampler_bias"]
+__all__ = ["SamplerBias", "compounded_std", "principal_std", "sampled_std", "sampler_bias"]
+
+_MAX_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,17 @@ def sampler_bias(sampler: Sampler, sigmas: Tensor, covariance: Tensor) -> Sample
         raise ValueError("covariance is zero: there is no variance to compare with")
     std = sampled_std(sampler, sigmas, variances.sqrt())
     return SamplerBias(variances, std / variances.sqrt() - 1)
+
+
+def principal_std(stored: StoredRows) -> Tensor:
+    """Gives the standard deviations (k,) of a store's first rows along their principal axes.
+
+    In network units; axes along which they do not vary are left out, and may be all.
+    """
+    rows = stored[torch.arange(min(len(stored), _MAX_ROWS))]
+    rows = network_units(rows.flatten(1), torch.float64)
+    std: Tensor = torch.linalg.svdvals(rows - rows.mean(0)) / len(rows) ** 0.5
+    return std[std > 1e-6 * std.max()]
 
 
 def sampled_std(sampler: Sampler, sigmas: Tensor, std: Tensor) -> Tensor:

@@ -7,18 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.analysis.control import compounded_std
+from lightning_collapse.analysis.control import compounded_std, principal_std
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.npz import read_array
 from lightning_collapse.data.store import open_rows
-from lightning_collapse.rows import network_units
 from lightning_collapse.sampling import Sampling
 from lightning_collapse.toys.figures import new_figure, save_figure, style
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["control", "main"]
 
-_MAX_ROWS = 4096
 _MAX_DIM = 16_384
 """A covariance of so many dimensions takes 2 GiB."""
 
@@ -101,12 +99,7 @@ def _numbers(text: str) -> Tensor:
 
 
 def _deviations(folder: Path) -> Tensor:
-    """Gives the standard deviations of a store's first rows along their principal axes."""
-    stored = open_rows(folder)
-    rows = stored[torch.arange(min(len(stored), _MAX_ROWS))]
-    rows = network_units(rows.flatten(1), torch.float64)
-    std: Tensor = torch.linalg.svdvals(rows - rows.mean(0)) / len(rows) ** 0.5
-    std = std[std > 1e-6 * std.max()]
+    std = principal_std(open_rows(folder))
     if not len(std):
         raise ValueError(f"data = {folder}: all rows are equal; name a store of varied ones")
     return std

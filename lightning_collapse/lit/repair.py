@@ -5,7 +5,6 @@ configuration from a checkpoint, tables and previews from manifests and shards.
 """
 
 import hashlib
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,13 +127,9 @@ def _sampler(run: Path, stored: StoredRows, r: int) -> RoundSampler:
     load_weights(module.ema, checkpoint)
     try:
         recipe = stored.recipe
-        # JSON has no infinity.
-        options: dict[str, Any] = {
-            k: math.inf if v is None else v for k, v in recipe["sampling"].items()
-        }
         return RoundSampler(
             denoiser=module.ema.to(recipe["device"]),
-            sampling=Sampling(**options),
+            sampling=Sampling.recorded(recipe["sampling"]),
             shape=stored.shape,
             n=len(stored),
             micro_batch=recipe["micro_batch"],

@@ -177,7 +177,7 @@ def test_data_that_is_not_there(tmp_path, refused, source, field):
         ),
         ("data:\n  batch_size: many\n", "data.batch_size = many: must be a whole number"),
         ("seed_everything: 0\n", "model.network, data.source, data.regime: missing; name it "),
-        ("data: [\n", "Problems parsing config: "),
+        ("data: [\n", "config = "),
         (None, "config = "),
     ],
 )

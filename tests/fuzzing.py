@@ -3,6 +3,7 @@
 Whatever a mutant is, reading it runs nothing, and takes little time and little memory.
 """
 
+import codecs
 import random
 import resource
 import struct
@@ -16,6 +17,10 @@ from typing import Any
 # What Python tells its auditors before it runs something or touches the system.
 RUNNING = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.putenv", "subprocess.Popen"}
 RUNNING |= {"pickle.find_class", "ctypes.dlopen", "socket.connect", "import"}
+
+# Imported now: json decodes bytes by what the first of them look like.
+for _name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+    codecs.lookup(_name)
 
 SECONDS, MEMORY = 10, 2**28
 

@@ -22,6 +22,7 @@ from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoin
 from lightning_collapse.data.store import StoredRows, read_shard, shard_path
 from lightning_collapse.lit.restoring import check_checkpoint
 from lightning_collapse.lit.weights import load_weights
+from lightning_collapse.records import read_records
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,10 @@ def test_weights_that_are_not_finite_are_named(run, tmp_path, value):
     save_file(weights, tmp_path / "bad.safetensors")
     with pytest.raises(ValueError, match=f"bad.safetensors: {name} is not finite"):
         load_weights(Fit(tmp_path, network=mlp()).module.ema, tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize("line", ['{"round": 1}', "[0]", "0", "[" * 10_000, '{"round": "0"}', ""])
+def test_a_line_that_is_not_the_record_of_its_round(tmp_path, line):
+    (tmp_path / "rounds.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"rounds\.jsonl: line 1 is not the record of round 0"):
+        read_records(tmp_path)

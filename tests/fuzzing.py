@@ -18,8 +18,8 @@ from typing import Any
 RUNNING = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.putenv", "subprocess.Popen"}
 RUNNING |= {"pickle.find_class", "ctypes.dlopen", "socket.connect", "import"}
 
-# Imported now: json decodes bytes by what the first of them look like.
-for _name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+# Imported now: json decodes by what the first bytes look like, zip names are of code page 437.
+for _name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "cp437"):
     codecs.lookup(_name)
 
 SECONDS, MEMORY = 10, 2**28

@@ -152,7 +152,7 @@ class CollapseCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         if config.logger is None:
-            config.logger = wandb_mirror(self.run_folder)
+            config.logger = wandb_mirror(self.run_folder, self.config_dump)
         self.stop = StopAtStep()
         # The signal's callback first: the loop saves in the step that it stops.
         self.record = _RecordConfig(self.run_folder.config, self.config_dump)

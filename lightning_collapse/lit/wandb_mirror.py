@@ -27,24 +27,25 @@ __all__ = ["WandbMirror", "wandb_mirror"]
 _PATIENCE = 30
 
 
-def wandb_mirror(run: RunFolder) -> "WandbMirror | bool":
+def wandb_mirror(run: RunFolder, config: Mapping[str, Any]) -> "WandbMirror | bool":
     """Gives the mirror of a run: offline, unless WANDB_MODE is online; none if disabled."""
     mode = os.environ.get("WANDB_MODE")
-    return mode != "disabled" and WandbMirror(run, online=mode == "online")
+    return mode != "disabled" and WandbMirror(run, config, online=mode == "online")
 
 
 class WandbMirror(Logger):
     """Mirrors what is logged to W&B; the first process of a run does, and others nothing."""
 
-    def __init__(self, run: RunFolder, online: bool) -> None:
+    def __init__(self, run: RunFolder, config: Mapping[str, Any], online: bool) -> None:
         """Prepares the mirror, which starts with the run.
 
         Args:
             run: the folder, in which W&B's is; its name is the run's, and its id is W&B's too.
+            config: the run's options, which W&B is told.
             online: whether to send what is logged at once, if W&B can be reached.
         """
         super().__init__()
-        self._run, self._online = run, online
+        self._run, self._config, self._online = run, config, online
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
         self._told = False
@@ -61,11 +62,29 @@ class WandbMirror(Logger):
     def save(self) -> None:
         """Starts the mirror: Lightning calls this at the start of a fit."""
         if self._process is None:
-            self._process = _start(self._run, self._online)
+            self._process = self._start()
             Thread(target=self._feed, args=(self._process,), daemon=True).start()
 
+    def _start(self) -> "subprocess.Popen[str]":
+        options = {
+            "online": self._online,
+            "dir": str(self._run.path),
+            "id": self._run.id,
+            "name": self._run.path.resolve().name,
+            "project": os.environ.get("WANDB_PROJECT", "lightning-collapse"),
+            "config": self._config,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "lightning_collapse.lit.wandb_process", json.dumps(options)],
+            stdin=subprocess.PIPE,
+            text=True,
+            # Of a session of its own: a terminal's Ctrl-C is for the run.
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: a run's options are in its config.yaml."""
+        """Nothing: W&B is told the run's options, which are all, at its start."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -117,21 +136,3 @@ class WandbMirror(Logger):
             file=sys.stderr,
             flush=True,
         )
-
-
-def _start(run: RunFolder, online: bool) -> "subprocess.Popen[str]":
-    options = {
-        "online": online,
-        "dir": str(run.path),
-        "id": run.id,
-        "name": run.path.resolve().name,
-        "project": os.environ.get("WANDB_PROJECT", "lightning-collapse"),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "lightning_collapse.lit.wandb_process", json.dumps(options)],
-        stdin=subprocess.PIPE,
-        text=True,
-        # Of a session of its own: a terminal's Ctrl-C is for the run.
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )

@@ -150,6 +150,8 @@ def test_wandb_mirrors_the_rounds_offline(tmp_path, monkeypatch):
         for name, value in record.items():
             if type(value) in (int, float, bool) and name != "round":
                 assert row[f"round/{name}"] == pytest.approx(value), name
+    (run,) = (entry["run"] for entry in entries if entry["type"] == "run")
+    assert run["config"]["update"]["data"]["batch_size"] == BATCH
     axes = {m["metric"].get("glob_name"): m["metric"] for m in entries if m["type"] == "metric"}
     assert axes["round/*"]["step_metric"] == "round"
     pictures = [path.read_bytes() for path in tmp_path.rglob("media/images/round/*.png")]

@@ -60,7 +60,7 @@ def folders(text: str) -> list[Path]:
 
 
 def mirrored(run: Path, picture: Path | None = None) -> None:
-    mirror = mirrors.wandb_mirror(RunFolder(run))
+    mirror = mirrors.wandb_mirror(RunFolder(run), {})
     for r in (0, 1):
         mirror.send({"round": r}, {} if picture is None else {"round/samples": str(picture)})
     mirror.finalize("success")
@@ -84,12 +84,12 @@ def test_by_default_nothing_is_said(tmp_path, no_account, capfd):
 
 def test_where_it_is_disabled_there_is_none(tmp_path, no_account, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert mirrors.wandb_mirror(RunFolder(tmp_path)) is False
+    assert mirrors.wandb_mirror(RunFolder(tmp_path), {}) is False
 
 
 @pytest.mark.parametrize("which", ["core", "mirror"])
 def test_the_death_of_a_process_is_told_once(tmp_path, no_account, capfd, which):
-    mirror = mirrors.wandb_mirror(RunFolder(tmp_path))
+    mirror = mirrors.wandb_mirror(RunFolder(tmp_path), {})
     mirror.send({"round": 0})
     hurt(tmp_path, which, signal.SIGKILL)
     for r in (1, 2, 3):
@@ -103,7 +103,7 @@ def test_the_death_of_a_process_is_told_once(tmp_path, no_account, capfd, which)
 
 def test_what_hangs_is_ended(tmp_path, no_account, monkeypatch, capfd):
     monkeypatch.setattr(mirrors, "_PATIENCE", 1)
-    mirror = mirrors.wandb_mirror(RunFolder(tmp_path))
+    mirror = mirrors.wandb_mirror(RunFolder(tmp_path), {})
     mirror.send({"round": 0})
     hurt(tmp_path, "mirror", signal.SIGSTOP)
     start = time.monotonic()

@@ -189,6 +189,7 @@ def test_counts_of_a_lost_checkpoints_samples_are_lost_with_them(tmp_path, monke
     assert records(tmp_path)[1]["n_nonfinite"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_the_count_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch):
     # Without training, the weights are the same to the last bit.

@@ -44,6 +44,7 @@ def test_a_round_without_room_is_not_begun_and_the_run_goes_on_later(
     assert_same(outcome(tmp_path / "run"), outcome(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_of_two_processes_both_stop_where_one_lacks_room(tmp_path):
     words = arguments(tmp_path, trainer__devices=2, trainer__strategy="ddp")

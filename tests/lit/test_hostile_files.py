@@ -7,6 +7,7 @@ Zips, images, npz members and NVIDIA's pickles have theirs in tests/data and tes
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import shutil
@@ -43,6 +44,7 @@ from lightning_collapse.lit.restoring import check_checkpoint
 from lightning_collapse.lit.run import RunFolder
 from lightning_collapse.lit.sample_files import read_first, start_folder
 from lightning_collapse.lit.weights import load_weights
+from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.statistics import Statistics, read_statistics, write_statistics
 from lightning_collapse.records import read_records
 
@@ -410,7 +412,14 @@ def statistics(run: Path) -> Reader:
     def read():
         found = read_statistics(path, 4)
         assert found.sigma.isfinite().all() and torch.equal(found.sigma, found.sigma.mT)
-        assert torch.linalg.eigvalsh(found.sigma).min() >= -1e-5 * found.sigma.abs().max()
+        try:
+            reference = FrechetReference(found.mu, found.sigma)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error  # as `evaluate` does
+        distance = reference.distance(torch.zeros(4), torch.eye(4))
+        assert math.isfinite(distance) and distance >= 0
+        eigenvalues = torch.linalg.eigvalsh(found.sigma)
+        assert eigenvalues.min() >= -1e-5 * eigenvalues.abs().max()
 
     return of(path, mutant, read)
 

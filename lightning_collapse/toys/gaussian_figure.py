@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
-from lightning_collapse.toys.gaussian import Course, Truth
+from lightning_collapse.toys.gaussian_fits import Course, Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

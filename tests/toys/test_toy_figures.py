@@ -4,8 +4,9 @@ from PIL import Image
 
 from lightning_collapse.toys.conditions import condition, conditions
 from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure, style
-from lightning_collapse.toys.gaussian import Truth, simulate
+from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_figure import _finish_variance
+from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import summarise
 from lightning_collapse.toys.gmm import Protocol, run_mixtures
 from lightning_collapse.toys.gmm_figures import _scatter

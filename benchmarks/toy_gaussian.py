@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 
 from lightning_collapse.toys.conditions import conditions
-from lightning_collapse.toys.gaussian import Truth, simulate
+from lightning_collapse.toys.gaussian import simulate
+from lightning_collapse.toys.gaussian_fits import Truth
 
 N, REPLICAS, LAMBDAS, ROUNDS = 1000, 100, "0.1,0.9,1.0", 5000
 

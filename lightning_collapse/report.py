@@ -111,7 +111,8 @@ def _draw_curves(figure: Any, records: Sequence[dict[str, Any]], bias: float | N
         _draw_curve(axes, records, name, reference)
         axes.set_ylabel(label, fontsize=9)
     if bias is not None:
-        all_axes[1].set_title(f"the sampler alone: {bias:+.2%} a round", fontsize=8, loc="left")
+        text = f"the sampler alone: {bias:+.2%} of total variance a round"
+        all_axes[1].set_title(text, fontsize=8, loc="left")
     all_axes[0].set_ylim(bottom=0)
     all_axes[0].legend(["samples", "real data"], fontsize=8, frameon=False)
     all_axes[-1].set_xlabel("round")

@@ -27,9 +27,10 @@ def choose(
         bits = np.uint64(total.bit_length())
         places = np.arange(total, dtype=np.uint64)
         numbers = (bits_at(keys, places) >> bits << bits) | places
-        numbers.partition(wanted - 1)
-        mask = (np.uint64(1) << bits) - np.uint64(1)
-        return np.asarray((numbers[:, :wanted] & mask).astype(np.int64))
+        last = np.partition(numbers, wanted - 1)[:, wanted - 1, None]
+        # In order of places, as that of `partition` is another on another processor.
+        chosen = np.flatnonzero(numbers <= last).reshape(-1, wanted)
+        return np.asarray(chosen - np.arange(len(seeds))[:, None] * total)
     return _distinct(keys, wanted, total)
 
 

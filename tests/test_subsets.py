@@ -34,6 +34,12 @@ def test_the_places_of_a_seed_do_not_depend_on_the_others():
             assert alone.tobytes() == together[seed].tobytes()
 
 
+def test_places_of_a_crowd_come_in_order_whatever_the_processor():
+    """NumPy partitions by the processor's own vector instructions, in an order of their own."""
+    for total in (1000, 2800):
+        assert (np.diff(choose(total, 700, range(20), "test", 2)) > 0).all()
+
+
 def test_purpose_and_round_key_the_draw():
     draws = [choose(10**6, 50, [0], *where) for where in (("a", 1), ("b", 1), ("a", 2))]
     assert len({draw.tobytes() for draw in draws}) == 3

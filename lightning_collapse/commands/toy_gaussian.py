@@ -4,8 +4,9 @@ from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.toys.conditions import above, at_least, conditions
-from lightning_collapse.toys.gaussian import Truth, check_memory, simulate
+from lightning_collapse.toys.gaussian import check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
+from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import summarise
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 

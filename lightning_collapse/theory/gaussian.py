@@ -76,13 +76,12 @@ def first_order_band(
 ) -> tuple[Array, Array]:
     """Gives the 5 and 95 % quantiles of v_t over replicas, for v_t averaged over `dim` dimensions.
 
-    They are those of the gamma law with the mean E[v_t] and the deviation `first_order_std`, which
+    They are those of the gamma law with mean E[v_t] and variance 2 E[v_t] E[(mu_t - mu)^2], which
     is exact at t = 1; NaN where E[(mu_t - mu)^2] is above s2/20.
     """
-    drift = np.asarray(mean_error, float)
-    small = np.where(drift <= s2 / 20, drift, np.nan)
-    scale = first_order_std(small, s2) ** 2 / dim / np.asarray(variance, float)
-    low, high = (gamma.ppf(q, variance / scale, scale=scale) for q in (0.05, 0.95))
+    mean, drift = np.asarray(variance, float), np.asarray(mean_error, float)
+    scale = 2 * np.where(drift <= s2 / 20, drift, np.nan) / dim
+    low, high = (gamma.ppf(q, mean / scale, scale=scale) for q in (0.05, 0.95))
     return np.asarray(low), np.asarray(high)
 
 

@@ -1,16 +1,16 @@
 """The Gaussian loop in all replicas at once: fit by maximum likelihood, sample, fit again.
 
-Truth is N(mean, variance · I) in d dimensions. Where a regime takes whole blocks of rows, their
-means and scatters are drawn instead of the rows, which is exact: the mean of n rows of N(m, C) is
-N(m, C/n), and their scatter is C's Wishart with n - 1 degrees of freedom, independent of the mean.
-Where a regime draws rows one by one (`Turnover`, `AccumulateSubsample`), so does the loop.
+Where a regime takes whole blocks of rows, their means and scatters are drawn instead of the rows,
+which is exact: the mean of n rows of N(m, C) is N(m, C/n), and their scatter is C's Wishart with
+n - 1 degrees of freedom, independent of the mean. Where a regime draws rows one by one
+(`Turnover`, `AccumulateSubsample`), so does the loop.
 """
 
 import itertools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,107 +25,15 @@ from lightning_collapse.toys.chance import (
     wishart_factors,
 )
 from lightning_collapse.toys.conditions import Condition
+from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 
-__all__ = ["Course", "Truth", "check_memory", "from_rows", "from_statistics", "simulate"]
+__all__ = ["check_memory", "from_rows", "from_statistics", "simulate"]
 
 Array = NDArray[np.float64]
 
 # Rows at once fit a processor's cache; draws at once are 128 MiB.
 _ROWS_AT_ONCE = 2**16
 _DRAWS_AT_ONCE = 2**24
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The distribution that real rows come from: N(mean, variance · I)."""
-
-    mean: float = 5.0
-    variance: float = 2.0
-    dim: int = 1
-
-
-@dataclass(frozen=True)
-class Course:
-    """The fits of every round and replica (T, R), averaged over dimensions."""
-
-    mean: Array
-    variance: Array
-    """Trace of the covariance over d."""
-    log_variance: Array
-    """Logarithm of its determinant over d; -inf where it is singular."""
-    mean_sq_error: Array
-    """Squared distance of the mean to the truth's, over d."""
-    mean_sq_increment: Array
-    """Squared distance of the mean to that of the round before, over d; NaN in round 0."""
-    n_real: Array
-    """Real rows that the round trained on."""
-    n_synthetic: Array
-    """Synthetic rows, likewise."""
-    final: Array
-    """Mean and variance of the first dimension in the last round (2, R)."""
-
-    @classmethod
-    def empty(cls, rounds: int, replicas: int) -> "Course":
-        """Gives a course to be filled by `record`."""
-        course = {
-            field.name: np.full((rounds, replicas), np.nan)
-            for field in fields(cls)
-            if field.name != "final"
-        }
-        return cls(**course, final=np.empty((2, replicas)))
-
-    @classmethod
-    def join(cls, courses: Sequence["Course"]) -> "Course":
-        """Gives the course of all replicas, from those of some."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(c, name) for c in courses], -1) for name in names))
-
-    def record(self, r: int, fit: "_Fit", before: "_Fit", truth: Truth) -> None:
-        """Writes down the fits of round r, and of how far they are from the round before."""
-        self.mean[r] = fit.mean.mean(-1)
-        self.variance[r] = np.trace(fit.covariance, axis1=1, axis2=2) / truth.dim
-        self.log_variance[r] = _log_determinant(fit.covariance) / truth.dim
-        self.mean_sq_error[r] = np.square(fit.mean - truth.mean).mean(-1)
-        if r > 0:
-            self.mean_sq_increment[r] = np.square(fit.mean - before.mean).mean(-1)
-        self.final[:] = fit.mean[:, 0], fit.covariance[:, 0, 0]
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """What n rows come to: n, mean (R, d), scatter about the mean (R, d, d)."""
-
-    n: int
-    mean: Array
-    scatter: Array
-
-    @classmethod
-    def of_truth(cls, truth: Truth, replicas: int) -> "_Fit":
-        """Gives the truth as the fit of every replica."""
-        covariance = truth.variance * np.eye(truth.dim)
-        mean = np.full((replicas, truth.dim), truth.mean)
-        return cls(1, mean, np.broadcast_to(covariance, (replicas, truth.dim, truth.dim)))
-
-    @classmethod
-    def of_rows(cls, rows: Array) -> "_Fit":
-        """Gives what rows (R, d, n) come to."""
-        mean = rows.mean(-1)
-        centred = rows - mean[..., None]
-        return cls(rows.shape[-1], mean, centred @ centred.transpose(0, 2, 1))
-
-    @property
-    def covariance(self) -> Array:
-        return self.scatter / self.n
-
-    def merge(self, other: "_Fit") -> "_Fit":
-        """Gives what the rows of both come to."""
-        if self.n == 0 or other.n == 0:
-            return self if other.n == 0 else other
-        n = self.n + other.n
-        apart = other.mean - self.mean
-        between = (self.n * other.n / n) * apart[:, :, None] * apart[:, None, :]
-        mean = self.mean + (other.n / n) * apart
-        return _Fit(n, mean, self.scatter + other.scatter + between)
 
 
 def simulate(
@@ -191,11 +99,11 @@ def from_statistics(
     again = [False, *(a.real.start == b.real.start for a, b in itertools.pairwise(parts))]
     blocks = _Blocks(_block_sizes(parts, again), replicas, truth.dim, seed)
     course = Course.empty(rounds, len(replicas))
-    origin = _Fit.of_truth(truth, len(replicas))
+    origin = Fit.of_truth(truth, len(replicas))
     real, rest = blocks.draw(0, 0, origin), blocks.draw(0, 1, origin)
     fit = before = real.merge(rest)
     course.record(0, fit, before, truth)
-    pool = newest = _Fit(0, origin.mean, origin.scatter)
+    pool = newest = Fit(0, origin.mean, origin.scatter)
     for r in range(1, rounds):
         if not again[r]:
             real = blocks.draw(r, 0, origin)
@@ -235,15 +143,15 @@ class _Blocks:
             self._means[:, :, i] = chance.standard_normal((*sizes.shape, dim))
             self._factors[:, :, i] = wishart_factors(freedom, chance)
 
-    def draw(self, r: int, kind: int, source: "_Fit") -> "_Fit":
+    def draw(self, r: int, kind: int, source: Fit) -> Fit:
         """Gives a block of round r, drawn from the fits: kind 0 is real, 1 the other."""
         n = self._sizes[r][kind]
         if n == 0:
-            return _Fit(0, source.mean, source.scatter)
-        root = _root(source.covariance)
+            return Fit(0, source.mean, source.scatter)
+        root = source.root
         mean = source.mean + (root @ self._means[r, kind, :, :, None])[..., 0] / n**0.5
         half = root @ self._factors[r, kind]
-        return _Fit(n, mean, half @ half.transpose(0, 2, 1))
+        return Fit(n, mean, half @ half.transpose(0, 2, 1))
 
 
 def from_rows(
@@ -256,7 +164,7 @@ def from_rows(
     count = len(replicas)
     course = Course.empty(rounds, count)
     sources = _Sources(condition, rounds, replicas, truth, seed)
-    fit = before = _Fit.of_truth(truth, count)
+    fit = before = Fit.of_truth(truth, count)
     rows, born = np.empty((count, truth.dim, 0)), np.empty((count, 0), np.int64)
     seeds = [key(seed, "gaussian regime", i) for i in replicas]
     draws = condition.regime.draws(condition.n_real, condition.samples_per_round, seeds)
@@ -267,7 +175,7 @@ def from_rows(
         added = sources.rows(draw.others, births)
         rows = joined(np.take_along_axis(rows, draw.kept[:, None], 2), added)
         born = joined(np.take_along_axis(born, draw.kept, 1), births)
-        before, fit = fit, _Fit.of_rows(rows)
+        before, fit = fit, Fit.of_rows(rows)
         course.record(r, fit, before, truth)
         course.n_real[r] = (born == 0).sum(1)
     course.n_synthetic[:] = born.shape[1] - course.n_real
@@ -286,10 +194,10 @@ class _Sources:
         # Mean and root side by side, a replica's all together: rows mostly come in order of birth.
         self._laws = np.empty((len(replicas), rounds, truth.dim, 1 + truth.dim))
 
-    def add(self, stamp: int, fit: _Fit) -> None:
+    def add(self, stamp: int, fit: Fit) -> None:
         """Notes what rows with a birth stamp come from."""
         self._laws[:, stamp, :, 0] = fit.mean
-        self._laws[:, stamp, :, 1:] = _root(fit.covariance)
+        self._laws[:, stamp, :, 1:] = fit.root
 
     def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Gives the birth stamps of rows."""
@@ -314,20 +222,3 @@ def _apply(roots: Array, unit: Array) -> Array:
     if unit.shape[1] == 1:
         return np.asarray(roots[..., 0].transpose(0, 2, 1) * unit)
     return np.asarray(np.einsum("rnij,rjn->rin", roots, unit))
-
-
-def _root(covariance: Array) -> Array:
-    """Gives a root of each covariance (R, d, d), which may be singular."""
-    if covariance.shape[-1] == 1:
-        return np.sqrt(covariance)
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[:, None, :])
-
-
-def _log_determinant(covariance: Array) -> Array:
-    dim = covariance.shape[-1]
-    values = np.linalg.eigvalsh(covariance) if dim > 1 else covariance[..., 0]
-    # Of a singular matrix, rounding leaves this much.
-    values = np.where(values > dim * np.finfo(float).eps * values[:, -1:], values, 0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(values).sum(-1))

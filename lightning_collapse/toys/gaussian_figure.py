@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
-from lightning_collapse.toys.gaussian import Course, Truth
+from lightning_collapse.toys.gaussian_fits import Course, Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,8 @@ def _finish_variance(axes: "Axes", summaries: Sequence[Summary], truth: Truth) -
     if not all(medians):
         axes.plot([], [], ":", color="black", lw=2, label="theory, mean")
         axes.plot([], [], "x", color="black", ms=4, label="mean of replicas")
-    axes.plot([], [], "-.", color="black", lw=0.8, label="theory, 5 and 95 %")
+    if any("variance_q05" in summary["theory"] for summary in summaries):
+        axes.plot([], [], "-.", color="black", lw=0.8, label="theory, 5 and 95 %")
     if min(summary["variance_median"].min() for summary in summaries) < truth.variance / 4:
         axes.set_yscale("log")
     axes.set(xlabel="round", ylabel="variance of the fit (squared units of x)")
@@ -104,7 +105,8 @@ def _draw_increments(out: Path, summaries: Sequence[Summary]) -> None:
         if "mean_sq_increment" in summary["theory"]:
             expected = summary["theory"]["mean_sq_increment"][1:]
             axes.loglog(rounds + 1, expected, "--", color="black", lw=1, zorder=3)
-    axes.plot([], [], "--", color="black", label="theory")
+    if any("mean_sq_increment" in summary["theory"] for summary in summaries):
+        axes.plot([], [], "--", color="black", label="theory")
     axes.set_xlabel("fits so far, i (round + 1)")
     axes.set_ylabel("mean squared step of the mean (squared units of x)")
     axes.set_title(_title(summaries[0]), fontsize=9)

@@ -15,7 +15,7 @@ from lightning_collapse.regimes import (
 )
 from lightning_collapse.theory import gaussian as theory
 from lightning_collapse.toys.conditions import Condition
-from lightning_collapse.toys.gaussian import Course, Truth
+from lightning_collapse.toys.gaussian_fits import Course, Truth
 
 __all__ = ["predicted", "summarise"]
 

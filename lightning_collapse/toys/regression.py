@@ -177,6 +177,7 @@ def summarise_errors(
         "n": condition.n,
         "dim": task.dim,
         "noise": task.noise,
+        "samples_per_round": condition.samples_per_round,
         "replicas": task.replicas,
         "round": np.arange(task.rounds),
         "error_mean": errors.mean(1),

@@ -15,20 +15,27 @@ def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
     axes = figure.subplots()
     for i, summary in enumerate(summaries):
         fits, expected = summary["round"] + 1, summary["theory"].get("error_mean")
-        label = f"{summary['regime']}, λ = {summary['lambda']:g}, {summary['inputs']} inputs"
         band = (summary[f"error_{name}"] for name in ("mean", "q05", "q95"))
-        draw_band(axes, fits, *band, i=i, label=label)
+        draw_band(axes, fits, *band, i=i, label=_counts(summary))
         if expected is not None:
             axes.plot(fits, expected, "--", color="black", lw=1)
-    axes.plot([], [], "--", color="black", lw=1, label="theory, mean")
+    if any(summary["theory"] for summary in summaries):
+        axes.plot([], [], "--", color="black", lw=1, label="theory, mean")
     axes.set_yscale("log")
     axes.set(xlabel="fits so far, n (round + 1)", ylabel="squared error of the weights")
     first = summaries[0]
     axes.set_title(
-        f"{first['n']:,} rows a round, d = {first['dim']}, noise variance {first['noise']:g}, "
+        f"N = {first['n']:,}, d = {first['dim']}, noise variance {first['noise']:g}, "
         f"{first['replicas']:,} replicas: mean and 5–95 %",
         fontsize=9,
     )
     axes.legend(fontsize=7, frameon=False)
     axes.grid(alpha=0.3)
     save_figure(figure, out, "error")
+
+
+def _counts(summary: dict[str, Any]) -> str:
+    return (
+        f"{summary['regime']}, λ = {summary['lambda']:g}: {summary['samples_per_round']:,} labels "
+        f"by fits a round, {summary['inputs']} inputs"
+    )

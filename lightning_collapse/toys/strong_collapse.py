@@ -128,7 +128,7 @@ def summarise_sweep(
         "noise": mixture.noise,
         "penalty": mixture.penalty,
         "replicas": mixture.replicas,
-        "rows": list(sweep.rows),
+        "n": list(sweep.rows),
         **({} if sweep.widths is None else {"width": list(sweep.widths)}),
         "error_mean": mixed.mean(1),
         "error_median": median,

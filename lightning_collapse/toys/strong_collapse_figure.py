@@ -15,16 +15,16 @@ Summary = dict[str, Any]
 
 
 def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summary]) -> None:
-    """Writes `strong_collapse.png` and the same as PDF: simulation as dots, theory as lines."""
+    """Writes `strong_collapse.png` and the same as PDF: theory as lines with a dash a point."""
     figure = new_figure(10, 8)
     axes = figure.subplots(2, 2)
-    _draw(axes[0, 0], ridge, "rows", "error", "test error B + V + ζ")
-    _draw(axes[0, 1], ridge, "rows", "zeta", "ζ, what synthetic rows add")
+    _draw(axes[0, 0], ridge, "n", "error", "test error B + V + ζ")
+    _draw(axes[0, 1], ridge, "n", "zeta", "ζ, what synthetic rows add")
     _draw_diagonal(axes[1, 0], ridge)
     _draw(axes[1, 1], projections, "width", "zeta", "ζ, what synthetic rows add")
     axes[0, 0].set_xlabel("rows")
     axes[0, 1].set_xlabel("rows")
-    axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['rows'][0]:,} rows")
+    axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['n'][0]:,} rows")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     title = "marks simulated, lines theory"
     axes[0, 0].legend(handles, labels, fontsize=8, frameon=False, title=title, title_fontsize=8)
@@ -45,11 +45,11 @@ def _draw(axes: "Axes", summaries: Sequence[Summary], x: str, what: str, label: 
             summary[x], mean, error, ls="", lw=1, label=f"λ = {summary['lambda']:.3g}", **looks
         )
         expected = summary["theory"][f"{what}_mean"]
-        axes.plot(summary[x], expected, color=looks["color"], lw=1)
+        axes.plot(summary[x], expected, "_-", color=looks["color"], lw=1)
     if what == "error":
         real = summaries[0]
         axes.plot(real[x], real["real_error_mean"], "x", ms=4, color="black", label="real alone")
-        axes.plot(real[x], real["theory"]["real_error_mean"], color="black", lw=1)
+        axes.plot(real[x], real["theory"]["real_error_mean"], "_-", color="black", lw=1)
     axes.set(xscale="log", yscale="log", ylabel=label)
     axes.grid(alpha=0.3)
 
@@ -63,15 +63,12 @@ def _draw_diagonal(axes: "Axes", summaries: Sequence[Summary]) -> None:
     for i, summary in enumerate(summaries):
         looks, expected = _dots(i), summary["theory"]
         axes.plot(summary["real_error_mean"], summary["error_mean"], ls="", **looks)
-        axes.plot(expected["real_error_mean"], expected["error_mean"], color=looks["color"], lw=1)
-    span = summaries[0]["theory"]["real_error_mean"]
-    axes.plot(
-        [min(span), max(span)],
-        [min(span), max(span)],
-        "--",
-        color="black",
-        label="diagonal: no collapse",
-    )
+        theory = expected["real_error_mean"], expected["error_mean"]
+        axes.plot(*theory, "_-", color=looks["color"], lw=1)
+    real = summaries[0]["theory"]["real_error_mean"]
+    # A little further than the points, which may be one.
+    ends = [min(real) / 1.2, max(real) * 1.2]
+    axes.plot(ends, ends, "--", color="black", label="diagonal: no collapse")
     axes.set(xscale="log", yscale="log", xlabel="test error of real rows alone, as many")
     axes.set_ylabel("test error of the mixture")
     axes.legend(fontsize=8, frameon=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from lightning_collapse.theory import gaussian
 
@@ -98,6 +99,14 @@ def test_real_rows_needed():
     assert gaussian.min_real_rows(1000, 0.9) == GOLDEN["min_real pop rho=.9"]
     assert gaussian.min_real_rows(1000, 0.9, to_subset=True) == GOLDEN["min_real subset rho=.9"]
     assert gaussian.band_real_rows(1000, 0.2) == GOLDEN["band .2"]
+
+
+def test_the_first_order_band_of_a_fit_on_real_rows_is_that_of_chi2():
+    n, dim = 40, 3
+    error = 2.0 / n
+    band = gaussian.first_order_band(2.0 - error, error, 2.0, dim)
+    law = chi2((n - 1) * dim, scale=2.0 / n / dim)
+    assert band == pytest.approx(law.ppf([0.05, 0.95]), rel=1e-12)
 
 
 def test_conservation_under_replacement():

@@ -1,10 +1,16 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from lightning_collapse.toys.conditions import conditions
+from lightning_collapse.toys.conditions import condition, conditions
 from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure, style
+from lightning_collapse.toys.gaussian import simulate
+from lightning_collapse.toys.gaussian_figure import _finish_variance
+from lightning_collapse.toys.gaussian_fits import Truth
+from lightning_collapse.toys.gaussian_summary import summarise
 from lightning_collapse.toys.gmm import Protocol, run_mixtures
 from lightning_collapse.toys.gmm_figures import _scatter
+from lightning_collapse.toys.strong_collapse_figure import _draw_diagonal
 
 
 def test_axes_hold_every_line_and_band():
@@ -34,3 +40,20 @@ def test_no_label_of_panels_of_a_fixed_aspect_is_cut_off(tmp_path):
         pixels = np.asarray(picture.convert("L"))
     for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]):
         assert edge.min() == 255
+
+
+def test_one_number_of_rows_has_its_theory_and_the_diagonal():
+    axes = new_figure(4, 3).subplots()
+    simulated = {"real_error_mean": [0.7], "error_mean": [0.8]}
+    _draw_diagonal(axes, [simulated | {"theory": simulated}])
+    _, theory, diagonal = axes.lines
+    assert theory.get_marker() == "_"
+    assert diagonal.get_xdata()[0] < 0.7 < diagonal.get_xdata()[1]
+
+
+@pytest.mark.parametrize(("n", "has_band"), [(10, False), (100, True)])
+def test_the_legend_names_no_band_where_theory_has_none(n, has_band):
+    axes, truth, setting = new_figure(4, 3).subplots(), Truth(), condition("Replace", 0.5, n, 2)
+    course = simulate(setting, 2, 3, truth=truth, seed=0)
+    _finish_variance(axes, [summarise(setting, course, truth)], truth)
+    assert ("theory, 5 and 95 %" in axes.get_legend_handles_labels()[1]) == has_band

@@ -12,7 +12,8 @@ from lightning_collapse.theory import gaussian as theory
 from lightning_collapse.toys import conditions as module
 from lightning_collapse.toys import gaussian
 from lightning_collapse.toys.conditions import condition, conditions
-from lightning_collapse.toys.gaussian import Truth, from_rows, from_statistics, simulate
+from lightning_collapse.toys.gaussian import from_rows, from_statistics, simulate
+from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import predicted, summarise
 
 TRUTH = Truth(mean=5.0, variance=2.0)

@@ -119,6 +119,7 @@ def test_what_the_command_writes(tmp_path):
         ("Accumulate", 1.0, "same"),
         ("Accumulate", 1.0, "fresh"),
     ]
+    assert [c["samples_per_round"] for c in conditions] == [10, 20, 20, 10, 20, 20]
     assert conditions[0]["theory"] == {}
     base = theory.replace_error(1, 4, 20)
     assert conditions[1]["theory"]["error_mean"] == pytest.approx(list(base * [1, 2, 3]))

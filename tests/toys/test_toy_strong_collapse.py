@@ -96,7 +96,7 @@ def test_what_the_command_writes(tmp_path):
         ("projections", 0.1),
         ("projections", 0.5),
     ]
-    assert conditions[0]["rows"] == [10, 30]
+    assert conditions[0]["n"] == [10, 30]
     assert conditions[2]["width"] == [5, 10, 20]
     assert len((tmp_path / "a" / "rounds.csv").read_text().splitlines()) == 1 + 2 * 2 + 2 * 3
 

@@ -189,9 +189,10 @@ class CollapseCLI(LightningCLI):
             refuse(f"ckpt_path: cannot be gone on from ({error!r:.200}); name another checkpoint")
         if has_lost_process(error):
             refuse("another process of the run has ended; the same command goes on")
-        if isinstance(error, OSError) and error.errno is not None and started:
+        if isinstance(error, OSError) and started:
             # On whichever process: the others know only that it has ended.
-            table.refuse(f"{error}; what is on disk is whole, and the same command goes on")
+            rest = "; what is on disk is whole, and the same command goes on"
+            table.refuse(f"{error}{'' if error.errno is None else rest}")
         if ran_out(error):
             # On whichever process, too.
             table.refuse(_OUT_OF_MEMORY)

@@ -270,6 +270,8 @@ class StoredRows:
     def _check_size(self, shard: int, wanted: NDArray[Any]) -> None:
         # Before memory is taken for the rows: a manifest may claim any number of any size.
         path, n_bytes = self._path(shard), self._row_bytes * len(self.shards[shard].crc32)
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: is gone; see `lightning-collapse pool verify`")
         if path.stat().st_size < n_bytes:
             raise _damaged(path, int(wanted[0]) - self._start(shard))
 

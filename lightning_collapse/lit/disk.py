@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.progress import RunError
 
 __all__ = ["check_space", "round_bytes"]
 
@@ -20,12 +21,12 @@ _NETWORKS_IN_CHECKPOINT = 5
 
 
 def check_space(trainer: Trainer, module: CollapseModule, data: PoolDataModule) -> None:
-    """Raises OSError, in all processes, where the disk lacks room for what a round writes."""
+    """Raises RunError, in all processes, where the disk lacks room for what a round writes."""
     mine = round_bytes(module, data), shutil.disk_usage(data.run).free
     # Of the process that has least to spare: another machine's may see other disks.
     needed, free = max(gather(trainer, mine), key=lambda room: room[0] - room[1])
     if free < needed:
-        raise OSError(
+        raise RunError(
             f"run = {data.run}: round {data.round} needs about {_said(needed)} of disk, but "
             f"{_said(free)} are free; make room, and the same command goes on"
         )

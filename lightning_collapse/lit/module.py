@@ -143,7 +143,10 @@ class CollapseModule(LightningModule):
             _randomise(self.model, key(self.seed, *path))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = self._optimizer(self.model.parameters())
+        try:
+            optimizer = self._optimizer(self.model.parameters())
+        except ValueError as error:
+            raise ValueError(f"model.optimizer: {error}; give another value") from error
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]
         return optimizer

@@ -90,6 +90,8 @@ class RunFolder:
                     f"run = {self.path}: in use by {_line(lock.read(200)) or 'another process'}; "
                     "wait for it to end, or choose another --run"
                 ) from error
+            # Processes that read data would hold it for seconds after this one was killed.
+            os.register_at_fork(after_in_child=lock.close)
             lock.truncate(0)
             now = datetime.now().isoformat(timespec="seconds")
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")

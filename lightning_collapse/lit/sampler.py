@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.data.store import MAX_SHARD_ROWS, shard_path, write_shard
+from lightning_collapse.data.store import MAX_SHARD_ROWS, read_shard, shard_path, write_shard
 from lightning_collapse.lit.notes import note_nonfinite
 from lightning_collapse.rows import from_network_units, nonfinite_as_zero
 from lightning_collapse.sampling import Sampling
@@ -124,7 +124,7 @@ class RoundSampler:
         """
         start, stop = self.rows_of(shard)
         path = shard_path(folder, shard)
-        if path.exists():
+        if self._is_whole(path, stop - start):
             yield stop - start
             return
         parts, n_nonfinite = [], 0
@@ -136,6 +136,13 @@ class RoundSampler:
         if n_nonfinite:
             note_nonfinite(folder, shard, n_nonfinite)
         write_shard(path, torch.cat(parts))
+
+    def _is_whole(self, path: Path, n: int) -> bool:
+        """Whether a shard of n samples is there; one that is cut, as by a disk, is made again."""
+        try:
+            return read_shard(path).shape == (n, *self.shape)
+        except (FileNotFoundError, ValueError):
+            return False
 
     def sample(self, first: int) -> Tensor:
         """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""

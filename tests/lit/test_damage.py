@@ -238,3 +238,45 @@ def test_a_folder_of_no_run(tmp_path, status):
             2,
             f"error: run = {tmp_path}: holds no run; name the folder of one\n",
         )
+
+
+def uncommitted(finished: Path, run: Path) -> Path:
+    """Gives the folder of the last round, as it is just before the round is committed."""
+    shutil.copytree(finished, run)
+    (run / "pool" / "0001" / "manifest.json").unlink()
+    return run / "pool" / "0001"
+
+
+@pytest.mark.parametrize("damage", [cut(0.01), cut(0.5), cut(0)])
+def test_a_shard_that_is_cut_before_the_commit_is_made_again(finished, tmp_path, damage):
+    folder = uncommitted(finished, tmp_path / "run")
+    damage(folder / "shard-00001.npy")
+    cli.run_fit(words(tmp_path / "run"))
+    assert_same(outcome(tmp_path / "run"), outcome(finished))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_damaged_note_is_named_by_whichever_process_reads_it(
+    finished, tmp_path, monkeypatch, status, rank
+):
+    folder = uncommitted(finished, tmp_path / "run")
+    note = folder / "shard-00001.nonfinite"
+    note.write_text("xx")
+    monkeypatch.setattr(cli, "_is_rank_zero", lambda: rank == 0)
+    monkeypatch.setattr(cli, "end_with_parent", lambda: None)
+    code, said = status(cli.run_fit, words(tmp_path / "run"))
+    assert (code, said.count("error: ")) == (2, 1)
+    assert f"error: {note}: is damaged; remove its folder, and the samples are made again" in said
+    shutil.rmtree(folder)  # as told
+    cli.run_fit(words(tmp_path / "run"))
+    assert_same(outcome(tmp_path / "run"), outcome(finished))
+
+
+def test_a_shard_that_is_gone_is_named_with_what_to_do(finished, tmp_path, status):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shard = run / "pool" / "0001" / "shard-00000.npy"
+    shard.unlink()
+    code, said = status(cli.run_fit, words(run, trainer__max_epochs=3))
+    assert code == 2
+    assert f"error: {shard}: is gone; see `lightning-collapse pool verify`" in said

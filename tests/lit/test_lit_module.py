@@ -248,3 +248,9 @@ def test_training_differs_between_regimes_only_from_round_1_on(tmp_path):
     b = records(Fit(tmp_path / "b", data={"regime": Accumulate()})().folder)
     assert a[0]["train_loss"] == b[0]["train_loss"]
     assert a[1]["train_loss"] != b[1]["train_loss"]
+
+
+def test_an_option_that_the_optimizer_refuses_is_said_to_be_its():
+    module = CollapseModule(mlp(), optimizer=lambda weights: torch.optim.Adam(weights, lr=-1))
+    with pytest.raises(ValueError, match=r"model\.optimizer: Invalid learning rate: -1"):
+        module.configure_optimizers()

@@ -1,5 +1,6 @@
 """A run's folder: one process at a time, whatever has become of the one before."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,19 @@ from lightning_collapse.lit.run import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("held", flush=True)
     input()
+"""
+HOLD_WITH_A_CHILD = """
+import os, sys
+from pathlib import Path
+from lightning_collapse.lit.run import RunFolder
+with RunFolder(Path(sys.argv[1])).locked():
+    child = os.fork()
+    if child == 0:
+        os.close(1)
+        sys.stdin.buffer.raw.read()
+        os._exit(0)
+    print(child, flush=True)
+    os.kill(os.getpid(), 9)
 """
 NAME = """
 import sys
@@ -53,6 +67,17 @@ def test_after_kill_9_the_next_gets_in_at_once(tmp_path):
         holder.kill()
     with RunFolder(tmp_path).locked():
         assert (tmp_path / ".lock").read_text().startswith("process ")
+
+
+def test_after_kill_9_its_own_children_do_not_keep_the_next_out(tmp_path):
+    words = [sys.executable, "-c", HOLD_WITH_A_CHILD, str(tmp_path)]
+    holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = int(holder.stdout.readline())
+    assert holder.wait() == -9
+    os.kill(child, 0)
+    with RunFolder(tmp_path).locked():
+        holder.stdin.close()
+    holder.stdout.close()
 
 
 def test_processes_that_start_together_agree_on_the_runs_id(tmp_path):

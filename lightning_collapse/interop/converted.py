@@ -10,10 +10,11 @@ Its metadata, all text:
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -57,9 +58,17 @@ def write_converted(
     """
     metadata = {"format_version": _VERSION, "network": json.dumps(dict(init_kwargs))}
     metadata |= vars(origin)
-    try:
+
+    def save(file: BinaryIO) -> None:
         # By name: the tensors go to the file as they are, without the bytes of all in memory.
-        write_atomically(path, lambda file: save_file(dict(weights), file.name, metadata))
+        save_file(dict(weights), file.name, metadata)
+        # It has put another file in the place of this, not synced, and for its owner alone.
+        with open(file.name, "rb") as saved:
+            os.fchmod(saved.fileno(), os.fstat(file.fileno()).st_mode)
+            os.fsync(saved.fileno())
+
+    try:
+        write_atomically(path, save)
     except SafetensorError as error:
         raise OSError(f"{path}: cannot be written ({error})") from error
 

@@ -26,7 +26,7 @@ from lightning_collapse.data.plain_yaml import load_yaml
 from lightning_collapse.data.sources import Source
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.config_file import Change, ConfigFile
-from lightning_collapse.lit.damage import refuse_gaps
+from lightning_collapse.lit.damage import committed_rounds, refuse_gaps
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.memory import ran_out
@@ -108,6 +108,9 @@ class CollapseCLI(LightningCLI):
     run_folder: RunFolder
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        network = next(action for action in parser._actions if action.dest == "model.network")
+        # Not every module of torch, which would be most of the help.
+        network.extra_help = lambda: ", such as ddpmpp, ncsnpp, SigmaMLP"  # type: ignore[attr-defined]
         parser.add_argument(
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
@@ -222,6 +225,7 @@ class CollapseCLI(LightningCLI):
 
     def _fit(self) -> None:
         refuse_gaps(self.run_folder.path)
+        self._refuse_fewer_rounds()
         file = self.run_folder.config
         changes = self.record.changes = file.changes(self.config_dump)
         try:
@@ -233,6 +237,14 @@ class CollapseCLI(LightningCLI):
         self.datamodule.check_share(self.trainer.world_size)
         checkpoint = self.config.ckpt_path or self.run_folder.last_checkpoint
         self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
+
+    def _refuse_fewer_rounds(self) -> None:
+        rounds, most = committed_rounds(self.run_folder.path), self.trainer.max_epochs or 0
+        if rounds > most:
+            raise ValueError(
+                f"trainer.max_epochs = {most}: the run in {self.run_folder.path} has {rounds} "
+                "rounds already; name at least as many, or choose another --run"
+            )
 
     def _show(self) -> None:
         run = self.run_folder.path

@@ -47,8 +47,12 @@ def encode_records(records: Sequence[Record]) -> dict[str, bytes]:
     names = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: _cell(value) for name, value in r.items()} for r in records)
     return {"rounds.jsonl": lines.encode(), "rounds.csv": table.getvalue().encode()}
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
 
 
 def read_records(run: Path) -> list[Record]:
@@ -95,7 +99,7 @@ def table_header(distance: str) -> str:
 def table_line(record: Record) -> str:
     """Gives a round's line of the table."""
     fd = distance_name(record)
-    columns = {**_COLUMNS, fd: ".3f", f"{fd}_floor": ".3f"}
+    columns = {**_COLUMNS, fd: ".4g", f"{fd}_floor": ".4g"}
     line = _line(
         "-" if record[name] is None else format(record[name], form)
         for name, form in columns.items()

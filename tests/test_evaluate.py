@@ -235,9 +235,9 @@ def test_bad_statistics_are_refused_in_one_line(sets, run, tmp_path, says, array
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["{}/none", "--reference", "{}/real"], "samples = {}/none: no such folder"),
+        (["{}/none", "--reference", "{}/real"], "samples = {}/none: no such file or folder"),
         (["{}/samples"], "reference: missing; name a folder"),
-        (["{}/samples", "--reference", "{}/none"], "reference = {}/none: no such folder"),
+        (["{}/samples", "--reference", "{}/none"], "reference = {}/none: no such file or folder"),
         (["{}/samples", "--reference", "{}/real", "--n", "71"], "n = 71: must lie in 2..70"),
         (["{}/samples", "--reference", "{}/real", "--n", "1"], "n = 1: must lie in 2..70"),
         (["{}/samples", "--reference", "{}/wide"], "reference = {}/wide: holds images of (3, 8"),

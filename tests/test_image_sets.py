@@ -86,7 +86,7 @@ def test_names_a_run_and_a_path_that_is_not_there(tmp_path):
     (tmp_path / "pool").mkdir()
     with pytest.raises(ValueError, match="is a run; name one of its rounds"):
         open_images("samples", tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
         open_images("samples", tmp_path / "none")
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(ValueError, match="samples = .*text.zip"):

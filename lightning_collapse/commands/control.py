@@ -41,8 +41,8 @@ def control(
 ) -> None:
     """Tells the bias of a sampler by itself: the network is perfect, the data Gaussian, no chance.
 
-    Prints the relative error of the standard deviation after one round and after all, and writes
-    rounds.csv, summary.json and bias.png.
+    Prints the relative error of the standard deviation, or of the total variance of `data` or
+    `cov`, after one round and after all, and writes rounds.csv, summary.json and bias.png.
 
     Args:
         steps: number of noise levels above 0.
@@ -120,16 +120,16 @@ def _roots(path: Path) -> Tensor:
 
 
 def _conditions(course: Tensor, is_data: bool) -> list[dict[str, Any]]:
-    """Gives the error of each deviation, or of the root of the total variance of data."""
+    """Gives the error of each deviation, or of the total variance of data."""
     if is_data:
-        names, course = ["root of total variance"], course.square().sum(1, keepdim=True).sqrt()
+        what, names, course = "variance", ["total variance"], course.square().sum(1, keepdim=True)
     else:
-        names = [f"std {float(value):g}" for value in course[0]]
+        what, names = "std", [f"std {float(value):g}" for value in course[0]]
     return [
         {
             "data": name,
             "round": list(range(len(course))),
-            "std": column.tolist(),
+            what: column.tolist(),
             "relative_error": (column / column[0] - 1).tolist(),
         }
         for name, column in zip(names, course.T, strict=True)
@@ -141,11 +141,11 @@ def _draw(out: Path, conditions: list[dict[str, Any]], title: str) -> None:
     axes = figure.add_subplot()
     for i, condition in enumerate(conditions):
         errors = [100 * error for error in condition["relative_error"]]
-        axes.plot(condition["round"], errors, label=condition["data"], **style(i))
+        looks = style(i, len(errors))
+        axes.plot(condition["round"], errors, label=condition["data"], **looks)
     axes.axhline(0, color="black", lw=0.8)
-    axes.set(
-        xlabel="rounds of sampling", ylabel="error of the standard deviation (%)", title=title
-    )
+    what = "standard deviation" if "std" in conditions[0] else "total variance"
+    axes.set(xlabel="rounds of sampling", ylabel=f"error of the {what} (%)", title=title)
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
     save_figure(figure, out, "bias")

@@ -75,7 +75,7 @@ def repair(run: Path) -> None:
             if done is not None:
                 repaired, left = repaired + whole, left + (not whole)
                 print(f"{path}: {done}")
-    print(f"{repaired} files repaired, {left} left damaged")
+    print(f"files repaired: {repaired}, left damaged: {left}")
     sys.exit(1 if left else 0)
 
 

@@ -21,17 +21,23 @@ __all__ = ["draw_band", "draw_replicas", "new_figure", "save_figure", "style"]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = "os^DvP"
 _FEW_POINTS = 20
-"""So many, and each has its marker."""
 
 
-def style(i: int) -> dict[str, Any]:
-    """Gives colour and markers of the i-th line of a figure; markers also tell it in grey."""
+def style(i: int, points: int | None = None) -> dict[str, Any]:
+    """Gives colour and markers of the i-th line of a figure; markers also tell it in grey.
+
+    Args:
+        i: from 0.
+        points: of the line, each of which has its marker if they are few; None for many.
+    """
     start = 0.02 * (i % len(_MARKERS))
+    few = points is not None and points <= _FEW_POINTS
     return {
         "color": _COLOURS[i % len(_COLOURS)],
         "marker": _MARKERS[i % len(_MARKERS)],
         "markersize": 4,
-        "markevery": (start, 0.12),  # as shares of the panel, so that lines' markers stay apart
+        # As shares of the panel, so that lines' markers stay apart.
+        "markevery": None if few else (start, 0.12),
     }
 
 
@@ -54,9 +60,7 @@ def draw_band(
     label: str,
 ) -> None:
     """Draws a figure's i-th line, and the band around it."""
-    looks = style(i)
-    if np.size(x) <= _FEW_POINTS:
-        looks["markevery"] = None
+    looks = style(i, np.size(x))
     axes.plot(x, middle, lw=1.2, label=label, **looks)
     axes.fill_between(x, low, high, color=looks["color"], alpha=0.15, lw=0)
 

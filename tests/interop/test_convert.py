@@ -189,6 +189,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
     found, tensors = read_converted(path)
     assert found == {"x": [1, 2.5, "y"]}
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 # Not of getrusage, whose peak a process inherits from the one that started it.

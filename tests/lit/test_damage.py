@@ -89,7 +89,7 @@ def test_an_intact_run_is_said_to_be(finished, status):
     n = len(files(finished))
     assert n >= 15
     assert status(pool.verify, finished) == (0, f"{n} files checked, 0 damaged\n")
-    assert status(pool.repair, finished) == (0, "0 files repaired, 0 left damaged\n")
+    assert status(pool.repair, finished) == (0, "files repaired: 0, left damaged: 0\n")
 
 
 def check_found_and_repaired(finished: Path, run: Path, status, path: Path, damage) -> None:

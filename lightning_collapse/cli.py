@@ -54,6 +54,12 @@ _TRAINER_DEFAULTS = {
     "num_sanity_val_steps": 0,
 }
 
+_STRATEGIES = (
+    "auto",
+    "ddp",
+    "ddp_find_unused_parameters_false",
+    "ddp_find_unused_parameters_true",
+)
 _PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 
 # Sampling takes smaller micro-batches by itself.
@@ -345,6 +351,11 @@ def _check(config: Namespace) -> None:
         raise ValueError(
             f"trainer.precision = {trainer.precision}: must be one of {', '.join(_PRECISIONS)}; "
             "noise and preconditioning are in float32"
+        )
+    if isinstance(trainer.strategy, str) and trainer.strategy not in _STRATEGIES:
+        raise ValueError(
+            f"trainer.strategy = {trainer.strategy}: must be one of {', '.join(_STRATEGIES)}; "
+            "every process holds the whole network, and is started as a command"
         )
     for name, neutral, instead in [
         ("max_steps", -1, "data.images_per_round and trainer.max_epochs"),

@@ -99,7 +99,7 @@ def table_header(distance: str) -> str:
 def table_line(record: Record) -> str:
     """Gives a round's line of the table."""
     fd = distance_name(record)
-    columns = {**_COLUMNS, fd: ".4g", f"{fd}_floor": ".4g"}
+    columns = {**_COLUMNS, fd: "#.4g", f"{fd}_floor": "#.4g"}
     line = _line(
         "-" if record[name] is None else format(record[name], form)
         for name, form in columns.items()

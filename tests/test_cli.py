@@ -58,13 +58,16 @@ def test_a_runs_folder_holds_all_of_it(tmp_path, capsys):
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["round", "0", "1"]
 
 
+def written(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict) else "" if value is None else str(value)
+
+
 def test_the_table_of_rounds_is_the_same_in_csv(tmp_path):
     run_fit(arguments(tmp_path))
     with open(tmp_path / "rounds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     expected = [
-        {name: "" if value is None else str(value) for name, value in record.items()}
-        for record in records(tmp_path)
+        {name: written(value) for name, value in record.items()} for record in records(tmp_path)
     ]
     assert rows == expected
 
@@ -133,6 +136,11 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
         "precision = bf16-true: .* bf16-mixed",
     ),
     ("points_replace", {"trainer__precision": "8"}, "trainer.precision = 8: .* bf16-mixed"),
+    (
+        "points_replace",
+        {"trainer__strategy": "ddp_spawn"},
+        "trainer.strategy = ddp_spawn: .* ddp,",
+    ),
     ("points_replace", {NETWORK + "dim": 3}, "model.network: does not take rows of shape .2,."),
     ("digits_mix", {NETWORK + "img_resolution": 16}, "model.network: .* shape .1, 8, 8."),
     ("digits_mix", {NETWORK + "channels": 3}, "model.network: .* shape .1, 8, 8."),
@@ -229,19 +237,20 @@ def test_what_a_run_was_started_with_cannot_change(started, refused, changed, sa
     assert_same((outcome(started), (started / "config.yaml").read_text()), before)
 
 
+def test_a_run_cannot_end_before_the_rounds_that_it_has(started, refused):
+    run_fit(arguments(started, trainer__max_epochs=2))
+    before = outcome(started), (started / "config.yaml").read_text()
+    message = refused(arguments(started, trainer__max_epochs=1))
+    assert message.startswith("trainer.max_epochs = 1: the run in ") and "has 2 rounds" in message
+    assert_same((outcome(started), (started / "config.yaml").read_text()), before)
+
+
 @pytest.mark.parametrize("content", [b"torn", pickle.dumps({"ema": 1})], ids=["torn", "pickle"])
 def test_a_checkpoint_that_cannot_be_read(started, refused, tmp_path, content):
     path = tmp_path / "other.ckpt"
     path.write_bytes(content)
     message = refused(arguments(started, ckpt_path=path, trainer__max_epochs=2))
     assert message.startswith(f"ckpt_path = {path}: is not a checkpoint of a run, or damaged")
-
-
-def test_fewer_rounds_than_were_run_leave_them_as_they_are(tmp_path):
-    run_fit(arguments(tmp_path))
-    before = outcome(tmp_path)
-    run_fit(arguments(tmp_path, trainer__max_epochs=1))
-    assert_same(outcome(tmp_path), before)
 
 
 @pytest.mark.parametrize(

@@ -82,14 +82,25 @@ def test_the_table_has_its_numbers_under_their_names():
         "mean": "-0.1250",
         "variance": "0.2000",
         "fd_points": "1.500",
-        "floor": "0.750",
+        "floor": "0.7500",
     }
     assert len(table_header("fd_points")) == len(table_line(record(3)))
 
 
 def test_a_collapsed_round_says_so():
-    assert table_line(record(0, collapsed="constant")).endswith("  0.750  collapsed: constant")
+    assert table_line(record(0, collapsed="constant")).endswith("  0.7500  collapsed: constant")
     assert table_line(record(0, collapsed=None)) == table_line(record(0))
+
+
+def test_small_distances_keep_their_digits():
+    small = record(0, fd_points=8.2e-5, fd_points_floor=6.34567e-5)
+    assert table_line(small).split()[-2:] == ["8.200e-05", "6.346e-05"]
+
+
+def test_options_are_json_in_the_table_on_disk(tmp_path):
+    write_records(tmp_path, [record(0)])
+    (row,) = csv.DictReader((tmp_path / "rounds.csv").read_text().splitlines())
+    assert json.loads(row["regime_options"]) == {"synthetic_fraction": 1.0}
 
 
 def test_what_was_not_measured_is_a_dash():

@@ -34,7 +34,7 @@ def open_images(field: str, path: Path, shape: tuple[int, ...] | None = None) ->
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"{field} = {path}: no such file or folder; name a folder or a zip of images, or a store"
+            f"{field} = {path}: no such file or folder; name a store, or images in a folder or zip"
         )
     if (path / "manifest.json").exists():
         stored = _stored(field, path)

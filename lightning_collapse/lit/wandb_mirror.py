@@ -106,10 +106,13 @@ class WandbMirror(Logger):
         if (process := self._process) is None:
             return
         self._lines.put(None)
-        with suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(_PATIENCE)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, SIGKILL)  # with it what it has started
+        except subprocess.TimeoutExpired:
+            # W&B's own process first: it ends with this one unless it is what hangs.
+            for pid in [*_children(process.pid), process.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, SIGKILL)
         self._tell_if_killed(process)
         self._process = None
 
@@ -136,3 +139,11 @@ class WandbMirror(Logger):
             file=sys.stderr,
             flush=True,
         )
+
+
+def _children(pid: int) -> list[int]:
+    """Gives the processes that a process has started; none where the system has no /proc."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    with suppress(OSError):
+        return [int(child) for path in lists for child in path.read_text().split()]
+    return []

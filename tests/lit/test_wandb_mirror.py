@@ -213,6 +213,9 @@ def test_a_run_with_a_server_of_no_use(tmp_path, plain, no_account, kind):
 def test_a_run_whose_w_and_b_is_hurt(tmp_path, plain, no_account, fault):
     said = check(tmp_path, plain, patience=80, callback="Hurt", HURT=fault)
     assert said.count("\n") == 1, said
+    # The hurt callback has told the number of W&B's own process.
+    core = Path(f"/proc/{(tmp_path / 'core').read_text()}")
+    assert not core.exists() or "wandb-core" not in (core / "cmdline").read_text()
 
 
 @pytest.mark.slow

@@ -64,10 +64,10 @@ _PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 
 # Sampling takes smaller micro-batches by itself.
 _OUT_OF_MEMORY = (
-    "out of memory in training; what is on disk is whole, and the same command goes on with more "
-    "processes (trainer.devices) or memory; or start another --run with a smaller "
+    "out of memory; what is on disk is whole, and the same command goes on with more memory or, "
+    "in training, processes (trainer.devices); or start another --run with a smaller "
     "data.batch_size, and trainer.accumulate_grad_batches as much higher, a smaller "
-    "model.network, or trainer.precision bf16-mixed"
+    "model.network, trainer.precision bf16-mixed, or, in measuring, narrower loop.features"
 )
 
 # Set by Lightning, torchrun and SLURM for every process but the first.

@@ -148,6 +148,9 @@ class CollapseModule(LightningModule):
         except ValueError as error:
             raise ValueError(f"model.optimizer: {error}; give another value") from error
         for group in optimizer.param_groups:
+            # Written so that NaN fails too; the weights are float32.
+            if not group["lr"] <= torch.finfo(torch.float32).max:
+                raise ValueError(f"model.optimizer: lr = {group['lr']}: must fit in float32")
             group["base_lr"] = group["lr"]
         return optimizer
 

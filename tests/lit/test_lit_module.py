@@ -250,7 +250,10 @@ def test_training_differs_between_regimes_only_from_round_1_on(tmp_path):
     assert a[1]["train_loss"] != b[1]["train_loss"]
 
 
-def test_an_option_that_the_optimizer_refuses_is_said_to_be_its():
-    module = CollapseModule(mlp(), optimizer=lambda weights: torch.optim.Adam(weights, lr=-1))
-    with pytest.raises(ValueError, match=r"model\.optimizer: Invalid learning rate: -1"):
+@pytest.mark.parametrize(
+    ("lr", "said"), [(-1, "Invalid learning rate: -1"), (1e39, "lr = 1e.39: must fit")]
+)
+def test_an_option_that_the_optimizer_cannot_have_is_said_to_be_its(lr, said):
+    module = CollapseModule(mlp(), optimizer=lambda weights: torch.optim.Adam(weights, lr=lr))
+    with pytest.raises(ValueError, match=rf"model\.optimizer: {said}"):
         module.configure_optimizers()

@@ -242,7 +242,7 @@ def test_out_of_memory_in_training_is_one_line_of_advice(tmp_path, monkeypatch, 
         with pytest.raises(SystemExit) as end:
             cli.run_fit(arguments(tmp_path / "run"))
     (line,) = capsys.readouterr().err.splitlines()
-    assert end.value.code == 2 and line.startswith("error: out of memory in training; ")
+    assert end.value.code == 2 and line.startswith("error: out of memory; ")
     assert "data.batch_size" in line and "trainer.accumulate_grad_batches" in line
     assert len(records(tmp_path / "run")) == 1
     for run in ("run", "whole"):

@@ -221,7 +221,7 @@ class CollapseModule(LightningModule):
         self._check_weights()
         if skipped > most:
             raise RunError(
-                f"{fault}, as in {most} steps of the round before (model.max_skipped_steps); "
+                f"{fault}, as in {most} steps earlier in the round (model.max_skipped_steps); "
                 f"{_DIVERGED}; a higher limit lets this run go on"
             )
         if skipped <= _MOST_WARNINGS or skipped % 100 == 0:

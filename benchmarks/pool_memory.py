@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lightning_collapse.data.store import (
+from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
     describe_shard,

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lightning_collapse.data.store import (
+from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
     describe_shard,

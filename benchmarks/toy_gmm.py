@@ -18,12 +18,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lightning_collapse.learners.mixtures import Start, refit, sample_mixtures
 from lightning_collapse.metrics.distance import (
     directions,
     sliced_wasserstein,
     sorted_projections,
 )
-from lightning_collapse.mixtures import Start, refit, sample_mixtures
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys.gmm import Protocol, replica_seed
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_collapse.interop.denoisers import load_denoiser
-    from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
+    from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
-    from lightning_collapse.loop import generations
     from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
     from lightning_collapse.networks.mlp import SigmaMLP
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
         Replace,
         Turnover,
     )
-    from lightning_collapse.sampling import (
-        Sampling,
+    from lightning_collapse.sampling.choice import Sampling
+    from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
+    from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
         dpmpp_3m_sampler,
         euler_sampler,
         heun_sampler,
-        karras_sigmas,
-        log_uniform_sigmas,
     )
+    from lightning_collapse.toys.generations import generations
 
 __version__ = "0.1.0"
 
@@ -53,18 +52,17 @@ _WHERE = {
     "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
-    "sampling": [
-        "Sampling",
-        "karras_sigmas",
-        "log_uniform_sigmas",
+    "sampling.choice": ["Sampling"],
+    "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
+    "sampling.solvers": [
         "heun_sampler",
         "euler_sampler",
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
     "interop.denoisers": ["load_denoiser"],
-    "learners": ["GaussianMLE", "GaussianMixtureEM"],
-    "loop": ["generations"],
+    "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
+    "toys.generations": ["generations"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],

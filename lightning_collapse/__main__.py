@@ -11,7 +11,10 @@ from lightning_collapse.commands.table import dispatch
 __all__ = ["main"]
 
 _COMMANDS = {
-    "fit": ("lightning_collapse.cli:run_fit", "run a recursive experiment, or go on with one"),
+    "fit": (
+        "lightning_collapse.commands.fit:run_fit",
+        "run a recursive experiment, or go on with one",
+    ),
     "generate": (
         "lightning_collapse.commands.generate:main",
         "make samples of a checkpoint from seeds, as PNG files or a store",

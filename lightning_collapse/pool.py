@@ -1,26 +1,17 @@
 """The pool: real rows, then one generation of samples after another, each row with a birth stamp.
 
 One face for memory and disk: a generation is anything with `len` and indexing by an int64 tensor,
-so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store`).
+so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store.shards`).
 """
-
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from lightning_collapse.regimes import Regime
+from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import key
 
-__all__ = ["Pool", "Rows"]
-
-
-class Rows(Protocol):
-    """Rows (n, *) of one generation; a `Tensor` is one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: Any, /) -> Any: ...
+__all__ = ["Pool"]
 
 
 class Pool:

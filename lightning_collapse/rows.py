@@ -3,10 +3,20 @@
 Images map 0..255 to [-1, 1] and back without loss; points are in network units as they are.
 """
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 
-__all__ = ["network_units", "from_network_units", "nonfinite_as_zero"]
+__all__ = ["Rows", "network_units", "from_network_units", "nonfinite_as_zero"]
+
+
+class Rows(Protocol):
+    """Rows (n, *) of one generation; a `Tensor` is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Any, /) -> Any: ...
 
 
 def network_units(rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from tiny_runs import arguments, assert_same, command, one_thread, outcome, records
 
-from lightning_collapse.cli import run_fit
-from lightning_collapse.data.points import Mixture
+from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.data.sources.points import Mixture
 
 __all__ = ["one_thread"]
 

@@ -8,7 +8,8 @@ import torch
 import yaml
 from tiny_runs import CONFIGS, arguments, one_thread, records
 
-from lightning_collapse import SongUNet, cli
+from lightning_collapse import SongUNet
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.metrics.features import Inception
 
 __all__ = ["one_thread"]
@@ -21,8 +22,10 @@ def parsed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> cli.Co
     """The whole of a configuration, its parts made as for a run, networks without memory."""
     kept: list[cli.CollapseCLI] = []
     monkeypatch.setattr(cli.CollapseCLI, "fit", lambda made: kept.append(made))
-    monkeypatch.setattr("lightning_collapse.data.images.ImageFolder.check", lambda self: None)
-    monkeypatch.setattr("lightning_collapse.data.images.CIFAR10.check", lambda self: None)
+    monkeypatch.setattr(
+        "lightning_collapse.data.sources.images.ImageFolder.check", lambda self: None
+    )
+    monkeypatch.setattr("lightning_collapse.data.sources.images.CIFAR10.check", lambda self: None)
     monkeypatch.setattr("lightning_collapse.lit.module.file_sha256", lambda path: "")
     monkeypatch.setattr("lightning_collapse.lit.module.load_weights", lambda model, path: None)
     monkeypatch.setattr("lightning_collapse.lit.module._randomise", lambda model, seed: None)

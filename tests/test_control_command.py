@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_collapse.analysis.control import compounded_std, sampler_bias
 from lightning_collapse.commands.control import control, main
-from lightning_collapse.data.store import write_rows
-from lightning_collapse.sampling import (
-    dpmpp_3m_sampler,
-    heun_sampler,
-    karras_sigmas,
-    log_uniform_sigmas,
-)
+from lightning_collapse.data.store.shards import write_rows
+from lightning_collapse.sampling.bias import compounded_std, sampler_bias
+from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
+from lightning_collapse.sampling.solvers import dpmpp_3m_sampler, heun_sampler
 from lightning_collapse.seeds import generator
 
 

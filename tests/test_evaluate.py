@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_runs import one_thread
 
 from lightning_collapse import __main__ as door
-from lightning_collapse.data.store import write_rows
+from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.coverage import coverage_figures
 from lightning_collapse.metrics.evaluation import Reference

@@ -13,13 +13,13 @@ from PIL import Image
 from tiny_runs import arguments, one_thread
 
 from lightning_collapse import EDMPrecond, SigmaMLP, ddpmpp, load_denoiser, nvidia_network
-from lightning_collapse.cli import run_fit
 from lightning_collapse.commands import generate as generate_module
+from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.commands.generate import main
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.interop.converted import Origin, write_converted
-from lightning_collapse.lit import sample_files
-from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.samples import files as sample_files
+from lightning_collapse.samples.rounds import RoundSampler
 
 __all__ = ["one_thread"]
 
@@ -159,7 +159,7 @@ def test_what_was_interrupted_goes_on(tmp_path, ckpt, format, write, monkeypatch
 def test_nothing_is_computed_for_samples_that_are_there(tmp_path, ckpt, monkeypatch):
     for format in ("png", "store"):
         main(words(ckpt, tmp_path / format, format=format))
-    monkeypatch.setattr("lightning_collapse.lit.seeded.SeedSampler.sample", None)
+    monkeypatch.setattr("lightning_collapse.samples.seeds.SeedSampler.sample", None)
     for format in ("png", "store"):
         before = files(tmp_path / format)
         main(words(ckpt, tmp_path / format, format=format))
@@ -302,7 +302,12 @@ def test_a_round_and_generate_sample_the_same_network(tmp_path, run):
 
 @pytest.mark.parametrize(
     "class_path",
-    ["os.system", "lightning_collapse.cli.run_fit", "ddpmpp", "lightning_collapse.data.os.system"],
+    [
+        "os.system",
+        "lightning_collapse.commands.fit.run_fit",
+        "ddpmpp",
+        "lightning_collapse.data.os.system",
+    ],
 )
 def test_a_foreign_configuration_runs_nothing(tmp_path, run, capsys, class_path):
     config = (run / "config.yaml").read_text()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lightning_collapse.commands.image_sets import open_images
-from lightning_collapse.data.store import write_rows
+from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.seeds import generator
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from jsonargparse import ArgumentParser
 
-from lightning_collapse.messages import one_line
+from lightning_collapse.commands.messages import one_line
 from lightning_collapse.regimes import Regime
 
 KEYS = ["data.batch_size", "data.restart", "data.regime", "synthetic_fraction", "size", "ratio"]

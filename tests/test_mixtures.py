@@ -10,10 +10,10 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from lightning_collapse import kmeans as kmeans_module
-from lightning_collapse.kmeans import kmeans, uniforms_needed
-from lightning_collapse.learners import GaussianMixtureEM, GaussianMLE
-from lightning_collapse.mixtures import (
+from lightning_collapse.learners import kmeans as kmeans_module
+from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
+from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
+from lightning_collapse.learners.mixtures import (
     Mixtures,
     fit_mixtures,
     kmeans_start,

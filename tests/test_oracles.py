@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_collapse.oracles import gaussian_denoiser, mixture_denoiser
+from lightning_collapse.sampling.oracles import gaussian_denoiser, mixture_denoiser
 from lightning_collapse.seeds import generator
 
 

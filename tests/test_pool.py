@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lightning_collapse.data.store import StoredRows, commit, describe_shard, shard_path
-from lightning_collapse.data.store import write_shard as write
+from lightning_collapse.data.store.shards import StoredRows, commit, describe_shard, shard_path
+from lightning_collapse.data.store.shards import write_shard as write
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Accumulate, AccumulateSubsample, Replace, Turnover
 from lightning_collapse.seeds import generator

@@ -13,10 +13,10 @@ from PIL import Image
 from tiny_runs import Fit, arguments, one_thread, records, unet
 
 from lightning_collapse import __main__ as door
-from lightning_collapse.cli import run_fit
-from lightning_collapse.data.images import Digits, ImageZip, Prepared
-from lightning_collapse.data.imports import Policy
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.data.sources.images import Digits, ImageZip, Prepared
+from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.store.shards import StoredRows
 
 __all__ = ["one_thread"]
 

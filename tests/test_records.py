@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from lightning_collapse.records import (
+from lightning_collapse.runs.records import (
     distance_name,
     read_records,
     table_header,

@@ -6,18 +6,20 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_collapse.analysis.control import sampler_bias
-from lightning_collapse.data.store import (
+from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
     describe_shard,
     shard_path,
     write_shard,
 )
-from lightning_collapse.records import write_records
-from lightning_collapse.report import plot_run, sampler_alone
+from lightning_collapse.report.figures import plot_run, sampler_alone
 from lightning_collapse.rows import network_units
-from lightning_collapse.sampling import Sampling, heun_sampler, karras_sigmas
+from lightning_collapse.runs.records import write_records
+from lightning_collapse.sampling.bias import sampler_bias
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.schedules import karras_sigmas
+from lightning_collapse.sampling.solvers import heun_sampler
 from lightning_collapse.seeds import generator
 
 SAMPLING = Sampling("heun", "karras", 18)

@@ -9,7 +9,8 @@ import torch
 
 from lightning_collapse.networks.unet import nvidia_network
 from lightning_collapse.rows import from_network_units
-from lightning_collapse.sampling import heun_sampler, karras_sigmas
+from lightning_collapse.sampling.schedules import karras_sigmas
+from lightning_collapse.sampling.solvers import heun_sampler
 
 
 @pytest.fixture

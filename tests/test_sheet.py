@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_collapse.samples.sheet import contact_sheet, write_contact_sheet
 from lightning_collapse.seeds import generator
-from lightning_collapse.sheet import contact_sheet, write_contact_sheet
 
 
 def images(n, channels=3, side=8, width=None):

@@ -10,8 +10,7 @@ import itertools
 import pytest
 import torch
 
-from lightning_collapse.learners import GaussianMLE
-from lightning_collapse.loop import generations
+from lightning_collapse.learners.learner import GaussianMLE
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import (
     Accumulate,
@@ -22,6 +21,7 @@ from lightning_collapse.regimes import (
     Turnover,
 )
 from lightning_collapse.seeds import generator
+from lightning_collapse.toys.generations import generations
 
 D, N, ROUNDS, REPLICAS, Z = 4, 20, 6, 300, 3.5
 

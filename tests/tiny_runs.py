@@ -16,15 +16,15 @@ import torch
 from pytorch_lightning import Callback, Trainer
 
 from lightning_collapse import Replace, SigmaMLP, ddpmpp
-from lightning_collapse.data.images import Digits
-from lightning_collapse.data.points import Mixture
-from lightning_collapse.lit import sampler
+from lightning_collapse.data.sources.images import Digits
+from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.samples import rounds as sampler
+from lightning_collapse.sampling.choice import Sampling
 
 POINTS = {"source": Mixture(64), "train_rows": 48, "held_out_rows": 16}
 DIGITS = {"source": Digits(), "train_rows": 48, "held_out_rows": 16}

@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, auto_cli
 
+from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.table import refuse
-from lightning_collapse.messages import one_line
 
 __all__ = ["run_command"]
 

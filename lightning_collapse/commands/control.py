@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.analysis.control import compounded_std, principal_std
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.data.npz import read_array
-from lightning_collapse.data.store import open_rows
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.data.foreign.npz import read_array
+from lightning_collapse.data.store.shards import open_rows
+from lightning_collapse.sampling.bias import compounded_std, principal_std
+from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.toys.figures import new_figure, save_figure, style
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.interop.constructor import build_denoiser
 from lightning_collapse.interop.converted import Origin, write_converted
 from lightning_collapse.interop.nvidia import read_network_pickle
+from lightning_collapse.networks.constructor import build_denoiser
 
 __all__ = ["convert", "main"]
 

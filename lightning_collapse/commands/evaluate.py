@@ -11,13 +11,13 @@ from torch import Tensor
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.image_sets import open_images
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.data.manifest import finite
+from lightning_collapse.data.store.manifest import finite
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.evaluation import Figures, Reference
 from lightning_collapse.metrics.extraction import feature_blocks
 from lightning_collapse.metrics.features import Features, Inception, Pixels
 from lightning_collapse.metrics.statistics import Statistics, read_statistics, write_statistics
-from lightning_collapse.pool import Rows
+from lightning_collapse.rows import Rows
 
 __all__ = ["evaluate", "main"]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.data.exports import export_folder, export_zip
-from lightning_collapse.data.store import open_rows
+from lightning_collapse.data.foreign.exports import export_folder, export_zip
+from lightning_collapse.data.store.shards import open_rows
 
 __all__ = ["export", "main"]
 

@@ -15,20 +15,20 @@ from torch import distributed
 from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.data.store import MAX_SHARD_ROWS
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.interop.denoisers import load_denoiser
-from lightning_collapse.lit.sample_files import (
+from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.runs.weights import file_sha256
+from lightning_collapse.samples.files import (
     commit_shards,
     read_first,
     start_folder,
     write_pngs,
     write_shards,
 )
-from lightning_collapse.lit.seeded import SeedSampler, format_seeds, parse_seeds
-from lightning_collapse.lit.weights import file_sha256
-from lightning_collapse.networks.edm import EDMPrecond
-from lightning_collapse.sampling import Sampling
-from lightning_collapse.sheet import write_contact_sheet
+from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
+from lightning_collapse.samples.sheet import write_contact_sheet
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["generate", "main"]
 

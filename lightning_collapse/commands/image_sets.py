@@ -6,12 +6,12 @@ from typing import Literal
 
 from torch import Tensor
 
-from lightning_collapse.data.archives import open_archive
-from lightning_collapse.data.decoding import decode
-from lightning_collapse.data.images import ImageFolder, ImageZip
-from lightning_collapse.data.imports import Policy
-from lightning_collapse.data.store import StoredRows
-from lightning_collapse.pool import Rows
+from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.foreign.decoding import decode
+from lightning_collapse.data.sources.images import ImageFolder, ImageZip
+from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.rows import Rows
 
 __all__ = ["open_images"]
 

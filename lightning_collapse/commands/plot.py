@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.records import distance_name, read_records, table_header, table_line
-from lightning_collapse.report import plot_run
+from lightning_collapse.report.figures import plot_run
+from lightning_collapse.runs.records import distance_name, read_records, table_header, table_line
 
 __all__ = ["main", "plot"]
 

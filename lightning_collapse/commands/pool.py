@@ -39,7 +39,7 @@ def verify(run: Path) -> None:
     Args:
         run: folder of the run.
     """
-    from lightning_collapse.lit.damage import examine
+    from lightning_collapse.runs.damage import examine
 
     _check(run)
     files = damaged = 0
@@ -63,8 +63,8 @@ def repair(run: Path) -> None:
     """
     import torch
 
-    from lightning_collapse.lit.repair import repair as files_of
-    from lightning_collapse.lit.run import RunFolder
+    from lightning_collapse.runs.lock import RunFolder
+    from lightning_collapse.runs.repair import repair as files_of
 
     _check(run)
     # As in `fit`, of whose samples these are the same bytes.

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.data.archives import open_archive
-from lightning_collapse.data.imports import (
+from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.sources.imports import (
     BadImage,
     BadImagesError,
     ImageImport,
     Policy,
     write_table,
 )
-from lightning_collapse.data.published import find_set, keep_set
-from lightning_collapse.data.store import StoredRows, write_rows
+from lightning_collapse.data.sources.published import find_set, keep_set
+from lightning_collapse.data.store.shards import StoredRows, write_rows
 
 __all__ = ["main", "prepare"]
 

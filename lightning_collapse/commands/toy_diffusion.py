@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.learners import GaussianMixtureEM
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.learners.learner import GaussianMixtureEM
+from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.toys.conditions import Condition, at_least, conditions
 from lightning_collapse.toys.diffusion import (
     SCALE,
@@ -157,7 +157,7 @@ def _train(
 ) -> tuple[Tensor, list[Tensor]]:
     """Runs, or goes on with, one run; gives its real rows (N, 2) and every round's samples."""
     # Here: they take seconds to import.
-    from lightning_collapse.cli import run_fit
+    from lightning_collapse.commands.fit import run_fit
     from lightning_collapse.lit.data import PoolDataModule
 
     source, samples = points(condition), samples_made(condition)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.data.npz import read_array
+from lightning_collapse.data.foreign.npz import read_array
+from lightning_collapse.learners.mixtures import Mixtures, refit, sample_mixtures
 from lightning_collapse.metrics.distance import (
     directions,
     sliced_wasserstein,
     sorted_projections,
 )
-from lightning_collapse.mixtures import Mixtures, refit, sample_mixtures
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys.conditions import at_least
 from lightning_collapse.toys.figures import new_figure, save_figure

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lightning_collapse.interop.constructor import build_denoiser
 from lightning_collapse.interop.converted import read_converted
-from lightning_collapse.interop.runs import load_run_denoiser
+from lightning_collapse.networks.constructor import build_denoiser
 from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.runs.denoiser import load_run_denoiser
 
 __all__ = ["load_denoiser"]
 

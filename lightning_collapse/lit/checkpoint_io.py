@@ -9,8 +9,8 @@ from typing import Any
 
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
-from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.runs.checkpoints import read_checkpoint, write_checkpoint
 
 __all__ = ["AtomicCheckpointIO"]
 

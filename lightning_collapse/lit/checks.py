@@ -3,8 +3,8 @@
 import torch
 
 from lightning_collapse.lit.data import PoolDataModule
-from lightning_collapse.lit.memory import ran_out
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.samples.memory import ran_out
 
 __all__ = ["check_network"]
 

@@ -14,12 +14,12 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lightning_collapse.data.sources import Source
-from lightning_collapse.data.store import MAX_SHARD_ROWS, StoredRows
-from lightning_collapse.lit.damage import committed_rounds
+from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.pool import Pool
-from lightning_collapse.records import check_record
 from lightning_collapse.regimes import Regime
+from lightning_collapse.runs.damage import committed_rounds
+from lightning_collapse.runs.records import check_record
 from lightning_collapse.seeds import generator
 
 __all__ = ["PoolDataModule", "data_of"]

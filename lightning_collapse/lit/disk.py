@@ -9,7 +9,7 @@ from pytorch_lightning import Trainer
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import RunError
+from lightning_collapse.lit.telling import RunError
 
 __all__ = ["check_space", "round_bytes"]
 

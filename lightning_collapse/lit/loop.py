@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lightning_collapse.data.checkpoints import round_checkpoint
 from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store import (
+from lightning_collapse.data.store.shards import (
     MAX_SHARD_ROWS,
     StoredRows,
     commit,
@@ -25,24 +24,25 @@ from lightning_collapse.data.store import (
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
-from lightning_collapse.lit.logs import log_round
+from lightning_collapse.lit.loggers.rounds import log_round
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.notes import (
+from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.shards import halved, sample_shards, shares
+from lightning_collapse.lit.telling import warn
+from lightning_collapse.lit.validation import held_out_loss
+from lightning_collapse.metrics.features import Features, Pixels, Points
+from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
+from lightning_collapse.runs.checkpoints import round_checkpoint
+from lightning_collapse.runs.records import write_records
+from lightning_collapse.samples.notes import (
     clear_notes,
     clear_round,
     noted_micro_batch,
     noted_nonfinite,
 )
-from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import warn
-from lightning_collapse.lit.sampler import RoundSampler
-from lightning_collapse.lit.shards import halved, sample_shards, shares
-from lightning_collapse.lit.validation import held_out_loss
-from lightning_collapse.metrics.features import Features, Pixels, Points
-from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
-from lightning_collapse.records import write_records
-from lightning_collapse.sampling import Sampling
-from lightning_collapse.sheet import PREVIEW_ROWS, write_contact_sheet
+from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["GenerationLoop"]
 

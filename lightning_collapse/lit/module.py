@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import RunError, warn
-from lightning_collapse.lit.restoring import check_checkpoint
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
@@ -26,10 +24,12 @@ from lightning_collapse.lit.steps import (
     poisoned,
     seeks_scale,
 )
-from lightning_collapse.lit.weights import file_sha256, load_weights, not_finite
+from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.rows import network_units
+from lightning_collapse.runs.restoring import check_checkpoint
+from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.seeds import generator, key
 
 __all__ = ["CollapseModule", "Restart"]

@@ -1,7 +1,4 @@
-"""What a user sees: bars for rounds, training and sampling on a terminal; a table everywhere.
-
-And warnings, and the one line that a run ends with.
-"""
+"""What a user sees of rounds: bars on a terminal, a table everywhere."""
 
 import sys
 from typing import Any
@@ -11,27 +8,10 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from tqdm import tqdm
 
 from lightning_collapse.lit.data import data_of
-from lightning_collapse.records import distance_name, table_header, table_line
+from lightning_collapse.lit.telling import progress_bar
+from lightning_collapse.runs.records import distance_name, table_header, table_line
 
-__all__ = ["RoundBars", "RoundTable", "RunError", "progress_bar", "warn"]
-
-
-class RunError(Exception):
-    """Ends a run that cannot go on, in all processes; its one line says why, and what to do."""
-
-
-def warn(trainer: Trainer, line: str) -> None:
-    """Says something on standard error, once for all processes."""
-    if trainer.is_global_zero:
-        # Not print: it would break the bars.
-        tqdm.write(f"warning: {line}", file=sys.stderr)
-        sys.stderr.flush()
-
-
-def progress_bar(trainer: Trainer, what: str, total: int) -> "tqdm[Any]":
-    """Gives a bar that shows on rank 0, where standard error is a terminal."""
-    hidden = not (trainer.is_global_zero and sys.stderr.isatty())
-    return tqdm(total=total, desc=what, leave=False, disable=hidden, dynamic_ncols=True)
+__all__ = ["RoundBars", "RoundTable"]
 
 
 class RoundBars(TQDMProgressBar):

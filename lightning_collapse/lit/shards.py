@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pytorch_lightning import Trainer
 
-from lightning_collapse.lit.memory import free_cached, ran_out
-from lightning_collapse.lit.notes import clear_round, note_micro_batch
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.progress import RunError, progress_bar, warn
-from lightning_collapse.lit.sampler import RoundSampler
 from lightning_collapse.lit.signals import told_to_stop
+from lightning_collapse.lit.telling import RunError, progress_bar, warn
+from lightning_collapse.samples.memory import free_cached, ran_out
+from lightning_collapse.samples.notes import clear_round, note_micro_batch
+from lightning_collapse.samples.rounds import RoundSampler
 
 __all__ = ["halved", "shares", "sample_shards"]
 

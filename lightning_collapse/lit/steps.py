@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from lightning_collapse.sampling import state_dtype
+from lightning_collapse.sampling.solvers import state_dtype
 
 __all__ = ["RoundProgress", "bad_gradient", "drop_gradients", "poisoned", "seeks_scale"]
 

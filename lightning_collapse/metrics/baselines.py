@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_collapse.pool import Rows
+from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator
 
 __all__ = ["MaskedNoise"]

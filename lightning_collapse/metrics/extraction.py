@@ -17,9 +17,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.data.npz import read_array
+from lightning_collapse.data.foreign.npz import read_array
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.pool import Rows
+from lightning_collapse.rows import Rows
 
 __all__ = ["feature_blocks", "row_blocks"]
 

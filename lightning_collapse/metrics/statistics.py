@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.data.npz import array_names, read_array
+from lightning_collapse.data.foreign.npz import array_names, read_array
 from lightning_collapse.metrics.moments import Moments
 
 __all__ = ["Statistics", "read_statistics", "write_statistics"]

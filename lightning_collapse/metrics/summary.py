@@ -11,8 +11,7 @@ from lightning_collapse.metrics.extraction import feature_blocks, row_blocks
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
-from lightning_collapse.pool import Rows
-from lightning_collapse.rows import network_units
+from lightning_collapse.rows import Rows, network_units
 
 __all__ = ["RealStatistics", "SampleStatistics"]
 

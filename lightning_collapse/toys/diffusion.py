@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.data.points import Mixture
-from lightning_collapse.learners import GaussianMixtureEM, Learner
-from lightning_collapse.loop import generations
-from lightning_collapse.mixtures import Mixtures, refit
-from lightning_collapse.oracles import mixture_denoiser
+from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.learners.learner import GaussianMixtureEM, Learner
+from lightning_collapse.learners.mixtures import Mixtures, refit
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import AccumulateSubsample
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.oracles import mixture_denoiser
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys.conditions import Condition
+from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
 
 __all__ = [

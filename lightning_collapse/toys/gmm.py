@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lightning_collapse.data.points import Mixture
+from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.learners.mixtures import Mixtures, Start, refit, sample_mixtures
 from lightning_collapse.metrics.distance import (
     directions,
     sliced_wasserstein,
     sorted_projections,
 )
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
-from lightning_collapse.mixtures import Mixtures, Start, refit, sample_mixtures
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.conditions import Condition, above, at_least
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.mixtures import Mixtures
+from lightning_collapse.learners.mixtures import Mixtures
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure
 from lightning_collapse.toys.gmm import Course, Protocol, replica_seed

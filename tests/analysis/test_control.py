@@ -3,15 +3,14 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_collapse.analysis.control import sampler_bias
-from lightning_collapse.oracles import gaussian_denoiser
-from lightning_collapse.sampling import (
+from lightning_collapse.sampling.bias import sampler_bias
+from lightning_collapse.sampling.oracles import gaussian_denoiser
+from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
+from lightning_collapse.sampling.solvers import (
     dpmpp_2m_sampler,
     dpmpp_3m_sampler,
     euler_sampler,
     heun_sampler,
-    karras_sigmas,
-    log_uniform_sigmas,
 )
 from lightning_collapse.seeds import generator
 

@@ -12,8 +12,8 @@ from hostile import encoded, member, picture, raw_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_collapse.data.archives import Folder, Zip, open_archive
-from lightning_collapse.data.images import ImageZip
+from lightning_collapse.data.foreign.archives import Folder, Zip, open_archive
+from lightning_collapse.data.sources.images import ImageZip
 
 
 def refused(path, data):

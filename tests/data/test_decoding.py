@@ -11,7 +11,13 @@ import pytest
 from hostile import chunk, encoded, picture, raw_png
 from PIL import Image, PngImagePlugin
 
-from lightning_collapse.data.decoding import convert, decode, describe_mode, image_size, resize
+from lightning_collapse.data.foreign.decoding import (
+    convert,
+    decode,
+    describe_mode,
+    image_size,
+    resize,
+)
 
 
 def refused(data):

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_collapse.data.exports import export_folder, export_zip
-from lightning_collapse.data.images import ImageFolder, ImageZip, Prepared
-from lightning_collapse.data.imports import Policy
-from lightning_collapse.data.manifest import _sealed
-from lightning_collapse.data.store import StoredRows, write_rows
+from lightning_collapse.data.foreign.exports import export_folder, export_zip
+from lightning_collapse.data.sources.images import ImageFolder, ImageZip, Prepared
+from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.store.manifest import _sealed
+from lightning_collapse.data.store.shards import StoredRows, write_rows
 from lightning_collapse.seeds import generator
 
 

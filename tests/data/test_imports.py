@@ -12,8 +12,8 @@ from hostile import encoded, picture, raw_png, raw_zip
 from hostile import member as zip_member
 from PIL import Image
 
-from lightning_collapse.data.archives import open_archive
-from lightning_collapse.data.imports import (
+from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.sources.imports import (
     BadImage,
     BadImagesError,
     ImageImport,
@@ -224,7 +224,7 @@ def test_the_hash_is_of_names_and_bytes_wherever_they_lie(tmp_path):
 
 def test_parts_are_shards_in_order(tmp_path, monkeypatch):
     whole, labels, _ = imported(write(tmp_path, GOOD))
-    monkeypatch.setattr("lightning_collapse.data.imports.MAX_SHARD_ROWS", 2)
+    monkeypatch.setattr("lightning_collapse.data.sources.imports.MAX_SHARD_ROWS", 2)
     with_archive = ImageImport(open_archive(tmp_path), 8, Policy())
     parts = list(with_archive.parts())
     assert [len(rows) for rows, _ in parts] == [2, 2, 1]

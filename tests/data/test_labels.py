@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lightning_collapse.data.archives import Folder
-from lightning_collapse.data.labels import LABELS_FILE, folder_classes, read_labels
+from lightning_collapse.data.foreign.archives import Folder
+from lightning_collapse.data.foreign.labels import LABELS_FILE, folder_classes, read_labels
 
 
 def labels(folder, text, images=("a.png", "b.png")):

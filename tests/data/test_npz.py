@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_collapse.data.npz import array_names, read_array
+from lightning_collapse.data.foreign.npz import array_names, read_array
 
 
 def npz(path, compressed=False, **arrays):

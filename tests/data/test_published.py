@@ -16,9 +16,9 @@ from PIL import Image
 from torchvision import datasets
 
 from lightning_collapse import __main__ as door
-from lightning_collapse.data.images import CIFAR10, FashionMNIST
-from lightning_collapse.data.published import find_set
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.data.sources.images import CIFAR10, FashionMNIST
+from lightning_collapse.data.sources.published import find_set
+from lightning_collapse.data.store.shards import StoredRows
 
 N = 12
 PARTS = [f"data_batch_{i}" for i in range(1, 6)]

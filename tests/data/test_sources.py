@@ -8,7 +8,7 @@ from hostile import encoded, member, picture, raw_zip
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lightning_collapse.data.images import (
+from lightning_collapse.data.sources.images import (
     CIFAR10,
     Digits,
     FashionMNIST,
@@ -16,10 +16,10 @@ from lightning_collapse.data.images import (
     ImageZip,
     Prepared,
 )
-from lightning_collapse.data.imports import Policy
-from lightning_collapse.data.points import Mixture
-from lightning_collapse.data.sources import Source
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.store.shards import StoredRows
 
 
 def one_line(caught):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_collapse.data.store import (
+from lightning_collapse.data.store.shards import (
     MAX_SHARD_ROWS,
     Shard,
     StoredRows,

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from tiny_runs import arguments
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 
 
 def words(run: Path, **changed: Any) -> list[str]:

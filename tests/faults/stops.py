@@ -19,9 +19,9 @@ from ranks import TWO
 from sweep import assert_ended
 from tiny_runs import outcome
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.samples.rounds import RoundSampler
 
 Case = tuple[str, str, int]
 """Where (`step` or `shard`), to whom (`0`, `1`, `both`, `late`, `slurm`), and which signal."""

@@ -24,7 +24,7 @@ from faulty_disk import ALLOCATING, FAULTS, FaultyDisk
 from forks import each, forked, prepare, run_as_script, words
 from tiny_runs import assert_same, outcome
 
-from lightning_collapse.cli import run_fit
+from lightning_collapse.commands.fit import run_fit
 
 Action = tuple[str, str]
 

@@ -16,8 +16,8 @@ from faulty_disk import FaultyDisk
 from forks import run_as_script
 from tiny_runs import bad_samples, out_of_memory
 
-from lightning_collapse.lit import sampler
-from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.samples import rounds as sampler
+from lightning_collapse.samples.rounds import RoundSampler
 
 MICRO_BATCH, FITS = 24, 12
 

@@ -20,8 +20,8 @@ import torch
 from lookalikes import LookAlike
 
 from lightning_collapse.interop import pickles
-from lightning_collapse.interop.constructor import build_denoiser
 from lightning_collapse.interop.nvidia import read_network_pickle
+from lightning_collapse.networks.constructor import build_denoiser
 
 # What Python tells its auditors before it runs something or touches the system.
 RUNNING = {"exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.fork"}

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from tiny_runs import arguments
 
-from lightning_collapse import cli
-from lightning_collapse.lit.config_file import Change, ConfigFile, load_yaml
+from lightning_collapse.commands import fit as cli
+from lightning_collapse.runs.config_file import Change, ConfigFile, load_yaml
 
 STARTED = {
     "seed_everything": 0,

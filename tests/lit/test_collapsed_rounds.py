@@ -24,13 +24,13 @@ from tiny_runs import (
     unet,
 )
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
-from lightning_collapse.data.store import StoredRows
-from lightning_collapse.lit import sampler as sampler_module
+from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.lit.loop import GenerationLoop
-from lightning_collapse.records import table_header, table_line
-from lightning_collapse.report import plot_run
+from lightning_collapse.report.figures import plot_run
+from lightning_collapse.runs.records import table_header, table_line
+from lightning_collapse.samples import rounds as sampler_module
 
 KINDS = {
     "nonfinite": lambda x: torch.full_like(x, math.nan),

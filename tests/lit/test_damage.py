@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_runs import arguments, assert_same, outcome
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
-from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.samples.rounds import RoundSampler
 
 
 def flip(at: float, bit: int = 0) -> Callable[[Path], None]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, outcome, records
 
-from lightning_collapse.cli import run_fit
+from lightning_collapse.commands.fit import run_fit
 
 pytestmark = pytest.mark.ddp
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_runs import Fit, arguments, assert_same, command, outcome
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.lit import disk
 
 Usage = namedtuple("Usage", "total used free")

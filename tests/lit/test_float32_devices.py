@@ -12,10 +12,11 @@ from torch.utils._pytree import tree_leaves
 
 from lightning_collapse import EDMPrecond
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.sampler import RoundSampler
-from lightning_collapse.lit.seeded import SeedSampler
 from lightning_collapse.networks.augment import AugmentPipe
-from lightning_collapse.sampling import Sampling, state_dtype
+from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.seeds import SeedSampler
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.solvers import state_dtype
 
 CHURN = Sampling("heun", "karras", 4, S_churn=2.0)
 

@@ -28,25 +28,25 @@ from PIL import Image
 from safetensors.torch import save, save_file
 from tiny_runs import Fit, arguments
 
-from lightning_collapse.cli import _TRAINER_DEFAULTS, CollapseCLI, OneLineParser, run_fit
+from lightning_collapse.commands.fit import _TRAINER_DEFAULTS, CollapseCLI, OneLineParser, run_fit
 from lightning_collapse.commands.plot import plot
-from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
-from lightning_collapse.data.images import ImageZip
-from lightning_collapse.data.store import StoredRows, read_shard
+from lightning_collapse.data.sources.images import ImageZip
+from lightning_collapse.data.store.shards import StoredRows, read_shard
 from lightning_collapse.interop.converted import Origin, read_converted, write_converted
 from lightning_collapse.interop.denoisers import load_denoiser
-from lightning_collapse.lit import config_file
-from lightning_collapse.lit.config_file import ConfigFile
-from lightning_collapse.lit.damage import examine
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.restoring import check_checkpoint
-from lightning_collapse.lit.run import RunFolder
-from lightning_collapse.lit.sample_files import read_first, start_folder
-from lightning_collapse.lit.weights import load_weights
 from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.statistics import Statistics, read_statistics, write_statistics
-from lightning_collapse.records import read_records
+from lightning_collapse.runs import config_file
+from lightning_collapse.runs.checkpoints import read_checkpoint, write_checkpoint
+from lightning_collapse.runs.config_file import ConfigFile
+from lightning_collapse.runs.damage import examine
+from lightning_collapse.runs.lock import RunFolder
+from lightning_collapse.runs.records import read_records
+from lightning_collapse.runs.restoring import check_checkpoint
+from lightning_collapse.runs.weights import load_weights
+from lightning_collapse.samples.files import read_first, start_folder
 
 CONFIG = {
     "seed_everything": 0,

@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_runs import Fit, mlp
 
-from lightning_collapse.data import manifest as manifests
-from lightning_collapse.data.checkpoints import read_checkpoint, write_checkpoint
-from lightning_collapse.data.store import StoredRows, read_shard, shard_path
-from lightning_collapse.lit.restoring import check_checkpoint
-from lightning_collapse.lit.weights import load_weights
-from lightning_collapse.records import read_records
+from lightning_collapse.data.store import manifest as manifests
+from lightning_collapse.data.store.shards import StoredRows, read_shard, shard_path
+from lightning_collapse.runs.checkpoints import read_checkpoint, write_checkpoint
+from lightning_collapse.runs.records import read_records
+from lightning_collapse.runs.restoring import check_checkpoint
+from lightning_collapse.runs.weights import load_weights
 
 
 @pytest.fixture(scope="module")

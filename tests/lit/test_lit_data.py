@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_runs import BATCH, POINTS, STEPS
 
 from lightning_collapse import Accumulate, Fresh, Replace
-from lightning_collapse.data.images import Digits
+from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.lit.data import PoolDataModule, batch_order
 from lightning_collapse.pool import Pool
 

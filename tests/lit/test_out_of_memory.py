@@ -21,12 +21,12 @@ from tiny_runs import (
     unet,
 )
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
 from lightning_collapse.lit.loop import GenerationLoop
-from lightning_collapse.lit.memory import ran_out
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.progress import RunError
+from lightning_collapse.lit.telling import RunError
+from lightning_collapse.samples.memory import ran_out
 
 NETWORKS = {
     "points": lambda: {"network": mlp()},

@@ -22,9 +22,9 @@ from tiny_runs import (
 )
 
 from lightning_collapse import Accumulate, Replace
-from lightning_collapse.data import checkpoints
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.networks.augment import AugmentPipe
+from lightning_collapse.runs import checkpoints
 
 
 def dies(method: str, round: int, *, after: bool = False) -> type[GenerationLoop]:

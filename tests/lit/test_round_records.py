@@ -21,8 +21,8 @@ from lightning_collapse import (
     Replace,
     Turnover,
 )
-from lightning_collapse.cli import run_fit
-from lightning_collapse.data.store import StoredRows
+from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import network_units
 
 NUMBERS = [

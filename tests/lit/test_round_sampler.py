@@ -8,10 +8,10 @@ import torch
 from tiny_runs import mlp, unet
 
 from lightning_collapse import EDMPrecond
-from lightning_collapse.data.store import MAX_SHARD_ROWS
-from lightning_collapse.lit.notes import noted_nonfinite
-from lightning_collapse.lit.sampler import RoundSampler
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
+from lightning_collapse.samples.notes import noted_nonfinite
+from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.sampling.choice import Sampling
 
 CHURN = Sampling(solver="heun", num_steps=4, S_churn=2.0)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.runs.lock import RunFolder
 
 HOLD = """
 import sys
 from pathlib import Path
-from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.runs.lock import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("held", flush=True)
     input()
@@ -22,7 +22,7 @@ with RunFolder(Path(sys.argv[1])).locked():
 HOLD_WITH_A_CHILD = """
 import os, sys
 from pathlib import Path
-from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.runs.lock import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     child = os.fork()
     if child == 0:
@@ -35,7 +35,7 @@ with RunFolder(Path(sys.argv[1])).locked():
 NAME = """
 import sys
 from pathlib import Path
-from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.runs.lock import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 print("ready", flush=True)
 input()

@@ -10,10 +10,10 @@ import torch
 from tiny_runs import unet
 
 from lightning_collapse import EDMPrecond, nvidia_network
-from lightning_collapse.lit import sampler as sampler_module
-from lightning_collapse.lit.sample_files import write_pngs, write_shards
-from lightning_collapse.lit.seeded import SeedSampler, format_seeds, parse_seeds
-from lightning_collapse.sampling import Sampling
+from lightning_collapse.samples import rounds as sampler_module
+from lightning_collapse.samples.files import write_pngs, write_shards
+from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
+from lightning_collapse.sampling.choice import Sampling
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_runs import STEPS, arguments, assert_same, command, outcome
 
-from lightning_collapse import cli
+from lightning_collapse.commands import fit as cli
 from lightning_collapse.lit.progress import RoundTable
-from lightning_collapse.lit.sampler import RoundSampler
+from lightning_collapse.samples.rounds import RoundSampler
 
 
 class Sender(RoundTable):

@@ -25,12 +25,12 @@ from tiny_runs import (
     without_seconds,
 )
 
-from lightning_collapse.cli import run_fit
-from lightning_collapse.lit.config_file import ConfigFile
+from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.progress import RunError
 from lightning_collapse.lit.steps import bad_gradient, poisoned
+from lightning_collapse.lit.telling import RunError
 from lightning_collapse.networks.edm import EDMLoss
+from lightning_collapse.runs.config_file import ConfigFile
 
 CLIPPED = {"trainer": {"gradient_clip_val": 0.5}}
 

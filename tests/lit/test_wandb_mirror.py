@@ -12,10 +12,10 @@ import wandb
 from tiny_runs import arguments, command, records, without_seconds
 from wandb_faults import hurt, useless_server
 
-from lightning_collapse.cli import run_fit
-from lightning_collapse.lit import wandb_mirror as mirrors
-from lightning_collapse.lit import wandb_process
-from lightning_collapse.lit.run import RunFolder
+from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.lit.loggers import wandb_mirror as mirrors
+from lightning_collapse.lit.loggers import wandb_process
+from lightning_collapse.runs.lock import RunFolder
 
 KEY = "a" * 40
 RECORD = {"round": 0, "round/mean": 0.5}

@@ -6,10 +6,11 @@ import pytest
 import torch
 from tiny_runs import one_thread  # noqa: F401
 
-from lightning_collapse.analysis.control import sampler_bias
 from lightning_collapse.commands.toy_diffusion import main
-from lightning_collapse.learners import GaussianMixtureEM
-from lightning_collapse.sampling import Sampling, heun_sampler
+from lightning_collapse.learners.learner import GaussianMixtureEM
+from lightning_collapse.sampling.bias import sampler_bias
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.solvers import heun_sampler
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.diffusion import SCALE, ExactDiffusion, loop_samples, points

@@ -11,13 +11,13 @@ from PIL import Image
 from scipy.special import digamma, polygamma
 
 from lightning_collapse.commands.toy_gmm import main
-from lightning_collapse.learners import GaussianMixtureEM
-from lightning_collapse.loop import generations
-from lightning_collapse.mixtures import refit, sample_mixtures
+from lightning_collapse.learners.learner import GaussianMixtureEM
+from lightning_collapse.learners.mixtures import refit, sample_mixtures
 from lightning_collapse.pool import Pool
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys import gmm as module
 from lightning_collapse.toys.conditions import condition
+from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Protocol, replica_seed, run_mixtures, summary
 
 N, ROUNDS, Z = 30, 5, 3.5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lightning_collapse.commands.toy_gmm_samples import main
-from lightning_collapse.data.npz import read_array
+from lightning_collapse.data.foreign.npz import read_array
 
 
 def command(*arguments):

@@ -1,0 +1,240 @@
+"""Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.sources.imports import ImageImport, Policy
+from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.store.shards import StoredRows, link_rows, open_rows, write_rows
+
+__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
+
+
+@dataclass(frozen=True)
+class Digits(Source):
+    """scikit-learn's 1,797 handwritten digits, 8x8 gray, with labels 0..9. No download.
+
+    Source: Alpaydin & Kaynak 1998, UCI repository.
+    """
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        # 0..16 to 0..255, once, here.
+        images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+        return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+@dataclass(frozen=True)
+class CIFAR10(Source):
+    """The 50,000 training images of CIFAR-10, 32x32 colour, with labels 0..9.
+
+    Attributes:
+        root: folder that holds, or will hold, `cifar-10-batches-py`.
+        download: fetch the set if it is not there (170 MB); unpacks cifar-10-python.tar.gz if
+            that is.
+    """
+
+    root: Path = Path("data/cifar10")
+    download: bool = False
+
+    def is_there(self) -> bool:
+        """Whether the set's folder is, whole or not."""
+        return (Path(self.root) / "cifar-10-batches-py").is_dir()
+
+    def check(self) -> None:
+        if not self.download and not self.is_there():
+            raise FileNotFoundError(
+                f"data.source.root = {self.root}: has no folder cifar-10-batches-py; name the "
+                "folder that holds it, or set data.source.download to true"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from torchvision import datasets
+
+        self.check()
+        with _whole(self.root, "cifar-10-python.tar.gz"):
+            published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
+        images = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
+        return images, torch.tensor(published.targets)
+
+
+@dataclass(frozen=True)
+class FashionMNIST(Source):
+    """The 60,000 training images of Fashion-MNIST, 28x28 gray, with labels 0..9.
+
+    Attributes:
+        root: folder that holds, or will hold, `FashionMNIST/raw`.
+        download: fetch the set if it is not there (30 MB); unpacks .gz files that are.
+    """
+
+    root: Path = Path("data")
+    download: bool = False
+
+    def is_there(self) -> bool:
+        """Whether the set's folder is, whole or not."""
+        return (Path(self.root) / "FashionMNIST" / "raw").is_dir()
+
+    def check(self) -> None:
+        if not self.download and not self.is_there():
+            raise FileNotFoundError(
+                f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
+                "folder that holds it, or set data.source.download to true"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from torchvision import datasets
+
+        self.check()
+        with _whole(self.root, "the four .gz files in FashionMNIST/raw"):
+            published = datasets.FashionMNIST(str(self.root), download=self.download)
+        return published.data.unsqueeze(1), published.targets
+
+
+@dataclass(frozen=True)
+class ImageFolder(Source):
+    """All PNG and JPEG images below a folder, resized to a square as NVIDIA does.
+
+    Labels come from its dataset.json, or else number its sorted subfolders, if there are several.
+
+    Attributes:
+        path: the folder; subfolders are searched too.
+        resolution: side of the square, in pixels; resized by Lanczos, without a crop.
+        policy: what the images must be.
+    """
+
+    path: Path
+    resolution: int
+    policy: Policy = Policy()
+
+    def __post_init__(self) -> None:
+        _check_resolution(self.resolution)
+
+    def check(self) -> None:
+        if not Path(self.path).is_dir():
+            raise FileNotFoundError(
+                f"data.source.path = {self.path}: no such folder; name the folder of the images"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        self.check()
+        return _read(Path(self.path), self.resolution, self.policy)
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        self.check()
+        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
+
+
+@dataclass(frozen=True)
+class ImageZip(Source):
+    """All PNG and JPEG images of a zip archive, such as EDM's dataset zips, read in place.
+
+    Labels come as for `ImageFolder`.
+
+    Attributes:
+        path: the archive.
+        resolution: side of the square to resize to, in pixels; default: the images are square.
+        policy: what the images must be.
+    """
+
+    path: Path
+    resolution: int | None = None
+    policy: Policy = Policy()
+
+    def __post_init__(self) -> None:
+        _check_resolution(self.resolution)
+
+    def check(self) -> None:
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(
+                f"data.source.path = {self.path}: no such file; name the zip of the images"
+            )
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        self.check()
+        return _read(Path(self.path), self.resolution, self.policy)
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        self.check()
+        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
+
+
+@dataclass(frozen=True)
+class Prepared(Source):
+    """The rows of a store that `lightning-collapse prepare` made, or of any other folder of rows.
+
+    Attributes:
+        path: the store's folder.
+    """
+
+    path: Path
+
+    def check(self) -> None:
+        self._open()
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        stored = self._open()
+        return stored[torch.arange(len(stored))], stored.labels
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        stored = self._open()
+        link_rows(stored, folder, recipe | {"import": stored.recipe})
+
+    def _open(self) -> StoredRows:
+        try:
+            return open_rows(Path(self.path))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data.source.path = {error}") from error
+        except ValueError as error:
+            raise ValueError(f"data.source.path = {error}") from error
+
+
+@contextmanager
+def _whole(root: Path, files: str) -> Iterator[None]:
+    """Makes one line of what torchvision raises for a set that is not whole, or not to be had."""
+    try:
+        yield
+    except Exception as error:  # of many kinds
+        said = " ".join(str(error).split()) or repr(error)
+        raise ValueError(
+            f"data.source.root = {root}: {said}; where there is no network, put {files} there: "
+            "a download takes what is there"
+        ) from error
+
+
+def _check_resolution(resolution: int | None) -> None:
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"data.source.resolution = {resolution}: must be at least 1")
+
+
+def _read(path: Path, resolution: int | None, policy: Policy) -> tuple[Tensor, Tensor | None]:
+    with _importing(path, resolution, policy) as images:
+        rows, labels = zip(*images.parts(), strict=True)
+    return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
+
+
+def _keep(
+    path: Path, resolution: int | None, policy: Policy, folder: Path, recipe: dict[str, Any]
+) -> None:
+    with _importing(path, resolution, policy) as images:
+        write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
+
+
+@contextmanager
+def _importing(path: Path, resolution: int | None, policy: Policy) -> Iterator[ImageImport]:
+    try:
+        with closing(open_archive(path)) as archive:
+            yield ImageImport(archive, resolution, policy)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"data.source.path = {error}") from error
+    except ValueError as error:
+        raise ValueError(f"data.source.path = {error}") from error

@@ -1,0 +1,270 @@
+"""Importing a set of images: every one is judged, and what is wrong with any is told at once.
+
+An image differs from its set in its mode or its size, or cannot be decoded at all. One such image
+refuses the set, unless the policy says otherwise.
+"""
+
+import csv
+import hashlib
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.foreign.archives import Archive
+from lightning_collapse.data.foreign.decoding import (
+    convert,
+    decode,
+    describe_mode,
+    image_size,
+    resize,
+)
+from lightning_collapse.data.foreign.labels import LABELS_FILE, folder_classes, read_labels
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
+
+__all__ = ["BadImage", "BadImagesError", "ImageImport", "Policy", "write_table"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+# Images as well, but not for us: a set that has some is not whole without them.
+_FOREIGN_SUFFIXES = (".bmp", ".gif", ".heic", ".jfif", ".jp2", ".ppm", ".tif", ".tiff", ".webp")
+_MAX_PART_BYTES = 2**28
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the images of a set must be, and what becomes of those that are not.
+
+    Attributes:
+        mode: `RGB`, or `L` for gray, of 8 bits.
+        size: width and height in pixels, before any resize; default: those of most images.
+        on_bad_image: `refuse` the whole set; `convert` other modes and sizes, but refuse a set
+            with an image that cannot be decoded; or `skip` whatever is bad.
+    """
+
+    mode: Literal["RGB", "L"] = "RGB"
+    size: tuple[int, int] | None = None
+    on_bad_image: Literal["refuse", "convert", "skip"] = "refuse"
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """One line of the table of what is wrong.
+
+    Attributes:
+        name: of the file, relative to the set.
+        what: is wrong with it.
+        convertible: whether the image is there, but differs from its set in mode or size.
+    """
+
+    name: str
+    what: str
+    convertible: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The name without what a terminal would obey."""
+        return self.name if self.name.isprintable() else ascii(self.name)
+
+
+class BadImagesError(ValueError):
+    """A set of `total` was refused; `bad` lists all images that did it, the message the first."""
+
+    ways_out = (
+        "repair or remove them, declare another mode or size, or set on_bad_image to convert or "
+        "skip"
+    )
+
+    def __init__(self, path: Path, bad: Sequence[BadImage], total: int) -> None:
+        self.bad, self.total = bad, total
+        more = [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
+        named = "; ".join([*(f"{image.shown} {image.what}" for image in bad[:_NAMED]), *more])
+        super().__init__(
+            f"{path}: {len(bad)} of {total} images cannot be used: {named}; {self.ways_out}"
+        )
+
+
+def write_table(path: Path, bad: Iterable[BadImage]) -> None:
+    """Writes all lines of the table as CSV."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["file", "what is wrong"])
+    lines.writerows((image.name, image.what) for image in bad)
+    data = text.getvalue().encode(errors="backslashreplace")
+    write_atomically(path, lambda file: file.write(data))
+
+
+class ImageImport:
+    """One pass over the images of an archive, in the order of their names.
+
+    Attributes:
+        bad: the images found bad so far.
+        size: width and height that the images must have.
+        classes: the folders that are classes, where folders are.
+    """
+
+    def __init__(self, archive: Archive, resolution: int | None, policy: Policy) -> None:
+        """Lists the images, and finds the size of most of them.
+
+        Args:
+            archive: the set.
+            resolution: side of the square to resize to, in pixels; None: as they are.
+            policy: what the images must be.
+
+        Raises:
+            FileNotFoundError: there is no image.
+            ValueError: the labels are not in order, or the images not square.
+        """
+        self._archive, self._policy = archive, policy
+        shown = [name for name in archive.names if not _is_hidden(name)]
+        self._images = [name for name in shown if _has_suffix(name, _SUFFIXES)]
+        foreign = [name for name in shown if _has_suffix(name, _FOREIGN_SUFFIXES)]
+        known = {*self._images, *foreign, LABELS_FILE}
+        self._ignored = sum(name not in known for name in archive.names)
+        self._kept = 0
+        self._digest = hashlib.sha256()
+        self.bad = [BadImage(name, "is neither PNG nor JPEG; save it as PNG") for name in foreign]
+        faults = archive.faults.items()
+        self.bad += [BadImage(name, what) for name, what in faults if not _is_hidden(name)]
+        self._total = len(self._images) + len(self.bad)
+        if not self._total:
+            raise FileNotFoundError(f"{archive.path}: holds no PNG or JPEG image")
+        self.size = policy.size or self._common_size()
+        self._side = self.size[0] if resolution is None else resolution
+        if resolution is None and self.size[0] != self.size[1]:
+            raise ValueError(
+                f"{archive.path}: the images are {_by(self.size)}, not square; set a resolution"
+            )
+        self._labels = read_labels(archive, self._images)
+        labelled = LABELS_FILE in archive.names
+        self.classes = [] if labelled else folder_classes(self._images)
+
+    def _common_size(self) -> tuple[int, int]:
+        looked_at = map(self._size, _bar("looking at sizes", self._images))
+        sizes = Counter(size for size in looked_at if size is not None)
+        return max(sizes, key=lambda size: sizes[size], default=(1, 1))
+
+    def _size(self, name: str) -> tuple[int, int] | None:
+        try:
+            with self._archive.open(name) as file:
+                return image_size(file)
+        except (OSError, ValueError):
+            return None
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Gives rows (n, C, side, side) uint8, and their labels (n,), a shard at a time.
+
+        Raises:
+            BadImagesError: the policy does not allow an image that is there, known at the end.
+            ValueError: no image is left.
+        """
+        rows: list[NDArray[np.uint8]] = []
+        names: list[str] = []
+        for name in _bar("reading images", self._images):
+            row = self._row(name)
+            if row is None:
+                continue
+            rows.append(row)
+            names.append(name)
+            if len(rows) == min(MAX_SHARD_ROWS, max(1, _MAX_PART_BYTES // row.nbytes)):
+                yield self._part(rows, names)
+                rows, names = [], []
+        self._end()
+        if rows:
+            yield self._part(rows, names)
+
+    def _row(self, name: str) -> NDArray[np.uint8] | None:
+        """Reads one image; gives None for one that is not kept."""
+        try:
+            data = self._archive.read(name)
+            self._hash(name, data)
+            image = decode(data)
+        except (OSError, ValueError) as error:
+            self.bad.append(BadImage(name, str(error)))
+            return None
+        if differs := self._difference(describe_mode(image), image.size):
+            self.bad.append(BadImage(name, differs, convertible=True))
+            if self._policy.on_bad_image != "convert":
+                return None
+            image = convert(image, self._policy.mode)
+        if self.bad and self._policy.on_bad_image == "refuse":
+            return None  # the set is lost: only what else is wrong is wanted
+        self._kept += 1
+        return resize(image, self._side)
+
+    def _hash(self, name: str, data: bytes) -> None:
+        self._digest.update(name.encode(errors="surrogateescape") + b"\0%d\0" % len(data))
+        self._digest.update(data)
+
+    def _difference(self, mode: str, size: tuple[int, int]) -> str:
+        wrong = []
+        if mode != self._policy.mode:
+            wrong.append(f"mode is {mode}, not {self._policy.mode}")
+        if size != self.size:
+            wrong.append(f"size is {_by(size)}, not {_by(self.size)}")
+        return ", ".join(wrong)
+
+    def _part(
+        self, rows: Sequence[NDArray[np.uint8]], names: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        labels = self._labels
+        tags = None if labels is None else torch.tensor([labels[name] for name in names])
+        return torch.from_numpy(np.stack(rows)), tags
+
+    def _end(self) -> None:
+        refused = {
+            "refuse": self.bad,
+            "convert": [image for image in self.bad if not image.convertible],
+            "skip": [],
+        }[self._policy.on_bad_image]
+        if refused:
+            raise BadImagesError(self._archive.path, refused, self._total)
+        if not self._kept:
+            raise ValueError(f"{self._archive.path}: no image is left: all {self._total} are bad")
+
+    def recipe(self) -> dict[str, Any]:
+        """Describes what was done, after the last part.
+
+        `sha256` is over the names, lengths and bytes of the image files, in order.
+        """
+        converted = self._policy.on_bad_image == "convert"
+        return {
+            **asdict(self._policy),
+            "size": list(self.size),
+            "resolution": self._side,
+            "resize": "lanczos",
+            "images": self._total,
+            "kept": self._kept,
+            "converted": len(self.bad) if converted else 0,
+            "skipped": 0 if converted else len(self.bad),
+            "ignored_files": self._ignored,
+            "classes": self.classes,
+            "sha256": self._digest.hexdigest(),
+        }
+
+
+def _bar(what: str, names: Sequence[str]) -> "tqdm[str]":
+    return tqdm(names, desc=what, leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file is what systems leave in folders, not a part of the set."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _has_suffix(name: str, suffixes: Sequence[str]) -> bool:
+    return PurePosixPath(name).suffix.lower() in suffixes
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,47 @@
+"""Mirrors a round's record to the loggers: W&B, with its picture, and any other."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_warn
+
+from lightning_collapse.lit.loggers.wandb_mirror import WandbMirror
+
+__all__ = ["log_round"]
+
+
+def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
+    """Logs the record's numbers under `round/`, against the round; an error is a warning."""
+    for logger in trainer.loggers:
+        try:
+            _log(logger, record, preview)
+        except Exception as error:  # of whatever a logger talks to
+            name = type(logger).__name__
+            rank_zero_warn(f"{name} did not take round {record['round']}: {error!r:.200}")
+
+
+def _log(logger: Logger, record: dict[str, Any], preview: Path) -> None:
+    numbers = {
+        f"round/{name}": value
+        for name, value in record.items()
+        if isinstance(value, (bool, int, float)) and name != "round"
+    }
+    numbers["round/collapsed"] = record["collapsed"] is not None
+    described = {"round": record["round"], "round/regime": record["regime"], **numbers}
+    if isinstance(logger, WandbMirror):
+        logger.log_round(described, preview)
+    elif isinstance(logger, WandbLogger):
+        _log_to_wandb(logger, described, preview)
+    else:
+        logger.log_metrics(numbers, step=record["round"])
+
+
+def _log_to_wandb(logger: WandbLogger, values: dict[str, Any], preview: Path) -> None:
+    import wandb
+
+    run = logger.experiment
+    run.define_metric("round")
+    run.define_metric("round/*", step_metric="round")
+    run.log({"round/samples": wandb.Image(str(preview)), **values})

@@ -1,0 +1,164 @@
+"""A run's `config.yaml`: what it was started with, and what was changed when it went on.
+
+Its first line is the SHA-256 of the rest. Comments below it tell the recorded changes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.foreign.plain_yaml import load_yaml
+
+__all__ = ["Change", "ConfigFile"]
+
+Kind = Literal["free", "recorded", "forbidden"]
+
+# What a run that goes on may change, by the longest of these that the key begins with. Free:
+# touches nothing that is computed. Recorded: when rounds end, how fast, or in the last bits on
+# another machine. Forbidden, and so is what is not here: it would be another experiment.
+_KINDS: dict[str, Kind] = {
+    "run": "free",
+    "config": "free",
+    "ckpt_path": "free",
+    "weights_only": "free",
+    "exit_code_on_stop": "free",
+    "data.run": "free",
+    "data.num_workers": "recorded",
+    "loop.checkpoint_every": "recorded",
+    "loop.keep_checkpoints": "recorded",
+    "loop.on_collapse": "recorded",
+    "model.max_skipped_steps": "recorded",
+    "trainer": "free",
+    "trainer.max_epochs": "recorded",
+    "trainer.accelerator": "recorded",
+    "trainer.devices": "recorded",
+    "trainer.num_nodes": "recorded",
+    "trainer.strategy": "recorded",
+    "trainer.deterministic": "recorded",
+    "trainer.benchmark": "recorded",
+    "trainer.precision": "forbidden",
+    "trainer.accumulate_grad_batches": "forbidden",
+    "trainer.gradient_clip_val": "forbidden",
+    "trainer.gradient_clip_algorithm": "forbidden",
+}
+_SEAL = "# sha256 "
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key whose value is not the one that the run was started with, or went on with last.
+
+    Attributes:
+        key: with dots.
+        was: as JSON.
+        now: as JSON.
+        kind: whether a run may go on with it.
+    """
+
+    key: str
+    was: str
+    now: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.key:.100} = {self.now:.200} (was {self.was:.200})"
+
+
+class ConfigFile:
+    """The file, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, Any]:
+        """Reads the configuration.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: the file is not as it was written.
+        """
+        text = self.path.read_bytes().decode(errors="replace")
+        body = text.partition("\n")[2]
+        if _sealed(body) != text:
+            raise ValueError(
+                f"{self.path}: is damaged, or was edited; see `lightning-collapse pool verify`"
+            )
+        config = load_yaml(body, str(self.path))
+        if not isinstance(config, dict):
+            raise ValueError(f"{self.path}: must be a table of options")
+        return config
+
+    def changes(self, config: Mapping[str, Any]) -> list[Change]:
+        """Compares a configuration with the file's; no file, no changes.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        if not self.path.exists():
+            return []
+        # A key that the file lacks is an option that did not exist when the run was started.
+        compared = ((key, was, _value(config, key)) for key, was in _flatten(self.read()))
+        return [Change(key, was, now, _kind(key)) for key, was, now in compared if was != now]
+
+    def refuse_forbidden(self, changes: Iterable[Change]) -> None:
+        """Raises ValueError where a key has changed that results depend on."""
+        if forbidden := [str(change) for change in changes if change.kind == "forbidden"]:
+            raise ValueError(
+                f"{', '.join(forbidden)}: the run in {self.path.parent} was started differently; "
+                "restore what changed, or choose another --run"
+            )
+
+    def write(self, config: Mapping[str, Any], changes: Iterable[Change] = ()) -> str:
+        """Writes a configuration, and below the changes recorded before, those of now.
+
+        Returns:
+            What the file holds, from which it could be restored.
+        """
+        told = _comments(self.path.read_text()) if self.path.exists() else []
+        now = datetime.now().isoformat(timespec="seconds")
+        told += [f"# {now}: {change}" for change in changes if change.kind == "recorded"]
+        body = "".join(f"{line}\n" for line in told)
+        self.restore(text := _sealed(body + yaml.safe_dump(dict(config), sort_keys=False)))
+        return text
+
+    def restore(self, text: str) -> None:
+        """Writes the file as it was."""
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+
+
+def _sealed(body: str) -> str:
+    digest = hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()
+    return f"{_SEAL}{digest} of the lines below\n{body}"
+
+
+def _comments(text: str) -> list[str]:
+    lines = text.splitlines()[1:]
+    return [line for line in lines if line.startswith("# ")]
+
+
+def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(config, Mapping) and config:
+        for name, value in config.items():
+            yield from _flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, json.dumps(config, default=str)
+
+
+def _value(config: Any, key: str) -> str:
+    """Gives what a configuration has at a key, be it a table of its own; else null."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return json.dumps(config, default=str)
+
+
+def _kind(key: str) -> Kind:
+    parts = key.split(".")
+    heads = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((_KINDS[head] for head in heads if head in _KINDS), "forbidden")

@@ -1,0 +1,122 @@
+"""The folder of a run: who may write to it, what it was started with, where it goes on from."""
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
+from lightning_collapse.runs.config_file import ConfigFile
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """A run's folder, held by one process at a time.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path, make: bool = True) -> None:
+        """Makes the folder.
+
+        Args:
+            path: of the folder.
+            make: false in all but the first of a run's processes, for which that one makes it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.path = Path(path)
+        self._is_new = make and not self.path.exists()
+        if make:
+            self._make()
+
+    def _make(self) -> None:
+        try:
+            make_folder(self.path / "checkpoints")
+            # What every later write does; ".tmp" lets the next start clear it away.
+            probe = self.path / f".probe.{os.getpid()}.tmp"
+            write_atomically(probe, lambda file: file.write(b"probe"))
+            remove([probe])
+        except OSError as error:
+            raise OSError(
+                f"run = {self.path}: cannot be written ({error.strerror}); choose another --run"
+            ) from error
+
+    def discard_if_empty(self) -> None:
+        """Removes the folder if this object made it, nobody has it, and no run is in it."""
+        if not self._is_new:
+            return
+        # Another process may have started at the same time, and hold the lock.
+        with suppress(OSError), self.locked():
+            names = {path.name for path in self.path.iterdir()}
+            used = any((self.path / "checkpoints").iterdir())
+            if names <= {"checkpoints", ".lock", ".id", "wandb"} and not used:
+                shutil.rmtree(self.path)
+
+    @property
+    def config(self) -> ConfigFile:
+        """What the run was started with."""
+        return ConfigFile(self.path / "config.yaml")
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """Where an earlier start left off, if it got so far."""
+        path = self.path / "checkpoints" / "last.ckpt"
+        return path if path.exists() else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out until the context, or this process, ends.
+
+        Raises:
+            OSError: another process has the folder.
+        """
+        # Opened without truncation: the holder's name is read when the lock is refused.
+        with open(self.path / ".lock", "a+", errors="replace") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise OSError(
+                    f"run = {self.path}: in use by {_line(lock.read(200)) or 'another process'}; "
+                    "wait for it to end, or choose another --run"
+                ) from error
+            # Processes that read data would hold it for seconds after this one was killed.
+            os.register_at_fork(after_in_child=lock.close)
+            lock.truncate(0)
+            now = datetime.now().isoformat(timespec="seconds")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+            lock.flush()
+            self._clear()
+            yield
+
+    def _clear(self) -> None:
+        """Removes what writes that were killed have left behind."""
+        remove(self.path.glob(".*.tmp"))
+        for folder in ("checkpoints", "pool"):
+            remove((self.path / folder).rglob(".*.tmp"))
+
+    @property
+    def id(self) -> str:
+        """A random name that the run keeps, in whichever folder it lies."""
+        path = self.path / ".id"
+        name = secrets.token_hex(8).encode()
+        write_once(path, lambda file: file.write(name))
+        kept = path.read_bytes()
+        if not re.fullmatch(rb"[0-9a-f]{16}", kept):
+            raise ValueError(f"{path}: is not the id of a run; remove it for a new one")
+        return kept.decode()
+
+
+def _line(text: str) -> str:
+    """Gives a text as one line that a terminal may show."""
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

@@ -1,0 +1,81 @@
+"""Whether a checkpoint is one that a run can go on from, found out before anything is taken over.
+
+Damage shows by the seal (`data.checkpoints`). This is about files that are well sealed and yet
+wrong: of another network, of a run that diverged, or made to do harm.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_collapse.runs.weights import forms, not_finite
+
+__all__ = ["check_checkpoint"]
+
+
+def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
+    """Compares a checkpoint with the module that is to go on from it.
+
+    Raises:
+        ValueError: it does not fit, or a weight is not finite.
+    """
+    try:
+        _check(checkpoint, module)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"ckpt_path: is no checkpoint of this run ({error!r:.80})") from error
+
+
+def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
+    parameters = dict(module.named_parameters())
+    _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
+    progress = checkpoint["round_progress"]
+    if start := progress["start"]:
+        averages = {name.removeprefix("ema."): value for name, value in parameters.items()}
+        _check_tensors("round_progress.start", start, {n: averages[n] for n in start})
+    sizes = {(), *(tuple(value.shape) for value in parameters.values())}
+    for value in _leaves(checkpoint["optimizer_states"]):
+        if isinstance(value, Tensor) and tuple(value.shape) not in sizes:
+            raise ValueError(f"ckpt_path: optimizer_states holds a tensor of {list(value.shape)}")
+    counts = [
+        progress["steps"],
+        progress["steps_skipped"],
+        checkpoint["epoch"],
+        checkpoint["global_step"],
+    ]
+    for value in [*counts, *_leaves(checkpoint["loops"])]:
+        if isinstance(value, Tensor) or (isinstance(value, int) and not 0 <= value < 2**63):
+            raise ValueError(f"ckpt_path: {value!r:.60} is no count of steps or rounds")
+    if not all(
+        isinstance(value, float) for value in [progress["seconds"], *progress["loss_sums"]]
+    ):
+        raise ValueError("ckpt_path: round_progress holds no sums of losses and seconds")
+
+
+def _check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    wrong = set(forms(found).items()) ^ set(forms(expected).items())
+    if wrong:
+        name, form = min(wrong)
+        raise ValueError(
+            f"ckpt_path: {what} does not fit the network, such as {name} ({form}); go on with the "
+            "network that it was trained with"
+        )
+    if any(value.layout is not torch.strided for value in found.values()):
+        raise ValueError(f"ckpt_path: {what} holds what is no plain tensor")
+    if bad := not_finite(found):
+        raise ValueError(
+            f"ckpt_path: {what}.{bad} is not finite: training diverged; go on from an earlier "
+            "checkpoint, or start again with a lower learning rate"
+        )
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _leaves(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from _leaves(value)
+    else:
+        yield tree

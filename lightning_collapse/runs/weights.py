@@ -1,0 +1,78 @@
+"""Reading weights from files, as tensors only."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lightning_collapse.runs.denoiser import read_average
+
+__all__ = ["file_sha256", "forms", "load_weights", "not_finite"]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
+
+    Raises:
+        ValueError: the file cannot be read, or its names, shapes or types are not the
+            network's, or a weight is not finite.
+    """
+    weights = _read(Path(path))
+    expected, found = forms(model.state_dict()), forms(weights)
+    if expected != found:
+        wrong = sorted(
+            name
+            for name in expected.keys() | found.keys()
+            if expected.get(name) != found.get(name)
+        )
+        raise ValueError(
+            f"model.init_from = {path}: {len(wrong)} entries do not fit the "
+            f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
+            f"{expected.get(wrong[0])} in the network)"
+        )
+    if bad := not_finite(weights):
+        raise ValueError(f"model.init_from = {path}: {bad} is not finite; name another file")
+    model.load_state_dict(weights)
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Gives the name of the first tensor that holds a NaN or an infinity, if any does."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), None)
+
+
+def forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Gives the type and shape of every tensor, to compare and to tell."""
+    return {
+        name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        for name, value in weights.items()
+    }
+
+
+def file_sha256(path: Path) -> str:
+    """Gives the SHA-256 of a file of weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"model.init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "
+            "file that `lightning-collapse convert` made"
+        )
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path) if path.suffix == ".safetensors" else read_average(path)
+    except Exception as error:  # of many kinds, for files that are something else
+        raise ValueError(
+            f"model.init_from = {path}: holds no weights that can be read; name a run's "
+            "checkpoint, or a .safetensors file that `lightning-collapse convert` made of a pickle"
+        ) from error

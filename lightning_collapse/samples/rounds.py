@@ -1,0 +1,176 @@
+"""A round's samples, written to shards by all processes, byte for byte the same by any number.
+
+Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class. Batches have one
+fixed size and fixed borders, the last one padded: on a CPU, convolutions differ in their last bits
+between batch sizes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_collapse.data.store.shards import (
+    MAX_SHARD_ROWS,
+    read_shard,
+    shard_path,
+    write_shard,
+)
+from lightning_collapse.rows import from_network_units, nonfinite_as_zero
+from lightning_collapse.samples.notes import note_nonfinite
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.seeds import KeyedNormal, generator
+
+__all__ = ["RoundSampler", "rows_per_shard", "sample_rows"]
+
+_SHARDS_AIMED_AT = 64
+
+
+@torch.no_grad()
+def sample_rows(
+    denoiser: nn.Module,
+    sampling: Sampling,
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Makes one batch of samples.
+
+    Args:
+        denoiser: D(x, sigma, class_labels).
+        sampling: solver and schedule.
+        noise: unit normal noise (B, *), where the denoiser is.
+        labels: class of every sample (B,), there too; None for no classes.
+        randn_like: gives fresh unit normal noise in the shape, type and place of its argument.
+
+    Returns:
+        Rows (B, *), on the CPU.
+
+    Raises:
+        ValueError: a sample is not finite.
+    """
+    return from_network_units(_solve(denoiser, sampling, noise, labels, randn_like)).cpu()
+
+
+def _solve(
+    denoiser: nn.Module,
+    sampling: Sampling,
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        clean: Tensor = denoiser(x, sigma, labels)
+        return clean
+
+    return sampling(denoise, noise, randn_like)
+
+
+def rows_per_shard(n: int, micro_batch: int) -> int:
+    """Gives the rows of a shard: whole micro-batches, and shards enough for many processes."""
+    batches = -(-n // (micro_batch * _SHARDS_AIMED_AT))
+    return micro_batch * max(1, min(batches, MAX_SHARD_ROWS // micro_batch))
+
+
+@dataclass(frozen=True)
+class RoundSampler:
+    """How the samples of one round are made.
+
+    Attributes:
+        denoiser: D(x, sigma, class_labels).
+        sampling: solver and schedule.
+        shape: of one sample.
+        n: samples to make.
+        micro_batch: samples made at a time.
+        label_dim: classes to draw from uniformly; 0 for none.
+        seed: of the run.
+        round: which round.
+        device: where the denoiser is.
+    """
+
+    denoiser: nn.Module
+    sampling: Sampling
+    shape: tuple[int, ...]
+    n: int
+    micro_batch: int
+    label_dim: int
+    seed: int
+    round: int
+    device: torch.device
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows in every shard but the last."""
+        return rows_per_shard(self.n, self.micro_batch)
+
+    @property
+    def n_shards(self) -> int:
+        """Shards that the samples fill."""
+        return -(-self.n // self.shard_rows)
+
+    def labels(self) -> Tensor | None:
+        """Class of every sample (n,), drawn uniformly; None for a network without classes."""
+        if not self.label_dim:
+            return None
+        random = generator(self.seed, "labels", self.round)
+        return torch.randint(self.label_dim, (self.n,), generator=random)
+
+    def rows_of(self, shard: int) -> tuple[int, int]:
+        """First and last + 1 sample of a shard."""
+        return shard * self.shard_rows, min(self.n, (shard + 1) * self.shard_rows)
+
+    def write_shard(self, folder: Path, shard: int) -> Iterator[int]:
+        """Writes one shard, unless an earlier attempt has finished it.
+
+        Yields:
+            The number of samples made, or found, after each micro-batch.
+        """
+        start, stop = self.rows_of(shard)
+        path = shard_path(folder, shard)
+        if self._is_whole(path, stop - start):
+            yield stop - start
+            return
+        parts, n_nonfinite = [], 0
+        for first in range(start, stop, self.micro_batch):
+            rows, bad = self.make(first)
+            parts.append(rows[: stop - first])
+            n_nonfinite += int(bad[: stop - first].sum())
+            yield len(parts[-1])
+        if n_nonfinite:
+            note_nonfinite(folder, shard, n_nonfinite)
+        write_shard(path, torch.cat(parts))
+
+    def _is_whole(self, path: Path, n: int) -> bool:
+        """Whether a shard of n samples is there; one that is cut, as by a disk, is made again."""
+        try:
+            return read_shard(path).shape == (n, *self.shape)
+        except (FileNotFoundError, ValueError):
+            return False
+
+    def sample(self, first: int) -> Tensor:
+        """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""
+        return self.make(first)[0]
+
+    @torch.no_grad()
+    def make(self, first: int) -> tuple[Tensor, Tensor]:
+        """Does the same, and tells which samples (micro_batch,) were not finite: their rows are 0.
+
+        In network units, which for images is mid-gray.
+        """
+        indices = range(first, first + self.micro_batch)
+        normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
+        noise = normal(self.shape).to(self.device)
+        labels = self._padded_labels(first)
+        solved = _solve(self.denoiser, self.sampling, noise, labels, normal.like)
+        samples, bad = nonfinite_as_zero(solved)
+        return from_network_units(samples).cpu(), bad.cpu()
+
+    def _padded_labels(self, first: int) -> Tensor | None:
+        labels = self.labels()
+        if labels is None:
+            return None
+        mine = labels[first : first + self.micro_batch]
+        padding = mine.new_zeros(self.micro_batch - len(mine))
+        return torch.cat([mine, padding]).to(self.device)

@@ -1,0 +1,149 @@
+"""Samples of given seeds, from the same random numbers as NVIDIA's EDM draws for them.
+
+Every sample has a generator of its own, on the device that samples, seeded by its seed. It gives
+the latent, then the class (for a network with classes), then the fresh noise of every step, in the
+precision of the sampler's state. Devices of different types draw different numbers.
+
+Micro-batches have one size, and a seed always has the same slot in them, `seed % micro_batch`: on
+a CPU the last bits of a sample may depend on both, but on nothing in the other slots.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightning_collapse.samples.rounds import sample_rows
+from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.solvers import state_dtype
+
+__all__ = ["SeedSampler", "format_seeds", "parse_seeds"]
+
+_MOST_SEEDS = 10_000_000
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Gives the seeds that a list such as `0,1,2,5-10` names: sorted, each once.
+
+    Raises:
+        ValueError: the list is malformed, or names too many seeds.
+    """
+    seeds: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (_is_number(first) and (_is_number(last) if dash else not last)):
+            raise ValueError(f"seeds = {text}: must be numbers and ranges, such as 0,1,2,5-10")
+        start, stop = int(first), int(last if dash else first) + 1
+        if not start < stop <= 2**32:
+            raise ValueError(f"seeds = {text}: {part} must rise, and lie in 0..{2**32 - 1}")
+        if stop - start + len(seeds) > _MOST_SEEDS:
+            raise ValueError(f"seeds = {text}: must be at most {_MOST_SEEDS:,}; split them up")
+        seeds.update(range(start, stop))
+    return sorted(seeds)
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Gives the shortest list that `parse_seeds` reads as these seeds, sorted, each once."""
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if not ranges or seed > ranges[-1][-1] + 1:
+            ranges.append([seed])
+        ranges[-1][1:] = [seed]
+    return ",".join("-".join(map(str, dict.fromkeys(ends))) for ends in ranges)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
+@dataclass(frozen=True)
+class SeedSampler:
+    """How samples are made of seeds.
+
+    Attributes:
+        denoiser: D(x, sigma, class_labels), on `device`.
+        sampling: solver and schedule.
+        shape: of one sample.
+        micro_batch: samples made at a time.
+        label_dim: number of classes that the denoiser knows; 0 for none.
+        label: class of all samples; None draws each sample's from its seed.
+        device: where the denoiser is, and where numbers are drawn.
+    """
+
+    denoiser: nn.Module
+    sampling: Sampling
+    shape: tuple[int, ...]
+    micro_batch: int
+    label_dim: int
+    label: int | None
+    device: torch.device
+
+    def batches(self, seeds: Sequence[int]) -> list[list[int]]:
+        """Shares seeds out among micro-batches, at most one for each slot."""
+        batches: list[list[int]] = []
+        filled = [0] * self.micro_batch
+        for seed in seeds:
+            slot = seed % self.micro_batch
+            if filled[slot] == len(batches):
+                batches.append([])
+            batches[filled[slot]].append(seed)
+            filled[slot] += 1
+        return batches
+
+    def sample(self, batch: Sequence[int]) -> Tensor:
+        """Makes the samples of one micro-batch's seeds as rows (len(batch), *), on the CPU."""
+        slots = list(range(self.micro_batch))  # an empty slot makes a sample too
+        for seed in batch:
+            slots[seed % self.micro_batch] = seed
+        numbers = _Numbers(slots, self.device)
+        noise = numbers.normal(self.shape)
+        labels = self._draw_labels(numbers)
+        if self.sampling.S_churn:
+            # NVIDIA draws in every step, our sampler only where S_max lets it add.
+            for _ in range(int((self.sampling.sigmas > self.sampling.S_max).sum())):
+                numbers.like(noise.to(state_dtype(self.device)))
+        rows = sample_rows(self.denoiser, self.sampling, noise, labels, numbers.like)
+        return rows[[seed % self.micro_batch for seed in batch]]
+
+    def labels(self, seeds: Sequence[int]) -> Tensor | None:
+        """Gives the class of every seed's sample (n,), on the CPU; None where there are none."""
+        if not self.label_dim:
+            return None
+        numbers = _Numbers(seeds, self.device)
+        numbers.normal(self.shape)
+        labels = self._draw_labels(numbers)
+        return None if labels is None else labels.cpu()
+
+    def _draw_labels(self, numbers: "_Numbers") -> Tensor | None:
+        if not self.label_dim:
+            return None
+        labels = numbers.below(self.label_dim)
+        return labels if self.label is None else torch.full_like(labels, self.label)
+
+
+class _Numbers:
+    """Random numbers of a batch, each row's from a generator of its own."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._device = device
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draws unit normal numbers (B, *shape)."""
+        return torch.stack(
+            [
+                torch.randn(shape, generator=g, dtype=dtype, device=self._device)
+                for g in self._generators
+            ]
+        )
+
+    def like(self, x: Tensor) -> Tensor:
+        """Draws unit normal numbers in the shape and type of x (B, *)."""
+        return self.normal(x.shape[1:], x.dtype)
+
+    def below(self, n: int) -> Tensor:
+        """Draws whole numbers (B,) in 0..n-1."""
+        return torch.cat(
+            [torch.randint(n, (1,), generator=g, device=self._device) for g in self._generators]
+        )

@@ -98,7 +98,7 @@ class CollapseModule(LightningModule):
             raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
         if augment is not None:
-            _check_told(network, augment)
+            _check_told(EDMPrecond(network).augment_dim, augment)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
@@ -133,7 +133,7 @@ class CollapseModule(LightningModule):
     @property
     def label_dim(self) -> int:
         """Number of classes the network is conditioned on; 0 for none."""
-        return int(getattr(self.model.model, "label_dim", 0))
+        return self.model.label_dim
 
     def _start_from(self, *path: int | str) -> None:
         """Gives `model` the weights of the file, or random ones keyed by the path."""
@@ -303,9 +303,8 @@ def _processes(n: int) -> str:
     return "1 process" if n == 1 else f"{n} processes"
 
 
-def _check_told(network: nn.Module, augment: AugmentPipe) -> None:
+def _check_told(augment_dim: int, augment: AugmentPipe) -> None:
     """Refuses augmentation that the network is not told of: it would show in the samples."""
-    augment_dim = getattr(network, "augment_dim", 0)
     if augment_dim != augment.label_dim:
         raise ValueError(
             f"model.network.augment_dim = {augment_dim}: must be {augment.label_dim} with "

@@ -3,6 +3,7 @@
 Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
 """
 
+import os
 import sys
 
 from lightning_collapse import __version__
@@ -54,6 +55,9 @@ _COMMANDS = {
 def main() -> None:
     """Runs the command named on the command line."""
     arguments = sys.argv[1:]
+    if os.getcwd() not in map(os.path.abspath, sys.path):
+        # Where classes of the user's own are; last, so that no file there stands in for another.
+        sys.path.append(os.getcwd())
     if arguments and arguments[0] == "--version":
         print(f"lightning-collapse {__version__}")
         return

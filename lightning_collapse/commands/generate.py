@@ -64,6 +64,7 @@ def generate(
     batch: int | None = None,
     format: Format = "png",
     device: str | None = None,
+    trust_class: str | None = None,
 ) -> None:
     """Makes the samples of seeds, each from its seed alone, and a contact sheet beside them.
 
@@ -89,6 +90,8 @@ def generate(
             bits; default: 64, or 8 on a CPU.
         format: PNG files, or the store that runs keep their samples in.
         device: such as cpu, cuda or mps; default: the accelerator, if there is one.
+        trust_class: class of the network, such as mine.Net, if it is not of this package: it is
+            imported, and may run any code.
     """
     wanted = parse_seeds(seeds)
     if steps < 1:
@@ -97,7 +100,8 @@ def generate(
     sampling = Sampling(
         solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, limit, S_noise
     )
-    sampler = _sampler(ckpt, sampling, batch, label, _device(device))
+    denoiser = load_denoiser(ckpt, trust_class)
+    sampler = _sampler(ckpt, denoiser, sampling, batch, label, _device(device))
     _check_format(format, sampler.shape)
     recipe = {
         "checkpoint_sha256": file_sha256(ckpt),
@@ -137,32 +141,32 @@ def _device(name: str | None) -> torch.device:
 
 
 def _sampler(
-    ckpt: Path, sampling: Sampling, batch: int | None, label: int | None, device: torch.device
+    ckpt: Path,
+    denoiser: EDMPrecond,
+    sampling: Sampling,
+    batch: int | None,
+    label: int | None,
+    device: torch.device,
 ) -> SeedSampler:
     if batch is None:
         batch = 8 if device.type == "cpu" else 64
     if not 1 <= batch <= MAX_SHARD_ROWS:
         raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
-    denoiser = load_denoiser(ckpt)
     lowest, highest = denoiser.sigma_min, denoiser.sigma_max
     if sampling.sigma_min < lowest or sampling.sigma_max > highest:
         raise ValueError(
             f"sigma_min, sigma_max = {sampling.sigma_min}, {sampling.sigma_max}: must lie in "
             f"{lowest}..{highest}, which the network of {ckpt} serves"
         )
-    label_dim = int(getattr(denoiser.model, "label_dim", 0))
+    label_dim = denoiser.label_dim
     if label is not None and not 0 <= label < label_dim:
         classes = f"lie in 0..{label_dim - 1}" if label_dim else "be left out"
         raise ValueError(f"label = {label}: must {classes}; {ckpt} has {label_dim} classes")
-    shape = _row_shape(denoiser)
-    return SeedSampler(denoiser.to(device), sampling, shape, batch, label_dim, label, device)
-
-
-def _row_shape(denoiser: EDMPrecond) -> tuple[int, ...]:
-    network: Any = denoiser.model
-    if hasattr(network, "dim"):  # of points
-        return (int(network.dim),)
-    return (int(network.in_channels), int(network.img_resolution), int(network.img_resolution))
+    if denoiser.row_shape is None:
+        raise ValueError(f"{ckpt}: tells no shape of samples; the network needs a row_shape")
+    return SeedSampler(
+        denoiser.to(device), sampling, denoiser.row_shape, batch, label_dim, label, device
+    )
 
 
 def _check_format(format: Format, shape: tuple[int, ...]) -> None:

@@ -26,9 +26,14 @@ from lightning_collapse.lit.steps import (
 )
 from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
+from lightning_collapse.networks.constructor import check_arguments
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.networks.loading import row_shape_of
+from lightning_collapse.networks.network import describe
 from lightning_collapse.rows import network_units
-from lightning_collapse.runs.restoring import check_checkpoint
+from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.denoiser import average_of, model_of, remade
+from lightning_collapse.runs.restoring import check_checkpoint, check_weights
 from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.seeds import generator, key
 
@@ -69,8 +74,8 @@ class CollapseModule(LightningModule):
         """Wraps a network.
 
         Args:
-            network: the raw network F(x, c_noise, class_labels, augment_labels); its weights are
-                drawn anew, keyed by the seed, through its layers' `reset_parameters`.
+            network: the raw network F, as `Network` says; its weights are drawn anew, keyed by
+                the seed, through its layers' `reset_parameters`.
             sigma_data: standard deviation of the data, in network units (Karras et al., Table 1).
             P_mean: mean of ln sigma in training.
             P_std: standard deviation of ln sigma in training.
@@ -97,8 +102,6 @@ class CollapseModule(LightningModule):
         if max_skipped_steps < 0:
             raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
-        if augment is not None:
-            _check_told(EDMPrecond(network).augment_dim, augment)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
@@ -106,10 +109,53 @@ class CollapseModule(LightningModule):
         self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
         self.model = EDMPrecond(network, sigma_data=sigma_data)
+        if augment is not None:
+            _check_told(self.model.augment_dim, augment)
         self._start_from("init", 0)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.progress = RoundProgress()
         self._made = True
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        *,
+        network: nn.Module | None = None,
+        trust_class: str | None = None,
+        **options: Any,
+    ) -> "CollapseModule":
+        """Gives back the module of a checkpoint, with its weights and their average.
+
+        Args:
+            checkpoint_path: the file, of any Trainer; it is read as tensors and plain values.
+            map_location: device to put the module on; default: the CPU.
+            network: one like the checkpoint's, if that cannot describe its own.
+            trust_class: class of the network, such as `mine.Net`, if it is not of this package:
+                it is imported, and called with the arguments that the checkpoint names.
+            options: other arguments of the constructor than `sigma_data`, `P_mean` and `P_std`,
+                which are the checkpoint's.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no such checkpoint, or its network cannot be made.
+        """
+        path = Path(checkpoint_path)
+        checkpoint = read_checkpoint(path, sealed=False)
+        model = model_of(checkpoint, path)
+        if network is None:
+            # Copies: the module draws weights in place before it is given those of the file.
+            weights = {name: value.clone() for name, value in average_of(checkpoint, path).items()}
+            network = remade(model, weights, path, trust_class).model
+        told = {name: model[name] for name in ("sigma_data", "P_mean", "P_std") if name in model}
+        check_arguments(told, 0)
+        module = cls(network, **{**told, **options})
+        check_weights(checkpoint, module)
+        module.load_state_dict(checkpoint["state_dict"])
+        shape = module.model.row_shape or row_shape_of(model)
+        module.model.row_shape = module.ema.row_shape = shape
+        return module.to(map_location or "cpu")
 
     @staticmethod
     def _check(
@@ -281,6 +327,13 @@ class CollapseModule(LightningModule):
         sums = gather(self.trainer, float(self.progress.loss_sum))
         checkpoint["round_progress"] = self.progress.state_dict() | {"loss_sums": sums}
         checkpoint["init_from_sha256"] = self._init_sha256
+        checkpoint["model"] = {
+            "network": describe(self.model.model),
+            "sigma_data": self.loss.sigma_data,
+            "P_mean": self.loss.P_mean,
+            "P_std": self.loss.P_std,
+            "row_shape": self.model.row_shape,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_checkpoint(checkpoint, self)

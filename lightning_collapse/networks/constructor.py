@@ -165,6 +165,8 @@ _RULES: dict[str, _Rule] = {
     "sigma_min": _number("a number of at least 0", lambda v: 0 <= v < math.inf),
     "sigma_max": _number("a number above 0", lambda v: v > 0),
     "sigma_data": _number("a number above 0", lambda v: 0 < v < math.inf),
+    "P_mean": _number("a finite number", math.isfinite),
+    "P_std": _number("a number of at least 0", lambda v: 0 <= v < math.inf),
     "model_type": _one_of("SongUNet"),
     "augment_dim": _whole(0, 4096),
     "model_channels": (

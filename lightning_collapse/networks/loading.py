@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.networks.constructor import check_arguments, check_weights, furnish
+from lightning_collapse.networks.constructor import check_arguments, check_weights
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
+from lightning_collapse.networks.network import is_described
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 
-__all__ = ["OURS", "make_denoiser"]
+__all__ = ["OURS", "make_denoiser", "row_shape_of"]
 
 OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp)
 """What configurations may name without being trusted, by the last part of its path."""
@@ -36,31 +37,59 @@ def make_denoiser(
     Args:
         model: `network`, with `class_path` and `init_args`; `sigma_data`; and, where the network
             does not know it, `row_shape`. As in a configuration.
-        weights: every entry of the denoiser's state dict.
-        trust_class: a class from outside this package that may be imported and called if the
-            network is one of that name, such as `mine.Net`.
+        weights: every entry of the denoiser's state dict. A denoiser of ours uses these tensors
+            themselves.
+        trust_class: a class from outside this package, such as `mine.Net`, that is imported and
+            called if the network is one of that name.
 
     Returns:
-        The denoiser on the CPU, in eval mode, none of its parameters learning.
+        The denoiser on the CPU.
 
     Raises:
-        ValueError: the network is of a class that is not trusted, cannot be made, or is not that
-            of the weights, or these are not finite float32.
+        ValueError: the network is not described, of a class that is not trusted, cannot be made,
+            or is not that of the weights, or these are not finite float32.
     """
-    class_path, init_args = model["network"]["class_path"], model["network"].get("init_args", {})
-    sigma_data, row_shape = model["sigma_data"], _checked_shape(model.get("row_shape"))
+    network, row_shape = model.get("network"), row_shape_of(model)
+    if not is_described(network):
+        raise ValueError(_undescribed(network))
+    class_path, init_args = network["class_path"], network.get("init_args", {})
+    sigma_data = model["sigma_data"]
     check_arguments({"sigma_data": sigma_data}, len(weights))
     if (ours := _one_of_ours(class_path)) is not None:
         kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
-        known = {"channels", *inspect.signature(kind).parameters}
-        check_arguments(init_args, len(weights), known)
+        check_arguments(
+            init_args, len(weights), {"channels", *inspect.signature(kind).parameters}
+        )
         denoiser = _without_memory(ours, init_args, sigma_data)
-        furnish(denoiser, weights)
+        check_weights(denoiser.state_dict(), weights)
+        denoiser.load_state_dict(dict(weights), assign=True)
     else:
         foreign = _import(class_path, trust_class)
         denoiser = _make_foreign(foreign, init_args, sigma_data, weights)
     denoiser.row_shape = denoiser.row_shape or row_shape
-    return denoiser.eval().requires_grad_(False)
+    return denoiser
+
+
+def row_shape_of(model: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Reads the shape of the rows that a network was trained on, if that is told.
+
+    Raises:
+        ValueError: it is no shape of a row.
+    """
+    if (shape := model.get("row_shape")) is None:
+        return None
+    whole = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
+    if not whole or len(shape) not in (1, 3) or math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError(f"row_shape = {shape!r:.80}: must be (C, H, W) or (d,)")
+    return tuple(shape)
+
+
+def _undescribed(network: Any) -> str:
+    why = network.get("undescribed") if isinstance(network, Mapping) else None
+    return (
+        f"describes no network by itself{f' ({why!s:.200})' if why else ''}; leave a run's "
+        "checkpoint in the run's folder, or give CollapseModule.load_from_checkpoint the network"
+    )
 
 
 def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
@@ -125,12 +154,3 @@ def _make(
         raise ValueError(
             f"network: {kind.__name__} cannot be made with these arguments ({error!r:.200})"
         ) from error
-
-
-def _checked_shape(shape: Any) -> tuple[int, ...] | None:
-    if shape is None:
-        return None
-    whole = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
-    if not whole or len(shape) not in (1, 3) or math.prod(shape) > _MOST_NUMBERS:
-        raise ValueError(f"row_shape = {shape!r:.80}: must be (C, H, W) or (d,)")
-    return tuple(shape)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-__all__ = ["Network", "describe"]
+__all__ = ["Network", "describe", "is_described"]
 
 
 class Network(Protocol):
@@ -45,24 +45,29 @@ class Network(Protocol):
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
-    """Describes a network: `class_path`, and `init_args` read from attributes of their names.
+    """Describes a network in plain values, by which it can be made again.
 
-    Raises:
-        ValueError: an argument is kept in no attribute, or is no plain value.
+    Returns:
+        `class_path`, and `init_args` read from attributes of their names; or, where an argument
+        is not found there, `undescribed`, which says so.
     """
     kind = type(network)
+    class_path = f"{kind.__module__}.{kind.__qualname__}"
     arguments = {}
     for name, parameter in inspect.signature(kind).parameters.items():
-        value = getattr(network, name, inspect.Parameter.empty)
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ValueError(f"{kind.__name__} takes arguments without a name, {parameter}")
-        if not _is_plain(value):
-            raise ValueError(
-                f"{kind.__name__} keeps its argument {name} in no attribute of that name, or it "
-                "is no number, text, or list of these"
-            )
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        value = getattr(network, name, parameter.empty)
+        if not named or not _is_plain(value):
+            why = f"{kind.__name__} keeps its argument {parameter.name} in no plain attribute"
+            return {"class_path": class_path, "undescribed": why}
         arguments[name] = value
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+    return {"class_path": class_path, "init_args": arguments}
+
+
+def is_described(network: Any) -> bool:
+    """Whether this describes a network, as `describe` or a configuration does."""
+    told = network.keys() if isinstance(network, Mapping) else ()
+    return "class_path" in told and "undescribed" not in told
 
 
 def _is_plain(value: Any) -> bool:
@@ -71,8 +76,3 @@ def _is_plain(value: Any) -> bool:
     if type(value) is dict:
         return all(type(key) is str for key in value) and all(map(_is_plain, value.values()))
     return type(value) in (type(None), bool, int, float, str)
-
-
-def is_described(network: Any) -> bool:
-    """Whether this is a description that names the network's arguments, as `describe` does."""
-    return isinstance(network, Mapping) and isinstance(network.get("init_args"), Mapping)

@@ -36,7 +36,8 @@ def load_run_denoiser(path: Path, trust_class: str | None = None) -> EDMPrecond:
     """
     checkpoint = read_checkpoint(path, sealed=False)
     weights = average_of(checkpoint, path)
-    return remade(model_of(checkpoint, path), weights, path, trust_class)
+    denoiser = remade(model_of(checkpoint, path), weights, path, trust_class)
+    return denoiser.eval().requires_grad_(False)
 
 
 def remade(
@@ -59,31 +60,22 @@ def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
         path: of the file.
 
     Raises:
-        ValueError: neither the checkpoint nor a configuration tells.
+        ValueError: the configuration tells of no model.
     """
     own = checkpoint.get("model")
     own = own if isinstance(own, dict) else {}
-    network = own.get("network")
-    if is_described(network):
+    if is_described(own.get("network")):
         return own
     where, text = path, checkpoint.get("config")
     if not isinstance(text, str):
         where = path.resolve().parent.parent / "config.yaml"
         if not where.is_file():
-            raise ValueError(f"{path}: {_undescribed(network)}")
+            return own
         text = where.read_bytes().decode(errors="replace")
     try:
-        return load_yaml(text, where.name)["model"] | {"row_shape": own.get("row_shape")}
+        return dict(load_yaml(text, where.name)["model"]) | {"row_shape": own.get("row_shape")}
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{where}: describes no network ({error!r:.200})") from error
-
-
-def _undescribed(network: Any) -> str:
-    why = network.get("undescribed") if isinstance(network, Mapping) else None
-    return (
-        f"describes no network by itself{f' ({why!s:.200})' if why else ''}; leave a run's "
-        "checkpoint in the run's folder, or give CollapseModule.load_from_checkpoint the network"
-    )
 
 
 def read_average(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ wrong: of another network, of a run that diverged, or made to do harm.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_collapse.runs.weights import forms, not_finite
 
-__all__ = ["check_checkpoint"]
+__all__ = ["check_checkpoint", "check_weights"]
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
@@ -21,15 +22,31 @@ def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     Raises:
         ValueError: it does not fit, or a weight is not finite.
     """
-    try:
+    check_weights(checkpoint, module)
+    with _told():
         _check(checkpoint, module)
+
+
+def check_weights(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
+    """Compares a checkpoint's weights with the module that is to have them.
+
+    Raises:
+        ValueError: they do not fit, or one is not finite.
+    """
+    with _told():
+        _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"ckpt_path: is no checkpoint of this run ({error!r:.80})") from error
 
 
 def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
-    _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
     progress = checkpoint["round_progress"]
     if start := progress["start"]:
         averages = {name.removeprefix("ema."): value for name, value in parameters.items()}

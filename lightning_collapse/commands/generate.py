@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import distributed
@@ -17,7 +17,6 @@ from tqdm import tqdm
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.interop.denoisers import load_denoiser
-from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.runs.weights import file_sha256
 from lightning_collapse.samples.files import (
     commit_shards,
@@ -100,8 +99,7 @@ def generate(
     sampling = Sampling(
         solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, limit, S_noise
     )
-    denoiser = load_denoiser(ckpt, trust_class)
-    sampler = _sampler(ckpt, denoiser, sampling, batch, label, _device(device))
+    sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device))
     _check_format(format, sampler.shape)
     recipe = {
         "checkpoint_sha256": file_sha256(ckpt),
@@ -142,7 +140,7 @@ def _device(name: str | None) -> torch.device:
 
 def _sampler(
     ckpt: Path,
-    denoiser: EDMPrecond,
+    trust_class: str | None,
     sampling: Sampling,
     batch: int | None,
     label: int | None,
@@ -152,6 +150,7 @@ def _sampler(
         batch = 8 if device.type == "cpu" else 64
     if not 1 <= batch <= MAX_SHARD_ROWS:
         raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
+    denoiser = load_denoiser(ckpt, trust_class)
     lowest, highest = denoiser.sigma_min, denoiser.sigma_max
     if sampling.sigma_min < lowest or sampling.sigma_max > highest:
         raise ValueError(

@@ -146,11 +146,14 @@ class CollapseModule(LightningModule):
         model = model_of(checkpoint, path)
         if network is None:
             # Copies: the module draws weights in place before it is given those of the file.
-            weights = {name: value.clone() for name, value in average_of(checkpoint, path).items()}
+            average = average_of(checkpoint, path)
+            weights = {name: value.clone() for name, value in average.items()}
             network = remade(model, weights, path, trust_class).model
-        told = {name: model[name] for name in ("sigma_data", "P_mean", "P_std") if name in model}
+        told: dict[str, Any] = {
+            n: model[n] for n in ("sigma_data", "P_mean", "P_std") if n in model
+        }
         check_arguments(told, 0)
-        module = cls(network, **{**told, **options})
+        module = cls(network, **(told | options))
         check_weights(checkpoint, module)
         module.load_state_dict(checkpoint["state_dict"])
         shape = module.model.row_shape or row_shape_of(model)

@@ -49,7 +49,8 @@ def make_denoiser(
         ValueError: the network is not described, of a class that is not trusted, cannot be made,
             or is not that of the weights, or these are not finite float32.
     """
-    network, row_shape = model.get("network"), row_shape_of(model)
+    network: Any = model.get("network")
+    row_shape = row_shape_of(model)
     if not is_described(network):
         raise ValueError(_undescribed(network))
     class_path, init_args = network["class_path"], network.get("init_args", {})
@@ -57,9 +58,7 @@ def make_denoiser(
     check_arguments({"sigma_data": sigma_data}, len(weights))
     if (ours := _one_of_ours(class_path)) is not None:
         kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
-        check_arguments(
-            init_args, len(weights), {"channels", *inspect.signature(kind).parameters}
-        )
+        check_arguments(init_args, len(weights), {"channels", *inspect.signature(kind).parameters})
         denoiser = _without_memory(ours, init_args, sigma_data)
         check_weights(denoiser.state_dict(), weights)
         denoiser.load_state_dict(dict(weights), assign=True)

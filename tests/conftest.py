@@ -51,6 +51,17 @@ def one_thread() -> Iterator[None]:
     torch.set_flush_denormal(False)
 
 
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A finished run of one round; copy it before you change it."""
+    from tiny_runs import Fit
+
+    run = tmp_path_factory.mktemp("tiny_run")
+    torch.set_num_threads(1)
+    Fit(run, rounds=1)()
+    return run
+
+
 @pytest.fixture
 def reference(request) -> Reference:
     stem = request.param

@@ -26,13 +26,11 @@ from lightning_collapse.lit.steps import (
 )
 from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
-from lightning_collapse.networks.constructor import check_arguments
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
-from lightning_collapse.networks.loading import row_shape_of
 from lightning_collapse.networks.network import describe
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.checkpoints import read_checkpoint
-from lightning_collapse.runs.denoiser import average_of, model_of, remade
+from lightning_collapse.runs.denoiser import average_of, model_of, remade, settings_of
 from lightning_collapse.runs.restoring import check_checkpoint, check_weights
 from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.seeds import generator, key
@@ -149,15 +147,12 @@ class CollapseModule(LightningModule):
             average = average_of(checkpoint, path)
             weights = {name: value.clone() for name, value in average.items()}
             network = remade(model, weights, path, trust_class).model
-        told: dict[str, Any] = {
-            n: model[n] for n in ("sigma_data", "P_mean", "P_std") if n in model
-        }
-        check_arguments(told, 0)
+        told, row_shape = settings_of(model, path)
         module = cls(network, **(told | options))
-        check_weights(checkpoint, module)
+        check_weights(checkpoint, module, path)
         module.load_state_dict(checkpoint["state_dict"])
-        shape = module.model.row_shape or row_shape_of(model)
-        module.model.row_shape = module.ema.row_shape = shape
+        for denoiser in (module.model, module.ema):
+            denoiser.row_shape = denoiser.row_shape or row_shape
         return module.to(map_location or "cpu")
 
     @staticmethod

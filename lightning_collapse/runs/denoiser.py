@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
+from lightning_collapse.networks.constructor import check_arguments
 from lightning_collapse.networks.edm import EDMPrecond
-from lightning_collapse.networks.loading import make_denoiser
+from lightning_collapse.networks.loading import make_denoiser, row_shape_of
 from lightning_collapse.networks.network import is_described
 from lightning_collapse.runs.checkpoints import read_checkpoint
 
-__all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade"]
+__all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
 
 
 def load_run_denoiser(path: Path, trust_class: str | None = None) -> EDMPrecond:
@@ -76,6 +77,23 @@ def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
         return dict(load_yaml(text, where.name)["model"]) | {"row_shape": own.get("row_shape")}
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{where}: describes no network ({error!r:.200})") from error
+
+
+def settings_of(
+    model: Mapping[str, Any], path: Path
+) -> tuple[dict[str, Any], tuple[int, ...] | None]:
+    """Gives what `model_of` tells besides the network: sigma_data, P_mean, P_std; row_shape.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    names = ("sigma_data", "P_mean", "P_std")
+    told = {name: model[name] for name in names if name in model}
+    try:
+        check_arguments(told, 0)
+        return told, row_shape_of(model)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def read_average(path: Path) -> dict[str, Tensor]:

@@ -13,14 +13,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store.shards import (
-    MAX_SHARD_ROWS,
-    StoredRows,
-    commit,
-    describe_shard,
-    read_shard,
-    shard_path,
-)
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows, commit
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
@@ -34,13 +27,14 @@ from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
 from lightning_collapse.runs.checkpoints import round_checkpoint
 from lightning_collapse.runs.records import write_records
-from lightning_collapse.samples.notes import (
+from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.shards import (
     clear_notes,
     clear_round,
+    described_shards,
     noted_micro_batch,
-    noted_nonfinite,
+    read_described,
 )
-from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
 
@@ -268,9 +262,11 @@ class GenerationLoop(Callback):
         statistics = SampleStatistics(self._real, n)
         for mine in shares(trainer, sampler):
             for shard in mine:
-                rows = read_shard(shard_path(folder, shard))
+                rows, n_nonfinite = read_described(folder, shard)
+                if shard == 0:
+                    write_contact_sheet(folder / "preview.png", rows[:PREVIEW_ROWS])
                 statistics.update(rows, sampler.rows_of(shard)[0])
-                statistics.n_nonfinite += noted_nonfinite(folder, shard)
+                statistics.n_nonfinite += n_nonfinite
         for other in gather(trainer, statistics)[1:]:
             statistics.merge(other)
         return statistics
@@ -295,16 +291,7 @@ class GenerationLoop(Callback):
         }
 
     def _commit(self, sampler: RoundSampler, folder: Path, record: dict[str, Any]) -> None:
-        labels = sampler.labels()
-        shards = [
-            describe_shard(
-                shard_path(folder, i),
-                None if labels is None else labels[slice(*sampler.rows_of(i))],
-            )
-            for i in range(sampler.n_shards)
-        ]
-        first = read_shard(shard_path(folder, 0))
-        write_contact_sheet(folder / "preview.png", first[:PREVIEW_ROWS])
+        shards = described_shards(folder, sampler.n_shards)
         recipe = {
             "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
             "sampling": asdict(sampler.sampling),
@@ -313,7 +300,7 @@ class GenerationLoop(Callback):
             "device": sampler.device.type,
             "checkpoints_kept": self.keep_checkpoints,
         }
-        dtype = str(first.dtype).removeprefix("torch.")
+        dtype = "uint8" if len(sampler.shape) == 3 else "float32"
         commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
 
 

@@ -129,7 +129,6 @@ def test_samples_that_are_not_finite_are_zero_and_counted(tmp_path, monkeypatch,
     assert torch.equal(stored[~which], good[~which])
     (record,) = records(tmp_path / "bad")
     assert (record["n_nonfinite"], record["collapsed"]) == (int(which.sum()), "nonfinite")
-    assert not list(tmp_path.rglob("*.nonfinite"))
 
 
 def test_the_validation_loss_of_a_broken_network_is_null(tmp_path):
@@ -171,10 +170,8 @@ def test_the_count_survives_an_interruption(tmp_path, monkeypatch, loop):
     Fit(tmp_path / "whole")()
     with pytest.raises(CrashError):
         Fit(tmp_path / "broken", loop=loop)()
-    assert list((tmp_path / "broken").rglob("*.nonfinite"))
     Fit(tmp_path / "broken")()
     assert_same(outcome(tmp_path / "broken"), outcome(tmp_path / "whole"))
-    assert not list((tmp_path / "broken").rglob("*.nonfinite"))
 
 
 def test_counts_of_a_lost_checkpoints_samples_are_lost_with_them(tmp_path, monkeypatch):

@@ -173,7 +173,7 @@ def shard(run: Path) -> Reader:
         return buffer.getvalue() + bytes(dice.choice([0, 8, 384]))
 
     def read():
-        rows = read_shard(path)
+        rows = read_shard(path, hashlib.sha256(path.read_bytes()).hexdigest())
         assert 0 < rows.nbytes <= path.stat().st_size
 
     return of(path, lambda d: broken(data, d) if d.random() < 0.6 else mutant(d), read)

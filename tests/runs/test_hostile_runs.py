@@ -68,7 +68,7 @@ def refused(read: Callable[[], object]) -> bool:
 def test_what_a_manifest_may_not_claim(run, tmp_path, field, value, said):
     fields = json.loads((run / "pool" / "0000" / "manifest.json").read_text())
     del fields["sha256"]
-    (tmp_path / "manifest.json").write_bytes(manifests._sealed(fields | {field: value}))
+    (tmp_path / "manifest.json").write_bytes(manifests.sealed(fields | {field: value}))
     with pytest.raises(ValueError, match=said):
         StoredRows(tmp_path)
 
@@ -78,7 +78,7 @@ def test_a_manifest_names_only_shards_of_its_folder(run, tmp_path, name):
     fields = json.loads((run / "pool" / "0000" / "manifest.json").read_text())
     del fields["sha256"]
     fields["shards"][0]["file"] = name
-    (tmp_path / "manifest.json").write_bytes(manifests._sealed(fields))
+    (tmp_path / "manifest.json").write_bytes(manifests.sealed(fields))
     with pytest.raises(ValueError, match="must be a shard's name"):
         StoredRows(tmp_path)
 
@@ -102,7 +102,7 @@ def test_a_header_that_lies(tmp_path, descr, shape):
     path = shard_path(tmp_path, 0)
     path.write_bytes(buffer.getvalue() + bytes(128))
     with pytest.raises(ValueError, match=r"shard-00000\.npy: is not a shard of rows"):
-        read_shard(path)
+        read_shard(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 # Checkpoints

@@ -4,8 +4,8 @@
     pool/0003/shard-00001.json   what the manifest will say of them, and how many were not finite
     pool/0003/micro_batch        samples made at a time, where memory did not do for more
 
-A shard counts once its description is there: what a killed process has finished is kept, unread, and
-the commit reads none again. Descriptions and notes go after the commit.
+A shard counts once its description is there: those that a killed process has finished are kept,
+unread, and the commit reads none again. Descriptions and notes go after the commit.
 """
 
 from dataclasses import asdict, dataclass

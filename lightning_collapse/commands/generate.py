@@ -1,6 +1,5 @@
 """`lightning-collapse generate`: samples of a checkpoint, from seeds."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,16 +48,7 @@ def generate(
     ckpt: Path,
     seeds: str,
     out: Path,
-    steps: int = 18,
-    solver: Literal["heun", "euler", "dpmpp_2m", "dpmpp_3m"] = "heun",
-    schedule: Literal["karras", "log_uniform"] = "karras",
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
-    rho: float = 7.0,
-    S_churn: float = 0.0,
-    S_min: float = 0.0,
-    S_max: float | None = None,
-    S_noise: float = 1.0,
+    sampling: Sampling = Sampling("heun", "karras", 18),  # noqa: B008 - frozen
     label: int | None = None,
     batch: int | None = None,
     format: Format = "png",
@@ -74,16 +64,7 @@ def generate(
         ckpt: a converted .safetensors file, or a checkpoint in a run's folder.
         seeds: seeds of the samples, such as 0,1,2,5-10.
         out: folder for the samples.
-        steps: number of noise levels above 0.
-        solver: which sampler; Heun calls the network 2 * steps - 1 times, the others steps times.
-        schedule: how the noise levels are spaced.
-        sigma_min: lowest level above 0.
-        sigma_max: highest level.
-        rho: exponent of the Karras schedule.
-        S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
-        S_min: lowest level at which to add noise.
-        S_max: highest level at which to add noise; default: no limit.
-        S_noise: standard deviation of the added noise.
+        sampling: solver and schedule.
         label: class of all samples; default: each sample's is drawn from its seed.
         batch: samples made at a time by each process, of which samples depend in their last
             bits; default: 64, or 8 on a CPU.
@@ -93,12 +74,6 @@ def generate(
             imported, and may run any code.
     """
     wanted = parse_seeds(seeds)
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: must be at least 1")
-    limit = math.inf if S_max is None else S_max
-    sampling = Sampling(
-        solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, limit, S_noise
-    )
     sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device))
     _check_format(format, sampler.shape)
     recipe = {

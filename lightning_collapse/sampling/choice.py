@@ -33,7 +33,7 @@ class Sampling:
         rho: exponent of the Karras schedule; the other ignores it.
         S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
         S_min: lowest level at which to add noise.
-        S_max: highest level at which to add noise.
+        S_max: highest level at which to add noise; .inf is no limit.
         S_noise: standard deviation of the added noise.
     """
 

@@ -35,7 +35,7 @@ def taken():
 
 def test_a_command_has_the_fields_of_a_sampling_as_options(taken):
     words = "3 --steps 7 --solver heun --schedule karras --sigma_min 0.1 --sigma-max 9 --rho 5"
-    churn = "--S_churn 4 --S_min 0.2 --S_max inf --S_noise 1.01 --name y"
+    churn = "--S_churn 4 --S_min 0.2 --S_max .inf --S_noise 1.01 --name y"
     found = taken(*words.split(), *churn.split())
     wanted = Sampling("heun", "karras", 7, 0.1, 9.0, 5.0, 4.0, 0.2, math.inf, 1.01)
     assert found == {"n": 3, "sampling": wanted, "name": "y"}

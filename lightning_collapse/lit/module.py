@@ -24,7 +24,7 @@ from lightning_collapse.lit.steps import (
     poisoned,
     seeks_scale,
 )
-from lightning_collapse.lit.telling import RunError, warn
+from lightning_collapse.lit.telling import RunError, warn, within
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.networks.network import describe
@@ -104,7 +104,8 @@ class CollapseModule(LightningModule):
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
         self.max_skipped_steps = max_skipped_steps
-        self._init_sha256 = None if init_from is None else file_sha256(init_from)
+        with within("model"):
+            self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
         self.model = EDMPrecond(network, sigma_data=sigma_data)
         if augment is not None:
@@ -182,7 +183,8 @@ class CollapseModule(LightningModule):
     def _start_from(self, *path: int | str) -> None:
         """Gives `model` the weights of the file, or random ones keyed by the path."""
         if self.init_from is not None:
-            load_weights(self.model, self.init_from)
+            with within("model"):
+                load_weights(self.model, self.init_from)
         else:
             _randomise(self.model, key(self.seed, *path))
 

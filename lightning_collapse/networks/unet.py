@@ -87,7 +87,6 @@ class SongUNet(nn.Module):
                 f"img_resolution={img_resolution} cannot be halved {len(channel_mult) - 1} times, "
                 f"as channel_mult={tuple(channel_mult)} asks"
             )
-        self.row_shape = (in_channels, img_resolution, img_resolution)
         # All that it is made from, by which checkpoints describe it.
         self.img_resolution, self.in_channels = img_resolution, in_channels
         self.out_channels, self.label_dim, self.augment_dim = out_channels, label_dim, augment_dim
@@ -115,6 +114,11 @@ class SongUNet(nn.Module):
         # The order in which modules enter is the order of NVIDIA's state dict.
         self.enc, skips = self._encoder()
         self.dec = self._decoder(skips)
+
+    @property
+    def row_shape(self) -> tuple[int, int, int]:
+        """Shape of an image (in_channels, img_resolution, img_resolution)."""
+        return self.in_channels, self.img_resolution, self.img_resolution
 
     def _block(
         self, c_in: int, c_out: int, attention: bool = False, resample: str = ""

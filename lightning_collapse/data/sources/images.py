@@ -54,8 +54,8 @@ class CIFAR10(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder cifar-10-batches-py; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder cifar-10-batches-py; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -87,8 +87,8 @@ class FashionMNIST(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder FashionMNIST/raw; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -122,7 +122,7 @@ class ImageFolder(Source):
     def check(self) -> None:
         if not Path(self.path).is_dir():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such folder; name the folder of the images"
+                f"path = {self.path}: no such folder; name the folder of the images"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -156,7 +156,7 @@ class ImageZip(Source):
     def check(self) -> None:
         if not Path(self.path).is_file():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such file; name the zip of the images"
+                f"path = {self.path}: no such file; name the zip of the images"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -193,9 +193,9 @@ class Prepared(Source):
         try:
             return open_rows(Path(self.path))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"data.source.path = {error}") from error
+            raise FileNotFoundError(f"path = {error}") from error
         except ValueError as error:
-            raise ValueError(f"data.source.path = {error}") from error
+            raise ValueError(f"path = {error}") from error
 
 
 @contextmanager
@@ -206,14 +206,14 @@ def _whole(root: Path, files: str) -> Iterator[None]:
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split()) or repr(error)
         raise ValueError(
-            f"data.source.root = {root}: {said}; where there is no network, put {files} there: "
+            f"root = {root}: {said}; where there is no network, put {files} there: "
             "a download takes what is there"
         ) from error
 
 
 def _check_resolution(resolution: int | None) -> None:
     if resolution is not None and resolution < 1:
-        raise ValueError(f"data.source.resolution = {resolution}: must be at least 1")
+        raise ValueError(f"resolution = {resolution}: must be at least 1")
 
 
 def _read(path: Path, resolution: int | None, policy: Policy) -> tuple[Tensor, Tensor | None]:
@@ -235,6 +235,6 @@ def _importing(path: Path, resolution: int | None, policy: Policy) -> Iterator[I
         with closing(open_archive(path)) as archive:
             yield ImageImport(archive, resolution, policy)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"data.source.path = {error}") from error
+        raise FileNotFoundError(f"path = {error}") from error
     except ValueError as error:
-        raise ValueError(f"data.source.path = {error}") from error
+        raise ValueError(f"path = {error}") from error

@@ -1,5 +1,6 @@
 """A network from a user's own file: trained, sampled, repaired, started from and given back."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from lightning_collapse.commands import evaluate as evaluate_module
 from lightning_collapse.commands import generate as generate_module
 from lightning_collapse.commands import pool as pool_module
 from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.data.store.shards import StoredRows
 
 __all__ = ["one_thread"]
 
@@ -194,3 +196,16 @@ def test_the_command_imports_from_the_folder_where_it_is_called(tmp_path, run, m
         cwd=Path(mine.__file__).parent,
         check=True,
     )
+
+
+def test_the_readmes_network_is_all_that_it_takes(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (tmp_path / "mine.py").write_text(re.search(r"```python\n(# mine.py.*?)```", text, re.S)[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("tiny_runs.POINTS_MODEL", {"data__source__init_args__n": 64})
+    network = '{"class_path": "mine.Net", "init_args": {"dim": 2}}'
+    run_fit(arguments(tmp_path / "run", trainer__max_epochs=1, model__network=network))
+    line = words(tmp_path / "run", tmp_path / "out", "--format", "store")
+    generate_module.main([*line, "--trust_class", "mine.Net"])
+    assert StoredRows(tmp_path / "out").shape == (2,)
+    del sys.modules["mine"]

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,16 +34,16 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import end_with_parent, has_lost_process
 from lightning_collapse.lit.progress import RoundBars, RoundTable
 from lightning_collapse.lit.signals import StopAtStep, requeue
-from lightning_collapse.lit.telling import RunError
+from lightning_collapse.lit.telling import RunError, within
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.networks.mlp import SigmaMLP
-from lightning_collapse.networks.unet import ddpmpp, ncsnpp
+from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.runs.config_file import Change, ConfigFile
 from lightning_collapse.runs.damage import committed_rounds, refuse_gaps
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.memory import ran_out
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_fit"]
 
@@ -70,6 +71,13 @@ _OUT_OF_MEMORY = (
     "data.batch_size, and trainer.accumulate_grad_batches as much higher, a smaller "
     "model.network, trainer.precision bf16-mixed, or, in measuring, narrower loop.features"
 )
+
+_SECTIONS: dict[type, str] = {
+    Source: "data.source",
+    Regime: "data.regime",
+    Sampling: "loop.sampling",
+    Features: "loop.features",
+}
 
 # Set by Lightning, torchrun and SLURM for every process but the first.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -108,6 +116,17 @@ class OneLineParser(LightningArgumentParser):
             keys.update(inspect.signature(extension).parameters)
         refuse(one_line(message, keys, [extension.__name__ for extension in extensions]))
 
+    def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
+        """Makes what a configuration names; errors tell the section that they are in."""
+        made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
+        made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
+        return made_of
+
+
+def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
+    with within(section):
+        return kind(*args, **options)
+
 
 class CollapseCLI(LightningCLI):
     """Assembles a run: folder, data, network, loop, loggers."""
@@ -117,7 +136,8 @@ class CollapseCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         network = next(action for action in parser._actions if action.dest == "model.network")
         # Not every module of torch, which would be most of the help.
-        network.extra_help = lambda: ", such as ddpmpp, ncsnpp, SigmaMLP"  # type: ignore[attr-defined]
+        named = ", ".join(made.__name__ for made in OURS)
+        network.extra_help = lambda: f", such as {named}"  # type: ignore[attr-defined]
         parser.add_argument(
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
@@ -304,7 +324,7 @@ def refuse(message: Any) -> NoReturn:
 def _extensions() -> list[Callable[..., Any]]:
     """Gives everything that a configuration may name by a class path of ours."""
     bases = (Regime, Source, Features)
-    return [sub for base in bases for sub in base.__subclasses__()] + [ddpmpp, ncsnpp, SigmaMLP]
+    return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
 
 
 def _config_files(words: Sequence[str]) -> list[Path]:

@@ -36,6 +36,18 @@ def test_each_network_of_ours_is_made_again_from_its_description(maker):
     assert describe(again.model) == describe(MADE[maker])
 
 
+def test_a_preset_is_described_by_all_that_it_was_given():
+    given = TINY | {"dropout": 0.2, "label_dropout": 0.1, "label_dim": 3, "channel_mult_emb": 2}
+    given |= {"attn_resolutions": [4], "augment_dim": 9}
+    found = describe(ncsnpp(8, 3, **given))["init_args"]
+    assert {name: list(v) if type(v) is tuple else v for name, v in found.items()} == {
+        **given,
+        **{"img_resolution": 8, "in_channels": 3, "out_channels": 3, "decoder_type": "standard"},
+        **{"embedding_type": "fourier", "channel_mult_noise": 2, "encoder_type": "residual"},
+        "resample_filter": [1, 3, 3, 1],
+    }
+
+
 class Kept(nn.Linear):
     def __init__(self, width: int, names: tuple[str, ...] = ("a",), *, table=None) -> None:
         super().__init__(width, width)

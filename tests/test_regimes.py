@@ -11,6 +11,7 @@ from lightning_collapse.regimes import (
     Accumulate,
     AccumulateSubsample,
     Augment,
+    Fixed,
     Fresh,
     Regime,
     Replace,
@@ -230,9 +231,9 @@ def test_fresh_uses_no_real_row_twice(fraction):
 def test_fresh_is_refused_when_real_rows_run_out():
     regime = Fresh(0.5, 10)  # 10 rows in round 0, then 5 a round: 40 rows last 7 rounds
     regime.check(N, 5, rounds=7)
-    with pytest.raises(ValueError, match=r"^size = 10: round 7 .* \(45 of 40\); lower size"):
+    with pytest.raises(ValueError, match=r"^regime = Fresh\(.*\): round 7 needs 45 real rows, of 40; "):
         regime.check(N, 5, rounds=8)
-    with pytest.raises(ValueError, match=r"^size = 41: round 0 "):
+    with pytest.raises(ValueError, match=r"^regime = Fresh\(.*size=41\): round 0 needs 41 "):
         Fresh(1.0, 41).check(N, 41, rounds=1)
 
 
@@ -247,7 +248,7 @@ def test_fresh_is_refused_when_real_rows_run_out():
         (Augment(2.0), 79, "samples_per_round = 79: the regime needs 80 .*; make at least 80"),
         (Accumulate(), 39, "samples_per_round = 39: the regime needs 40 .*; make at least 40"),
         (Fresh(0.5, 6), 2, "samples_per_round = 2: the regime needs 3 .*; make at least 3"),
-        (AccumulateSubsample(50), 9, "size = 50: round 1 has only 49 .*; lower size or make more"),
+        (AccumulateSubsample(50), 9, r"regime = .*size=50\): round 1 draws 50 of only 49 rows; "),
     ],
     ids=repr,
 )
@@ -325,15 +326,15 @@ def test_going_on_gives_what_starting_over_gives(regime, extra):
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)
-def test_parts_say_what_is_selected(regime):
+def test_blocks_say_what_is_selected(regime):
     for r in (0, 1, 2, 7):
         sizes = sizes_at(regime, r, extra=2)
-        parts, rows = regime.parts(N, r), regime.select(sizes, seed=0)
-        older = parts.older * max(0, r - 1)
-        assert len(rows) == len(parts.real) + older + parts.kept + parts.drawn + parts.newest
-        if not parts.by_chance:
-            assert torch.equal(rows, regime.select(sizes, seed=1))
-            assert rows[rows < N].tolist() == list(parts.real)
+        blocks, rows = regime.blocks(N, r), regime.select(sizes, seed=0)
+        assert len(rows) == sum(map(len, blocks))
+        if all(isinstance(block, Fixed) for block in blocks):
+            starts = [0, *itertools.accumulate(sizes)]
+            named = [starts[b] + i for block in blocks for b in block.born for i in block.rows]
+            assert rows.tolist() == named
 
 
 def test_turnover_goes_on_through_many_rounds():

@@ -26,7 +26,7 @@ REAL = range(1)
 """The birth stamp of real rows, as blocks name it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """Rows by position: the same positions among the rows of each of some birth stamps."""
 
@@ -39,7 +39,7 @@ class Fixed:
         return len(self.born) * len(self.rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """Rows drawn anew, without replacement, from all rows of some birth stamps."""
 
@@ -51,7 +51,7 @@ class Drawn:
         return self.size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """Rows drawn, without replacement, from the training set of the round before."""
 
@@ -107,10 +107,10 @@ class Regime(ABC):
     def at(cls, fraction: float, n: int, **options: Any) -> "tuple[Regime, int] | None":
         """Gives the regime that λ means in the toys, and how many samples its rounds make.
 
-        λ is the field `synthetic_fraction`, and N the field `size` where there is one.
+        λ is the field `synthetic_fraction`; a class in which it is something else says so here.
 
         Args:
-            fraction: λ, in [0, 1].
+            fraction: λ, in [0, 1]; 0 is a control that sees real rows alone.
             n: N, the rows that round 0 trains on.
             **options: other fields.
 
@@ -120,11 +120,10 @@ class Regime(ABC):
         Raises:
             ValueError: the class refuses this λ.
         """
-        names = {field.name for field in fields(cls)}
-        if "synthetic_fraction" not in names:
+        if "synthetic_fraction" not in {field.name for field in fields(cls)}:
             return None
-        size = {"size": n} if "size" in names else {}
-        regime = cls(**{"synthetic_fraction": fraction, **size, **options})
+        # As a keyword of its own, so that an option of this name is refused.
+        regime = cls(synthetic_fraction=fraction, **options)  # type: ignore[call-arg]
         return regime, regime.samples_needed(n)
 
     def gaussian_theory(

@@ -109,7 +109,7 @@ class Augment(Regime):
             raise ValueError(
                 "lambdas = 1: Augment keeps all real rows, so its λ must be below 1; use Replace"
             )
-        regime = cls(**{"ratio": fraction / (1 - fraction), **options})
+        regime = cls(ratio=fraction / (1 - fraction), **options)
         return regime, regime.samples_needed(n)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:
@@ -140,7 +140,7 @@ class Accumulate(Regime):
 
     @classmethod
     def at(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
-        regime = cls(**{"per_round": fraction, **options}) if fraction > 0 else Replace(0.0)
+        regime = cls(per_round=fraction, **options) if fraction > 0 else Replace(0.0)
         return regime, regime.samples_needed(n)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:
@@ -189,7 +189,7 @@ class AccumulateSubsample(Regime):
 
     @classmethod
     def at(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
-        regime = cls(**{"size": n, **options}) if fraction > 0 else Replace(0.0)
+        regime = cls(**options) if fraction > 0 else Replace(0.0)
         return regime, round(fraction * n)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.sampling.choice import Sampling
-from lightning_collapse.toys.conditions import Condition, at_least, conditions
+from lightning_collapse.toys.conditions import Condition, at_least
 from lightning_collapse.toys.diffusion import (
     SCALE,
     ExactDiffusion,
@@ -35,8 +36,9 @@ def main(arguments: list[str]) -> None:
 
 
 def diffusion(
-    lambdas: str = "1.0",
+    lambdas: str | None = None,
     regime: str = "Replace",
+    regime_options: dict[str, Any] | None = None,
     n: int = 1000,
     rounds: int = 6,
     replicas: int = 1,
@@ -60,8 +62,11 @@ def diffusion(
     every round, of diffusion and of mixture alike.
 
     Args:
-        lambdas: λ of each condition; 0 retrains on real points in every round.
-        regime: which rows a round trains on.
+        lambdas: λ of each condition, separated by commas; 0 retrains on real points in every
+            round. Default: 1.0, or what the options say.
+        regime: which rows a round trains on: Replace, Turnover, Augment, Accumulate,
+            AccumulateSubsample, Fresh, or a class path such as mine.Ramp.
+        regime_options: options of the regime besides λ, as JSON.
         n: real points of a replica, N.
         rounds: how many, from round 0.
         replicas: loops of each condition, with seeds from `seed` on.
@@ -85,7 +90,7 @@ def diffusion(
     at_least("steps", steps, 1)
     protocol = Protocol(rounds, replicas, seed, components, reg_covar, threshold=threshold)
     sampling = Sampling(solver, schedule, steps)
-    wanted = conditions(regime, lambdas, n, rounds)
+    wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
     for condition in wanted:
         protocol.check(condition)
         _check_samples(condition, components)
@@ -99,8 +104,15 @@ def diffusion(
     ]
     command = command_line(
         "toy diffusion",
-        **{"lambdas": lambdas, "regime": regime, "n": n, "rounds": rounds, "replicas": replicas},
-        **{"seed": seed, "exact": exact, **({} if exact else network)},
+        **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
+        **{
+            "n": n,
+            "rounds": rounds,
+            "replicas": replicas,
+            "seed": seed,
+            "exact": exact,
+            **({} if exact else network),
+        },
         **{"solver": solver, "schedule": schedule, "steps": steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
     )
@@ -112,10 +124,19 @@ def diffusion(
 def _check_samples(condition: Condition, components: int) -> None:
     made, least = samples_made(condition), max(2, components)
     if made < least:
+        told = condition.fraction is not None
+        blame = f"lambdas = {condition.fraction:g}" if told else f"regime = {condition.name}"
         raise ValueError(
-            f"lambdas = {condition.fraction:g}: makes {made} samples a round, "
-            f"must make at least {least}; raise it, or n"
+            f"{blame}: makes {made} samples a round, must make at least {least}; raise it, or n"
         )
+
+
+def _folder(condition: Condition) -> str:
+    return (
+        type(condition.regime).__name__
+        if condition.fraction is None
+        else f"lambda-{condition.fraction:g}"
+    )
 
 
 def _routes(
@@ -134,7 +155,7 @@ def _routes(
             samples = loop_samples(learner, real, condition, protocol.rounds, seed)
         else:
             name = "diffusion"
-            run = out / f"lambda-{condition.fraction:g}-seed-{seed}"
+            run = out / f"{_folder(condition)}-seed-{seed}"
             real, samples = _train(condition, protocol, sampling, learned, run, seed)
         diffused.append(measure(name, condition, protocol, samples, seed))
         direct = loop_samples(_mixture(protocol, seed), real, condition, protocol.rounds, seed)

@@ -48,9 +48,7 @@ class Replace(Regime):
         n = self.samples_needed(n_real)
         if n in (0, n_real):
             return 0.0 if n else variance * (1 - 1 / n_real)
-        return gaussian.fixed_mix_stationary(
-            n_real, self.synthetic_fraction, variance
-        ).variance
+        return gaussian.fixed_mix_stationary(n_real, self.synthetic_fraction, variance).variance
 
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool
@@ -205,9 +203,7 @@ class AccumulateSubsample(Regime):
 
         if self.size > n_real:
             return None
-        return gaussian.subsample_variance(
-            rounds, n_real, self.size, variance, per_round=samples
-        )
+        return gaussian.subsample_variance(rounds, n_real, self.size, variance, per_round=samples)
 
 
 @dataclass(frozen=True)

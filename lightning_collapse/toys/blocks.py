@@ -8,13 +8,14 @@ costs the same in every round.
 
 import functools
 import itertools
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from lightning_collapse.regimes import REAL, Block, Fixed
+from lightning_collapse.regimes import Fixed
 
-__all__ = ["Piece", "TrainingSets", "by_chance", "counts", "only_adds", "replaces_all"]
+__all__ = ["Blocks", "Piece", "TrainingSets", "by_chance", "counts", "only_adds", "replaces_all"]
 
 
 class _Statistic(Protocol):
@@ -22,6 +23,7 @@ class _Statistic(Protocol):
 
 
 S = TypeVar("S", bound=_Statistic)
+# Of each round, none of them empty; all `Fixed` where nothing is drawn by chance.
 Blocks = Sequence[Sequence[Any]]
 _Key = tuple[int, int, int]
 _Stops = dict[_Key, int]
@@ -39,7 +41,7 @@ def by_chance(blocks: Blocks) -> bool:
     return any(not isinstance(block, Fixed) for now in blocks for block in now)
 
 
-def counts(blocks: Sequence[Block]) -> tuple[int, int]:
+def counts(blocks: Sequence[Any]) -> tuple[int, int]:
     """Counts real and synthetic rows of a round without chance."""
     real = sum(len(block.rows) for block in blocks if 0 in block.born)
     return real, sum(map(len, blocks)) - real
@@ -76,7 +78,8 @@ class TrainingSets(Generic[S]):
     def __init__(self, blocks: Blocks) -> None:
         """Plans the rounds, none of which draws rows by chance."""
         self._blocks, self._cuts = blocks, _cuts(blocks)
-        self.pieces, self._numbers = [], {}
+        self.pieces = []
+        self._numbers: dict[tuple[int, int], int] = {}
         self._left: list[int] = []
         before: _Stops = {}
         for r in range(len(blocks)):
@@ -107,8 +110,8 @@ class TrainingSets(Generic[S]):
         """Yields a round's blocks: whether they go on from one before, and the pieces added."""
         for block in self._blocks[r]:
             key, start = _key(block), block.born.start
-            stop = before.get(key)
-            extends = stop is not None and stop <= block.born.stop
+            stop = before.get(key, sys.maxsize)
+            extends = stop <= block.born.stop
             born = range(stop if extends else start, block.born.stop)
             yield key, extends, [number for b in born for number in self._pieces_of(b, block.rows)]
 
@@ -142,7 +145,7 @@ def _key(block: Fixed) -> _Key:
     return block.born.start, block.rows.start, block.rows.stop
 
 
-def _stops(blocks: Sequence[Block]) -> _Stops:
+def _stops(blocks: Sequence[Any]) -> _Stops:
     return {_key(block): block.born.stop for block in blocks}
 
 

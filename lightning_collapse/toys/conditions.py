@@ -61,9 +61,7 @@ def told(name: str, fraction: float | None) -> str:
     return name if fraction is None else f"λ = {fraction:g}"
 
 
-def condition(
-    name: str, fraction: float | None, n: int, rounds: int, **options: Any
-) -> Condition:
+def condition(name: str, fraction: float | None, n: int, rounds: int, **options: Any) -> Condition:
     """Gives what a regime's name and λ stand for.
 
     | regime | λ is |
@@ -147,7 +145,7 @@ def regime_class(name: str) -> type[Regime]:
         known = {cls.__name__: cls for cls in _subclasses(Regime)}
         if name in known:
             return known[name]
-        ours = [cls for cls in named.__all__ if cls in known]
+        ours = [name for name, cls in known.items() if cls.__module__.startswith(named.__name__)]
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(
@@ -162,7 +160,8 @@ def regime_class(name: str) -> type[Regime]:
     return found
 
 
-def _subclasses(cls: type[Regime]) -> Iterator[type[Regime]]:
+def _subclasses(cls: type) -> Iterator[type[Regime]]:
+    sub: type[Regime]
     for sub in cls.__subclasses__():
         yield sub
         yield from _subclasses(sub)

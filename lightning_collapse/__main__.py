@@ -1,6 +1,7 @@
 """The front door: `lightning-collapse` and `python -m lightning_collapse`.
 
-Classes of the user's own are found in the working folder, after everything that is installed. Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
+Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
+Classes of the user's own are found in the working folder, after everything that is installed.
 """
 
 import os

@@ -13,7 +13,7 @@ from threading import Thread
 
 from pytorch_lightning import Callback
 
-PROCESSES = {"mirror": "lit.wandb_process", "core": "wandb-core"}
+PROCESSES = {"mirror": "loggers.wandb_process", "core": "wandb-core"}
 
 
 @contextmanager

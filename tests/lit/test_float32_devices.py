@@ -39,7 +39,7 @@ class NoFloat64(TorchDispatchMode):
 def no_float64(monkeypatch):
     """Makes the CPU pass for an Apple GPU, to all who ask."""
     as_mps = state_dtype(torch.device("mps"))
-    for module in ("sampling", "lit.steps", "lit.seeded"):
+    for module in ("sampling.solvers", "lit.steps", "samples.seeds"):
         monkeypatch.setattr(f"lightning_collapse.{module}.state_dtype", lambda device: as_mps)
     NoFloat64.operations = 0
 

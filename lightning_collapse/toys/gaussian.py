@@ -156,7 +156,7 @@ def from_rows(
         before, fit = fit, Fit.of_rows(rows)
         course.record(r, fit, before, truth)
         course.n_real[r] = (born == 0).sum(1)
-    course.n_synthetic[:] = born.shape[1] - course.n_real
+        course.n_synthetic[r] = born.shape[1] - course.n_real[r]
     return course
 
 

@@ -63,7 +63,7 @@ def test_the_cases_are_all_regimes_there_are():
 
 
 def assert_same(a, b):
-    """Means over replicas (rounds, replicas) are the same, within the error of their difference."""
+    """Means over replicas are those of others, within the error of their difference."""
     error = np.hypot(a.std(1) / a.shape[1] ** 0.5, b.std(1) / b.shape[1] ** 0.5)
     assert (np.abs(a.mean(1) - b.mean(1)) < Z * error).all()
 

@@ -76,7 +76,9 @@ def test_toy_gmm(command):
 
 
 def test_fit(command):
-    source = '{"class_path": "lightning_collapse.data.sources.points.Mixture", "init_args": {"n": 56}}'
+    source = (
+        '{"class_path": "lightning_collapse.data.sources.points.Mixture", "init_args": {"n": 56}}'
+    )
     network = '{"class_path": "SigmaMLP", "init_args": {"dim": 2, "width": 8, "depth": 1}}'
     words = {
         "run": "run",

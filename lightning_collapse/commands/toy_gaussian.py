@@ -6,10 +6,10 @@ from typing import Any
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.conditions import above, at_least
-from lightning_collapse.toys.gaussian import check_memory, simulate
+from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
 from lightning_collapse.toys.gaussian_fits import Truth
-from lightning_collapse.toys.gaussian_summary import summarise
+from lightning_collapse.toys.gaussian_summary import settling, summarise
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["main", "gaussian"]
@@ -60,9 +60,10 @@ def gaussian(
             at_least(name, value, 1)
     above("variance", variance, 0)
     truth = Truth(mean, variance, dim)
+    check_course(rounds, replicas)
     chosen = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.9,1.0")
     for condition in chosen:
-        check_memory(condition, rounds, replicas, dim)
+        check_memory(condition, rounds, dim)
     open_folder(out)
     courses = [
         simulate(condition, rounds, replicas, truth=truth, seed=seed, at_once=at_once)
@@ -87,4 +88,6 @@ def gaussian(
     )
     write_tables(out, command, summaries)
     draw_figures(out, summaries, courses, truth)
+    for told in filter(None, (settling(condition, truth) for condition in chosen)):
+        print(told)
     print(f"results: {out}")

@@ -143,6 +143,15 @@ class Regime(ABC):
         """Gives where E[v] of the Gaussian loop's fits settles; None if not known."""
         return None
 
+    def min_real_rows(self, n_real: int, share: float) -> int | None:
+        """Gives how few of N real rows keep a share of the variance for good; None if not known.
+
+        Args:
+            n_real: N.
+            share: of the true variance, at which E[v] of the Gaussian loop's fits settles.
+        """
+        return None
+
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool
     ) -> NDArray[np.float64] | None:

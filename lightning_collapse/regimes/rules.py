@@ -45,10 +45,13 @@ class Replace(Regime):
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
         from lightning_collapse.theory import gaussian
 
-        n = self.samples_needed(n_real)
-        if n in (0, n_real):
-            return 0.0 if n else variance * (1 - 1 / n_real)
-        return gaussian.fixed_mix_stationary(n_real, self.synthetic_fraction, variance).variance
+        m = n_real - self.samples_needed(n_real)
+        return variance * float(gaussian.ratio_to_population(m, n_real)) if m else 0.0
+
+    def min_real_rows(self, n_real: int, share: float) -> int:
+        from lightning_collapse.theory import gaussian
+
+        return gaussian.min_real_rows(n_real, share)
 
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool
@@ -122,6 +125,12 @@ class Augment(Regime):
 
         n = self.samples_needed(n_real)
         return gaussian.augment_mix(rounds, n_real, n, variance).variance
+
+    def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
+        from lightning_collapse.theory import gaussian
+
+        total = n_real + self.samples_needed(n_real)
+        return variance * float(gaussian.ratio_to_population(n_real, total))
 
 
 @dataclass(frozen=True)

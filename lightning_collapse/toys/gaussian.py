@@ -28,7 +28,7 @@ from lightning_collapse.toys.chance import (
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 
-__all__ = ["check_memory", "from_rows", "from_statistics", "simulate"]
+__all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
 Array = NDArray[np.float64]
 
@@ -70,23 +70,32 @@ def simulate(
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
 
 
-def check_memory(condition: Condition, rounds: int, replicas: int, dim: int) -> None:
-    """Raises ValueError where a run needs more memory than the machine has."""
-    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def check_course(rounds: int, replicas: int) -> None:
+    """Raises ValueError where the results alone need more memory than the machine has."""
     # All fields of the course, and as much again while the groups' courses are joined.
-    course = 2 * 8 * len(fields(Course)) * rounds * replicas
-    # Per replica at the least: its rows, with what they are made from; or what is drawn for it.
+    _refuse_beyond_memory("replicas", replicas, rounds, 2 * 8 * len(fields(Course)) * replicas)
+
+
+def check_memory(condition: Condition, rounds: int, dim: int) -> None:
+    """Raises ValueError where one replica needs more memory than the machine has."""
+    # At the least: its rows, with what they are made from; or what is drawn for it.
     if by_chance(condition.blocks):
-        own = 8 * condition.n * dim * (dim + 8) + 8 * rounds * dim * (dim + 1)
-        blame = ("n", condition.n, own)
+        rows = condition.n * dim * (dim + 8) / rounds
+        _refuse_beyond_memory("n", condition.n, rounds, 8 * (rows + dim * (dim + 1)))
     else:
-        blame = ("dim", dim, 2 * 8 * rounds * 2 * dim * (dim + 1))
-    for name, value, needed in (blame, ("replicas", replicas, course)):
-        if needed > limit:
-            raise ValueError(
-                f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of "
-                f"memory, and there are {limit / 2**30:,.0f}; lower {name} or rounds"
-            )
+        _refuse_beyond_memory("dim", dim, rounds, 2 * 8 * 2 * dim * (dim + 1))
+
+
+def _refuse_beyond_memory(name: str, value: int, rounds: int, bytes_a_round: float) -> None:
+    limit, needed = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        rounds * bytes_a_round,
+    )
+    if needed > limit:
+        raise ValueError(
+            f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of memory, "
+            f"and there are {limit / 2**30:,.0f}; lower {name} or rounds"
+        )
 
 
 def from_statistics(

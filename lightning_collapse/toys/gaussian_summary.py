@@ -10,12 +10,14 @@ from lightning_collapse.toys.blocks import Blocks, only_adds, replaces_all
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Truth
 
-__all__ = ["predicted", "summarise"]
+__all__ = ["predicted", "settling", "summarise"]
 
 Array = NDArray[np.float64]
 
 _MANY_ROWS = 30
 """With so many, the logarithm of a fit's variance is all but normal."""
+_ENOUGH = 0.95
+"""Share of the variance that is worth keeping."""
 
 
 def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, Any]:
@@ -66,6 +68,18 @@ def predicted(condition: Condition, rounds: int, truth: Truth) -> dict[str, Arra
     if replaced or only_adds(blocks):
         lists["mean_sq_increment"] = _increments(blocks, variance)
     return lists
+
+
+def settling(condition: Condition, truth: Truth) -> str | None:
+    """Tells where the loop settles, and how few real rows would do, as far as theory knows."""
+    regime, n = condition.regime, condition.n_real
+    limit = regime.gaussian_limit(n, condition.samples_per_round, truth.variance)
+    if limit is None:
+        return None
+    told = f"theory, {condition.label}: the variance settles at {limit:.4g} of {truth.variance:g}"
+    if (rows := regime.min_real_rows(n, _ENOUGH)) is not None:
+        told += f"; {rows:,} real rows of {n:,}, the same in every round, keep {_ENOUGH:.0%}"
+    return told
 
 
 def _increments(blocks: Blocks, variance: Array) -> Array:

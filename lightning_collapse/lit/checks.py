@@ -98,14 +98,14 @@ def check_trainer(trainer: Trainer) -> None:
     for kind, instead in _MEDDLING.items():
         for callback in callbacks_of(trainer, kind):
             raise ValueError(
-                f"trainer.callbacks = {type(callback).__name__}: changes what a round trains with; "
-                f"use {instead}"
+                f"trainer.callbacks = {type(callback).__name__}: changes what a round trains "
+                f"with; use {instead}"
             )
     writer = trainer.strategy.checkpoint_io
     if type(writer) not in (TorchCheckpointIO, AtomicCheckpointIO):
         raise ValueError(
-            f"trainer.plugins = {type(writer).__name__}: must leave checkpoints to GenerationLoop, "
-            "which writes them whole or not at all"
+            f"trainer.plugins = {type(writer).__name__}: must leave checkpoints to "
+            "GenerationLoop, which writes them whole or not at all"
         )
 
 

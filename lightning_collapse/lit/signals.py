@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Timer
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.telling import RunError
 
-__all__ = ["StopAtStep", "callbacks_of", "check_stop", "requeue", "told_to_stop"]
+__all__ = ["StopAtStep", "callbacks_of", "check_stop", "exit_status", "requeue", "told_to_stop"]
 
 C = TypeVar("C", bound=Callback)
 
@@ -43,11 +43,6 @@ class StopAtStep(Callback):
     _came: float | None = None
     _fitting = False
 
-    @property
-    def status(self) -> int:
-        """The exit status of a run that a signal has stopped."""
-        return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes the signals until the context ends."""
@@ -67,7 +62,7 @@ class StopAtStep(Callback):
         now = time.monotonic()
         if self._came is not None:
             if now - self._came >= _ECHO_SECONDS:
-                os._exit(self.status)
+                os._exit(exit_status(number))
             return
         # Another process's signal may have stopped the run before: this is not a second one.
         self._came, self.signal = now, self.signal or number
@@ -103,6 +98,11 @@ class StopAtStep(Callback):
         """Takes over the signal that came to any of the processes, which must all call this."""
         came = [number for number in gather(trainer, self.signal) if number is not None]
         self.signal = came[0] if came else None
+
+
+def exit_status(number: int) -> int:
+    """Gives the exit status of a run that a signal has stopped."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 def told_to_stop(trainer: Trainer) -> bool:

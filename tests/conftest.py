@@ -5,6 +5,7 @@ as the commands find them; what needs them is skipped where there are none.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,27 @@ def pytest_generate_tests(metafunc):
         stems = [path.with_suffix("") for path in sorted(folder.glob("*.json"))]
         stems = [stem for stem in stems if Path(f"{stem}_weights.npz").exists()]
         metafunc.parametrize("reference", stems, ids=lambda stem: stem.name, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keeps to one thread, on whose number the last bits of sums depend; undoes `run_fit`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A finished run of one round; copy it before you change it."""
+    from tiny_runs import Fit
+
+    run = tmp_path_factory.mktemp("tiny_run")
+    torch.set_num_threads(1)
+    Fit(run, rounds=1)()
+    return run
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ Whatever a mutant is, reading it runs nothing, and takes little time and little 
 """
 
 import codecs
+import io
+import json
 import random
 import resource
 import struct
@@ -12,7 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from lightning_collapse.data.store import manifest
+from lightning_collapse.runs.checkpoints import write_checkpoint
 
 # What Python tells its auditors before it runs something or touches the system.
 RUNNING = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.putenv", "subprocess.Popen"}
@@ -119,52 +127,96 @@ def altered(tree: Any, dice: random.Random) -> Any:
     return dice.choice(ODD)
 
 
-def fuzz(
-    mutants: int,
-    first: int,
-    change: Callable[[random.Random], object],
-    read: Callable[[], object],
-    named: str,
-    refusals: tuple[type[BaseException], ...] = (ValueError, OSError),
-    said: Callable[[BaseException], str] = str,
-    allowed: Collection[str] = (),
-) -> Tally:
-    """Reads mutants, which `change` puts in the place of the file, after the sound file.
+@dataclass
+class Reader:
+    """One kind of file: how mutants get in its place, how it is read, what may become of it."""
 
-    Args:
-        mutants: how many.
-        first: seed of the first.
-        change: makes a mutant.
-        read: reads it, and checks what it gives.
-        named: what every refusal must name.
-        refusals: what may be raised.
-        said: gives a refusal's text.
-        allowed: what may be run all the same.
-    """
-    read()  # imports all that is imported late
-    AUDITOR.heard.clear()
-    tally = Tally()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for seed in range(first, first + mutants):
-        change(random.Random(seed))
-        begun = time.process_time()
+    change: Callable[[random.Random], object]
+    """Puts a mutant in the place of the sound file."""
+    read: Callable[[], object]
+    """Reads it, and checks what it gives."""
+    named: str
+    """What every refusal must name."""
+    refusals: tuple[type[BaseException], ...] = (ValueError, OSError)
+    """What may be raised."""
+    said: Callable[[BaseException], str] = str
+    """Gives a refusal's text."""
+    allowed: Collection[str] = ()
+    """What may be run all the same."""
+
+    def fuzz(self, mutants: int) -> Tally:
+        """Reads the sound file, and then that many mutants."""
+        self.read()  # imports all that is imported late
+        AUDITOR.heard.clear()
+        tally = Tally()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for seed in range(mutants, 2 * mutants):
+            self.change(random.Random(seed))
+            begun = time.process_time()
+            tally.outcomes[self._outcome(seed)] += 1
+            tally.slowest = max(tally.slowest, time.process_time() - begun)
+            heard = [event for event in AUDITOR.heard if event[0] not in self.allowed]
+            assert heard == [], (seed, heard)
+            AUDITOR.heard.clear()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        tally.growth = (after - before) * 1024
+        assert tally.slowest < SECONDS and tally.growth < MEMORY, tally
+        print(tally)
+        return tally
+
+    def _outcome(self, seed: int) -> str:
         AUDITOR.listening = True
         try:
-            read()
-            tally.outcomes["read"] += 1
-        except refusals as error:
+            self.read()
+        except self.refusals as error:
             AUDITOR.listening = False
-            tally.outcomes["refused"] += 1
-            text = said(error)
-            assert "\n" not in text.strip() and named in text and len(text) < 2100, (seed, text)
+            text = self.said(error)
+            assert "\n" not in text.strip() and self.named in text and len(text) < 2100, (
+                seed,
+                text,
+            )
+            return "refused"
         finally:
             AUDITOR.listening = False
-        tally.slowest = max(tally.slowest, time.process_time() - begun)
-        heard = [event for event in AUDITOR.heard if event[0] not in allowed]
-        assert heard == [], (seed, heard)
-        AUDITOR.heard.clear()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tally.growth = (after - before) * 1024
-    assert tally.slowest < SECONDS and tally.growth < MEMORY, tally
-    print(tally)
-    return tally
+        return "read"
+
+
+def of(
+    path: Path,
+    mutant: Callable[[random.Random], bytes],
+    read: Callable[[], object],
+    **options: Any,
+) -> Reader:
+    """A reader of one file, refused by its name."""
+    change = lambda dice: path.write_bytes(mutant(dice))  # noqa: E731
+    return Reader(change, read, options.pop("named", path.name), **options)
+
+
+def either(data: bytes, tree: Any, encode: Callable[[Any], bytes]) -> Callable[..., bytes]:
+    """Mutants of bytes and of values, in turn."""
+    return lambda dice: broken(data, dice) if dice.random() < 0.4 else encode(altered(tree, dice))
+
+
+def dumped(tree: Any) -> bytes:
+    return json.dumps(tree).encode()
+
+
+def sealed_manifest(fields: Any) -> bytes:
+    return manifest._sealed(fields) if isinstance(fields, dict) else dumped(fields)
+
+
+def checkpoint_bytes(tree: Any) -> bytes:
+    buffer = io.BytesIO()
+    write_checkpoint(tree, buffer)
+    return buffer.getvalue()
+
+
+SOME_OR_THOUSANDS = pytest.mark.parametrize(
+    "mutants",
+    [pytest.param(25, id="some"), pytest.param(3000, id="thousands", marks=pytest.mark.slow)],
+)
+
+
+def readers(*makes: Callable[[Path], Reader]) -> pytest.MarkDecorator:
+    """Parametrises a test by functions that make a `Reader` in a copy of a finished run."""
+    return pytest.mark.parametrize("make", makes, ids=lambda make: make.__name__)

@@ -44,10 +44,16 @@ class Moments:
         """Adds rows (n, d) of any real type, as they are."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"rows must be (n, {len(self.mean)}), got {tuple(rows.shape)}")
-        for block in _blocks(rows):
-            shifted = block - block[0]
-            mean = shifted.mean(0)
-            self._add(len(block), block[0] + mean, self._product(shifted - mean))
+        # A product costs a pass over the whole scatter matrix: it takes at least d rows.
+        for block in _blocks(rows, at_least=len(self.mean) if self._full else 1):
+            centred = block - block[0]
+            mean = centred.mean(0)
+            centred -= mean
+            self._shift(len(block), block[0] + mean)
+            if self._full:
+                self.scatter.addmm_(centred.mT, centred)
+            else:
+                self.scatter += centred.square_().sum(0)
 
     def merge(self, other: "Moments") -> None:
         """Adds the rows that `other` has seen."""
@@ -56,33 +62,39 @@ class Moments:
                 f"scatter {tuple(other.scatter.shape)} cannot be merged into "
                 f"{tuple(self.scatter.shape)}"
             )
-        self._add(other.count, other.mean, other.scatter)
+        if other.count:
+            self._shift(other.count, other.mean)
+            self.scatter += other.scatter
 
     def covariance(self) -> Tensor:
         """Gives the unbiased covariance (d, d), over n - 1; zeros for a single row."""
-        if self.scatter.ndim == 1:
+        if not self._full:
             raise ValueError("the covariance was not kept: use Moments(dim, full=True)")
         return self.scatter / self._degrees_of_freedom()
 
     def variance(self) -> Tensor:
         """Gives the unbiased variance of every column (d,); zeros for a single row."""
-        diagonal = self.scatter if self.scatter.ndim == 1 else self.scatter.diagonal()
+        diagonal = self.scatter.diagonal() if self._full else self.scatter
         return diagonal / self._degrees_of_freedom()
 
-    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        if count == 0:
-            return
+    def _shift(self, count: int, mean: Tensor) -> None:
+        """Counts further rows of this mean, and adds what lies between the two means."""
         total = self.count + count
         delta = mean - self.mean
-        # The first rows must replace the initial mean, not move it: that would round.
-        self.mean = self.mean + delta * (count / total) if self.count else mean
-        self.scatter = (
-            self.scatter + scatter + self._product(delta[None]) * (self.count * count / total)
-        )
+        if self.count == 0:  # not moved by delta: that would round
+            self.mean = mean
+        else:
+            self.mean = self.mean + delta * (count / total)
+            share = self.count * count / total
+            if self._full:
+                self.scatter.addr_(delta, delta, alpha=share)
+            else:
+                self.scatter += share * delta.square()
         self.count = total
 
-    def _product(self, centred: Tensor) -> Tensor:
-        return (centred**2).sum(0) if self.scatter.ndim == 1 else centred.mT @ centred
+    @property
+    def _full(self) -> bool:
+        return self.scatter.ndim == 2
 
     def _degrees_of_freedom(self) -> int:
         if self.count == 0:
@@ -159,8 +171,8 @@ def _unit_blocks(samples: Tensor) -> Iterator[Tensor]:
         yield network_units(block.cpu(), torch.float64)
 
 
-def _blocks(rows: Tensor) -> Iterator[Tensor]:
-    for block in torch.split(rows, _rows_per_block(rows)):
+def _blocks(rows: Tensor, at_least: int) -> Iterator[Tensor]:
+    for block in torch.split(rows, max(at_least, _rows_per_block(rows))):
         if len(block):  # an empty tensor splits into one empty block
             yield block.cpu().double()
 

@@ -71,6 +71,17 @@ def test_the_merged_part_stays_apart():
     assert torch.equal(part.scatter, before[1])
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_rows_are_added_to_the_one_scatter_and_stay_as_they_were(full):
+    X = rows(60)
+    before, moments = X.clone(), Moments(5, full)
+    place = moments.scatter.data_ptr()
+    moments.update(X)
+    moments.merge(moments_of(X, full=full))
+    assert moments.scatter.data_ptr() == place
+    assert torch.equal(X, before)
+
+
 @pytest.mark.usefixtures("block_numbers")
 def test_a_constant_column_has_no_variance_at_all():
     X = rows(100)

@@ -16,7 +16,7 @@ from lightning_collapse.sampling.solvers import heun_sampler
 @pytest.fixture
 def fixtures(pytestconfig):
     return Path(
-        pytestconfig.getoption("--fixtures-dir", None) or Path(__file__).parent / "fixtures"
+        pytestconfig.getoption("--fixtures-dir", None) or Path(__file__).parents[1] / "fixtures"
     )
 
 

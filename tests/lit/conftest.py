@@ -1,3 +1,0 @@
-from tiny_runs import one_thread
-
-__all__ = ["one_thread"]

@@ -38,8 +38,9 @@ _BREAKING = {
     "overfit_batches": "data.train_rows",
     "limit_train_batches": "data.images_per_round",
     "max_steps": "data.images_per_round and trainer.max_epochs",
-    "min_epochs": "trainer.max_epochs",
+    # Before the one that it sets.
     "min_steps": "data.images_per_round",
+    "min_epochs": "trainer.max_epochs",
     "reload_dataloaders_every_n_epochs": "data.regime",
 }
 _MEDDLING: dict[type[Callback], str] = {

@@ -1,6 +1,7 @@
 """The front door: `lightning-collapse` and `python -m lightning_collapse`.
 
 Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
+Classes of the user's own are found in the working folder, after everything that is installed.
 """
 
 import os
@@ -55,9 +56,8 @@ _COMMANDS = {
 def main() -> None:
     """Runs the command named on the command line."""
     arguments = sys.argv[1:]
-    if os.getcwd() not in map(os.path.abspath, sys.path):
-        # Where classes of the user's own are; last, so that no file there stands in for another.
-        sys.path.append(os.getcwd())
+    # The last: a file there must not stand in for a module that is installed.
+    sys.path.append(os.getcwd())
     if arguments and arguments[0] == "--version":
         print(f"lightning-collapse {__version__}")
         return

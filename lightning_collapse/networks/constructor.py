@@ -135,7 +135,9 @@ def _whole(low: int, high: int) -> _Rule:
 
 
 def _number(must: str, holds: Callable[[float], bool]) -> _Rule:
-    return must, lambda v: type(v) in (int, float) and holds(v)
+    # Python's whole numbers may be larger than any float.
+    small = lambda v: type(v) is float or (type(v) is int and abs(v) < 2**63)  # noqa: E731
+    return must, lambda v: small(v) and holds(v)
 
 
 def _several(rule: _Rule, least: int = 1) -> _Rule:

@@ -110,6 +110,12 @@ def test_a_class_of_a_script_may_be_named_where_it_is_now():
     assert isinstance(denoiser.model, Kept) and denoiser.row_shape == (3,)
 
 
+def test_a_number_beyond_all_floats_is_refused():
+    denoiser = EDMPrecond(MADE[SigmaMLP])
+    with pytest.raises(ValueError, match="sigma_data = a number of 1329 bits: must be a number"):
+        make_denoiser(model_of(MADE[SigmaMLP], sigma_data=10**400), denoiser.state_dict())
+
+
 def test_weights_that_are_not_finite_are_refused():
     denoiser = EDMPrecond(MADE[SigmaMLP])
     weights = {name: value.clone() for name, value in denoiser.state_dict().items()}

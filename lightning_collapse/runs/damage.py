@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from lightning_collapse.runs.checkpoints import is_sealed, round_checkpoint
 from lightning_collapse.data.store.manifest import read_manifest
 from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.runs.checkpoints import is_sealed, round_checkpoint
 from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.records import encode_records
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, encode_contact_sheet

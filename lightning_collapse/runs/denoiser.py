@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.networks.constructor import furnish
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
+from lightning_collapse.runs.checkpoints import read_checkpoint
 
 __all__ = ["load_run_denoiser", "read_average"]
 

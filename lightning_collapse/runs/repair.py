@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint, round_checkpoint
 from lightning_collapse.data.files import link_atomically, write_atomically
-from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, read_manifest
 from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, read_manifest
 from lightning_collapse.data.store.shards import StoredRows, encode_shard, shard_path
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint, round_checkpoint
 from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.damage import committed_rounds, derived, examine
-from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.runs.weights import load_weights
+from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["repair"]

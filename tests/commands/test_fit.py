@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_runs import arguments, assert_same, command, one_thread, outcome, records
+from tiny_runs import arguments, assert_same, command, outcome, records
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.sources.points import Mixture
-
-__all__ = ["one_thread"]
 
 REGIME = "data__regime__init_args__"
 NETWORK = "model__network__init_args__"

@@ -9,14 +9,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tiny_runs import Fit, arguments, one_thread, records, unet
+from tiny_runs import Fit, arguments, records, unet
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.sources.images import Digits, ImageZip, Prepared
 from lightning_collapse.data.sources.imports import Policy
 from lightning_collapse.data.store.shards import StoredRows
-
-__all__ = ["one_thread"]
 
 
 def digits(folder: Path, n: int = 80, colour: bool = True) -> Path:

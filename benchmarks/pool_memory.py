@@ -12,7 +12,6 @@ import torch
 from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
-    describe_shard,
     shard_path,
     write_shard,
 )
@@ -38,8 +37,8 @@ def main() -> None:
 
 def generation(folder: Path) -> StoredRows:
     folder.mkdir()
-    write_shard(shard_path(folder, 0), torch.randint(0, 256, (N, 3, 64, 64), dtype=torch.uint8))
-    shards = [describe_shard(shard_path(folder, 0))]
+    rows = torch.randint(0, 256, (N, 3, 64, 64), dtype=torch.uint8)
+    shards = [write_shard(shard_path(folder, 0), rows)]
     commit(folder, shards, shape=(3, 64, 64), dtype="uint8", recipe={})
     return StoredRows(folder)
 

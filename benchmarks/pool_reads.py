@@ -22,7 +22,6 @@ from PIL import Image
 from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
-    describe_shard,
     shard_path,
     write_shard,
 )
@@ -48,8 +47,7 @@ def main() -> None:
 def write_store(folder: Path, images: torch.Tensor) -> StoredRows:
     shards = []
     for i, part in enumerate(torch.split(images, 4096)):
-        write_shard(shard_path(folder, i), part)
-        shards.append(describe_shard(shard_path(folder, i)))
+        shards.append(write_shard(shard_path(folder, i), part))
     commit(folder, shards, shape=images.shape[1:], dtype="uint8", recipe={})
     return StoredRows(folder)
 

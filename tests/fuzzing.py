@@ -202,7 +202,7 @@ def dumped(tree: Any) -> bytes:
 
 
 def sealed_manifest(fields: Any) -> bytes:
-    return manifest._sealed(fields) if isinstance(fields, dict) else dumped(fields)
+    return manifest.sealed(fields) if isinstance(fields, dict) else dumped(fields)
 
 
 def checkpoint_bytes(tree: Any) -> bytes:

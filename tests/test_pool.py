@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from lightning_collapse.data.store.shards import StoredRows, commit, describe_shard, shard_path
-from lightning_collapse.data.store.shards import write_shard as write
+from lightning_collapse.data.store.shards import StoredRows, commit, shard_path, write_shard
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Accumulate, AccumulateSubsample, Replace, Turnover
 from lightning_collapse.seeds import generator
@@ -34,8 +33,7 @@ def stored(folder, rows):
     folder.mkdir()
     shards = []
     for i, part in enumerate(torch.split(rows, 2)):
-        write(shard_path(folder, i), part)
-        shards.append(describe_shard(shard_path(folder, i)))
+        shards.append(write_shard(shard_path(folder, i), part))
     dtype = str(rows.dtype).removeprefix("torch.")
     commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe={})
     return StoredRows(folder)

@@ -15,7 +15,7 @@ __all__ = ["check_space", "round_bytes"]
 
 # For the preview, tables, logs, and file systems that count in large blocks.
 _MARGIN = 2**24
-_MANIFEST_BYTES_PER_ROW = 24
+_DESCRIBED_BYTES_PER_ROW = 48  # in the manifest and, until it is there, beside the shards
 # Two hold the network and its average, one where the average started, two are Adam's.
 _NETWORKS_IN_CHECKPOINT = 5
 
@@ -41,7 +41,7 @@ def round_bytes(module: CollapseModule, data: PoolDataModule) -> int:
     )
     row = math.prod(data.row_shape) * data.held_out[torch.arange(1)].element_size()
     # The round's checkpoint is written beside the last one of within the round.
-    return 2 * checkpoint + data.n_samples * (row + _MANIFEST_BYTES_PER_ROW) + _MARGIN
+    return 2 * checkpoint + data.n_samples * (row + _DESCRIBED_BYTES_PER_ROW) + _MARGIN
 
 
 def _said(n_bytes: int) -> str:

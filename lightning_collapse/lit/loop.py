@@ -25,7 +25,7 @@ from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.runs.checkpoints import round_checkpoint
 from lightning_collapse.runs.records import write_records
-from lightning_collapse.samples.notes import clear_notes, clear_round
+from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["GenerationLoop"]

@@ -18,13 +18,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from lightning_collapse.data.files import make_folder
-from lightning_collapse.data.store.shards import (
-    StoredRows,
-    commit,
-    describe_shard,
-    read_shard,
-    shard_path,
-)
+from lightning_collapse.data.store.shards import StoredRows, commit
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
@@ -35,8 +29,13 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
-from lightning_collapse.samples.notes import clear_notes, noted_micro_batch, noted_nonfinite
 from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.shards import (
+    clear_notes,
+    described_shards,
+    noted_micro_batch,
+    read_described,
+)
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
 
@@ -167,8 +166,11 @@ def _measure(
     seen = measuring.seen()
     for mine in shares(trainer, sampler):
         for shard in mine:
-            seen.update(sampler.rows_of(shard)[0], read_shard(shard_path(folder, shard)))
-            seen.sums.n_nonfinite += noted_nonfinite(folder, shard)
+            rows, n_nonfinite = read_described(folder, shard)
+            if shard == 0:
+                write_contact_sheet(folder / "preview.png", rows[:PREVIEW_ROWS])
+            seen.update(sampler.rows_of(shard)[0], rows)
+            seen.sums.n_nonfinite += n_nonfinite
     if trainer.should_stop:
         return []
     first, *others = gather(trainer, seen)
@@ -245,15 +247,7 @@ def _device_name(device: torch.device) -> str:
 def _commit(
     sampler: RoundSampler, folder: Path, record: dict[str, Any], keep_checkpoints: int | None
 ) -> None:
-    labels = sampler.labels()
-    shards = [
-        describe_shard(
-            shard_path(folder, i), None if labels is None else labels[slice(*sampler.rows_of(i))]
-        )
-        for i in range(sampler.n_shards)
-    ]
-    first = read_shard(shard_path(folder, 0))
-    write_contact_sheet(folder / "preview.png", first[:PREVIEW_ROWS])
+    shards = described_shards(folder, sampler.n_shards)
     recipe = {
         "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
         "sampling": asdict(sampler.sampling),
@@ -262,5 +256,5 @@ def _commit(
         "device": sampler.device.type,
         "checkpoints_kept": keep_checkpoints,
     }
-    dtype = str(first.dtype).removeprefix("torch.")
+    dtype = "uint8" if len(sampler.shape) == 3 else "float32"
     commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)

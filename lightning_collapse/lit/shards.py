@@ -14,8 +14,8 @@ from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.lit.telling import RunError, progress_bar, warn
 from lightning_collapse.samples.memory import free_cached, ran_out
-from lightning_collapse.samples.notes import clear_round, note_micro_batch
 from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.shards import clear_round, note_micro_batch
 
 __all__ = ["halved", "shares", "sample_shards"]
 

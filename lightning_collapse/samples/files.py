@@ -19,16 +19,16 @@ from torch import Tensor
 
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.decoding import decode, picture
-from lightning_collapse.data.store.manifest import finite
-from lightning_collapse.data.store.shards import (
-    commit,
-    describe_shard,
-    read_shard,
-    shard_path,
-    write_shard,
-)
+from lightning_collapse.data.store.manifest import finite, is_committed
+from lightning_collapse.data.store.shards import StoredRows, commit, shard_path
 from lightning_collapse.samples.rounds import rows_per_shard
 from lightning_collapse.samples.seeds import SeedSampler
+from lightning_collapse.samples.shards import (
+    clear_notes,
+    described,
+    described_shards,
+    write_described,
+)
 
 __all__ = [
     "commit_shards",
@@ -117,35 +117,34 @@ def write_shards(
     folder: Path, sampler: SeedSampler, seeds: Sequence[int], rank: int, world_size: int
 ) -> Iterator[int]:
     """The same for a store: writes this process's shards, but those already there."""
-    shards = _shards(sampler, seeds)
+    shards, committed = _shards(sampler, seeds), is_committed(folder)
     for shard in range(rank, len(shards), world_size):
-        path = shard_path(folder, shard)
-        if path.exists():
+        if described(folder, shard) or (committed and shard_path(folder, shard).exists()):
             yield len(shards[shard])
             continue
         made: dict[int, Tensor] = {}
         for batch in sampler.batches(shards[shard]):
             made |= zip(batch, sampler.sample(batch), strict=True)
             yield len(batch)
-        write_shard(path, torch.stack([made[seed] for seed in shards[shard]]))
+        rows = torch.stack([made[seed] for seed in shards[shard]])
+        write_described(folder, shard, rows, sampler.labels(shards[shard]))
 
 
 def commit_shards(
     folder: Path, sampler: SeedSampler, seeds: Sequence[int], recipe: Mapping[str, Any]
 ) -> None:
     """Makes a store's shards count, once all processes have written theirs."""
-    shards = [
-        describe_shard(shard_path(folder, i), sampler.labels(mine))
-        for i, mine in enumerate(_shards(sampler, seeds))
-    ]
-    dtype = "uint8" if len(sampler.shape) == 3 else "float32"
-    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=dict(recipe))
+    if not is_committed(folder):
+        shards = described_shards(folder, len(_shards(sampler, seeds)))
+        dtype = "uint8" if len(sampler.shape) == 3 else "float32"
+        commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=dict(recipe))
+    clear_notes(folder)
 
 
 def read_first(folder: Path, seeds: Sequence[int], n: int) -> Tensor:
     """Reads the samples of the first n seeds as rows (n, *), from either kind of folder."""
-    if (folder / "manifest.json").exists():
-        return read_shard(shard_path(folder, 0))[:n]
+    if is_committed(folder):
+        return StoredRows(folder)[torch.arange(min(n, len(seeds)))]
     return torch.stack([_read_png(png_path(folder, seed)) for seed in seeds[:n]])
 
 

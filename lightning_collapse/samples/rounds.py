@@ -12,14 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.data.store.shards import (
-    MAX_SHARD_ROWS,
-    read_shard,
-    shard_path,
-    write_shard,
-)
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.rows import from_network_units, nonfinite_as_zero
-from lightning_collapse.samples.notes import note_nonfinite
+from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.seeds import KeyedNormal, generator
 
@@ -128,26 +123,17 @@ class RoundSampler:
             The number of samples made, or found, after each micro-batch.
         """
         start, stop = self.rows_of(shard)
-        path = shard_path(folder, shard)
-        if self._is_whole(path, stop - start):
+        if described(folder, shard):
             yield stop - start
             return
-        parts, n_nonfinite = [], 0
+        parts, n_nonfinite, labels = [], 0, self.labels()
         for first in range(start, stop, self.micro_batch):
             rows, bad = self.make(first)
             parts.append(rows[: stop - first])
             n_nonfinite += int(bad[: stop - first].sum())
             yield len(parts[-1])
-        if n_nonfinite:
-            note_nonfinite(folder, shard, n_nonfinite)
-        write_shard(path, torch.cat(parts))
-
-    def _is_whole(self, path: Path, n: int) -> bool:
-        """Whether a shard of n samples is there; one that is cut, as by a disk, is made again."""
-        try:
-            return read_shard(path).shape == (n, *self.shape)
-        except (FileNotFoundError, ValueError):
-            return False
+        mine = None if labels is None else labels[start:stop]
+        write_described(folder, shard, torch.cat(parts), mine, n_nonfinite)
 
     def sample(self, first: int) -> Tensor:
         """Makes one micro-batch of samples as rows (micro_batch, *), on the CPU."""

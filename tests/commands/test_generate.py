@@ -16,7 +16,7 @@ from lightning_collapse import EDMPrecond, SigmaMLP, ddpmpp, load_denoiser, nvid
 from lightning_collapse.commands import generate as generate_module
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.commands.generate import main
-from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.data.store.shards import StoredRows, shard_path
 from lightning_collapse.interop.converted import Origin, write_converted
 from lightning_collapse.samples import files as sample_files
 from lightning_collapse.samples.rounds import RoundSampler
@@ -130,18 +130,20 @@ def test_more_seeds_add_files_and_touch_none(tmp_path, ckpt):
 
 
 @pytest.mark.parametrize(
-    ("format", "write"), [("png", "_write_png"), ("store", "write_shard")], ids=["png", "store"]
+    ("format", "write"),
+    [("png", "_write_png"), ("store", "write_described")],
+    ids=["png", "store"],
 )
 def test_what_was_interrupted_goes_on(tmp_path, ckpt, format, write, monkeypatch, capsys):
     seeds = "0-5,9-21"
     main(words(ckpt, tmp_path / "whole", seeds, format=format))
     whole, written = getattr(sample_files, write), []
 
-    def full(path, rows):
+    def full(path, *given):
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        written.append(path)
-        whole(path, rows)
+        written.append(path if format == "png" else shard_path(path, given[0]))
+        whole(path, *given)
 
     monkeypatch.setattr(sample_files, write, full)
     said = refused(capsys, *words(ckpt, tmp_path / "again", seeds, format=format))

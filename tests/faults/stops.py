@@ -110,7 +110,7 @@ def check(folder: Path, case: Case, whole: dict[str, Any]) -> None:
     assert statuses == [STATUS[number], 0], said
     assert said.count("stopped by a signal; the same command goes on") == 1, said
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["PoolDataModule"]
-    shards = len(list(run.glob("pool/0001/*")))
+    shards = len(list(run.glob("pool/0001/*.npy")))
     assert (last, shards) == (
         ({"round": 1, "step": 2}, 0) if where == "step" else ({"round": 2, "step": 0}, 4)
     )

@@ -9,7 +9,6 @@ from PIL import Image
 from lightning_collapse.data.store.shards import (
     StoredRows,
     commit,
-    describe_shard,
     shard_path,
     write_shard,
 )
@@ -28,9 +27,8 @@ ROWS = {"points": (40, 2), "images": (20, 1, 8, 8), "colour": (20, 3, 8, 8)}
 
 def keep(folder, rows, **recipe):
     folder.mkdir(parents=True)
-    write_shard(shard_path(folder, 0), rows)
     dtype = str(rows.dtype).removeprefix("torch.")
-    shards = [describe_shard(shard_path(folder, 0))]
+    shards = [write_shard(shard_path(folder, 0), rows)]
     commit(folder, shards, shape=rows.shape[1:], dtype=dtype, recipe=recipe)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import arguments, assert_same, outcome
+from tiny_runs import CrashError, arguments, assert_same, crash, outcome
 
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
+from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.samples.rounds import RoundSampler
 
 
@@ -240,27 +241,65 @@ def test_a_folder_of_no_run(tmp_path, status):
         )
 
 
-def uncommitted(finished: Path, run: Path) -> Path:
-    """Gives the folder of the last round, as it is just before the round is committed."""
-    shutil.copytree(finished, run)
-    (run / "pool" / "0001" / "manifest.json").unlink()
-    return run / "pool" / "0001"
+@pytest.fixture(scope="module")
+def uncommitted(tmp_path_factory, finished) -> Path:
+    """A run as it is just before its last round is committed."""
+    run = tmp_path_factory.mktemp("uncommitted") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GenerationLoop, "_commit", lambda *_: crash())
+        shutil.copytree(finished, run)
+        shutil.rmtree(run / "pool" / "0001")
+        with pytest.raises(CrashError):
+            cli.run_fit(words(run))
+    return run
 
 
-@pytest.mark.parametrize("damage", [cut(0.01), cut(0.5), cut(0)])
-def test_a_shard_that_is_cut_before_the_commit_is_made_again(finished, tmp_path, damage):
-    folder = uncommitted(finished, tmp_path / "run")
-    damage(folder / "shard-00001.npy")
+@pytest.mark.parametrize(
+    ("name", "damage", "left"),
+    [
+        ("shard-00001.npy", cut(0.01), 1),
+        ("shard-00001.npy", cut(0), 1),
+        ("shard-00000.npy", Path.unlink, 1),
+        ("shard-00001.json", flip(0.5), 1),
+        ("shard-00000.json", cut(0.5), 1),
+        ("shard-00000.json", Path.unlink, 1),
+        ("preview.png", Path.unlink, 2),
+    ],
+)
+def test_before_the_commit_what_is_whole_is_kept_and_the_rest_made_again(
+    finished, uncommitted, tmp_path, name, damage, left
+):
+    shutil.copytree(uncommitted, tmp_path / "run")
+    shards = sorted((tmp_path / "run" / "pool" / "0001").glob("*.npy"))
+    damage(tmp_path / "run" / "pool" / "0001" / name)
+    before = {path.stat().st_ino for path in shards if path.exists()}
     cli.run_fit(words(tmp_path / "run"))
+    assert len(shards) == 2 and len(before & {path.stat().st_ino for path in shards}) == left
     assert_same(outcome(tmp_path / "run"), outcome(finished))
+
+
+@pytest.mark.parametrize("name", ["shard-00000.npy", "shard-00001.npy"])
+def test_what_was_changed_before_the_commit_is_never_committed(
+    uncommitted, finished, tmp_path, status, name
+):
+    run = tmp_path / "run"
+    shutil.copytree(uncommitted, run)
+    flip(0.9)(run / "pool" / "0001" / name)
+    code, said = status(cli.run_fit, words(run))
+    assert code == 2
+    assert f"error: {run / 'pool' / '0001' / name}: is damaged; remove it, and" in said
+    (run / "pool" / "0001" / name).unlink()  # as told
+    cli.run_fit(words(run))
+    assert_same(outcome(run), outcome(finished))
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_damaged_note_is_named_by_whichever_process_reads_it(
-    finished, tmp_path, monkeypatch, status, rank
+    finished, uncommitted, tmp_path, monkeypatch, status, rank
 ):
-    folder = uncommitted(finished, tmp_path / "run")
-    note = folder / "shard-00001.nonfinite"
+    shutil.copytree(uncommitted, tmp_path / "run")
+    folder = tmp_path / "run" / "pool" / "0001"
+    note = folder / "micro_batch"
     note.write_text("xx")
     monkeypatch.setattr(cli, "_is_rank_zero", lambda: rank == 0)
     monkeypatch.setattr(cli, "end_with_parent", lambda: None)

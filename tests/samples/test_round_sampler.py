@@ -9,8 +9,8 @@ from tiny_runs import mlp, unet
 
 from lightning_collapse import EDMPrecond
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
-from lightning_collapse.samples.notes import noted_nonfinite
 from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.shards import described
 from lightning_collapse.sampling.choice import Sampling
 
 CHURN = Sampling(solver="heun", num_steps=4, S_churn=2.0)
@@ -50,7 +50,7 @@ def shards(folder: Path, sampler: RoundSampler, world_size: int = 1) -> dict[str
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, network, sampling):
     one = sampler(network(), sampling=sampling)
     alone = shards(tmp_path / "1", one)
-    assert len(alone) == 7
+    assert len(alone) == 2 * 7
     assert alone == shards(tmp_path / "2", one, 2) == shards(tmp_path / "3", one, 3)
 
 
@@ -88,7 +88,7 @@ def test_shards_are_whole_batches_and_cover_all_samples(n, micro_batch):
 def test_padding_is_not_counted_among_samples_that_are_not_finite(tmp_path):
     one = sampler(denoiser=lambda x, *_: x * float("nan"))
     shards(tmp_path / "bad", one)
-    counts = [noted_nonfinite(tmp_path / "bad", shard) for shard in range(one.n_shards)]
+    counts = [described(tmp_path / "bad", i).n_nonfinite for i in range(one.n_shards)]
     assert counts == [8, 8, 8, 8, 8, 8, 2]
 
 

@@ -21,7 +21,11 @@ __all__ = [
     "Manifest",
     "Shard",
     "finite",
+    "is_committed",
+    "manifest_path",
     "read_manifest",
+    "sealed",
+    "unsealed",
     "write_manifest",
 ]
 
@@ -93,10 +97,20 @@ class Manifest:
             raise ValueError(f"rows = {self.rows!r:.60}: the shards hold {rows}")
 
 
+def manifest_path(folder: Path) -> Path:
+    """Gives the path of a folder's manifest."""
+    return folder / "manifest.json"
+
+
+def is_committed(folder: Path) -> bool:
+    """Whether a folder is the store of rows, which its manifest makes count."""
+    return manifest_path(folder).exists()
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes a folder's manifest."""
-    text = _sealed(finite(asdict(manifest)))
-    write_atomically(folder / "manifest.json", lambda file: file.write(text))
+    text = sealed(finite(asdict(manifest)))
+    write_atomically(manifest_path(folder), lambda file: file.write(text))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,9 +120,9 @@ def read_manifest(folder: Path) -> Manifest:
         FileNotFoundError: there is none: nothing was committed there.
         ValueError: it is not, byte for byte, what was written, or not a manifest.
     """
-    path = folder / "manifest.json"
+    path = manifest_path(folder)
     text = path.read_bytes()
-    fields = _unsealed(text)
+    fields = unsealed(text)
     if fields is None:
         raise ValueError(f"{path}: is damaged; see `lightning-collapse pool verify`")
     try:
@@ -120,17 +134,18 @@ def read_manifest(folder: Path) -> Manifest:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _sealed(fields: dict[str, Any]) -> bytes:
+def sealed(fields: dict[str, Any]) -> bytes:
+    """Gives fields as JSON whose last field, `sha256`, is the hash of the rest."""
     digest = hashlib.sha256(json.dumps(fields, allow_nan=False).encode()).hexdigest()
     return json.dumps(fields | {"sha256": digest}, allow_nan=False).encode()
 
 
-def _unsealed(text: bytes) -> dict[str, Any] | None:
+def unsealed(text: bytes) -> dict[str, Any] | None:
     """Gives the fields of a sealed text; None for any other."""
     try:
         fields = json.loads(text)
         rest = {name: value for name, value in fields.items() if name != "sha256"}
-        return rest if _sealed(rest) == text else None
+        return rest if sealed(rest) == text else None
     except (ValueError, AttributeError, RecursionError):
         return None
 

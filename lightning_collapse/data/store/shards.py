@@ -27,6 +27,8 @@ from lightning_collapse.data.store.manifest import (
     MAX_SHARD_ROWS,
     Manifest,
     Shard,
+    is_committed,
+    manifest_path,
     read_manifest,
     write_manifest,
 )
@@ -37,7 +39,6 @@ __all__ = [
     "StoredRows",
     "clear_uncommitted",
     "commit",
-    "describe_shard",
     "encode_shard",
     "link_rows",
     "open_rows",
@@ -66,19 +67,38 @@ def encode_shard(rows: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def write_shard(path: Path, rows: Tensor) -> None:
-    """Writes rows (n, *), uint8 or float32, as one shard."""
+def write_shard(path: Path, rows: Tensor, labels: Tensor | None = None) -> Shard:
+    """Writes rows (n, *), uint8 or float32, as one shard.
+
+    Args:
+        path: the shard.
+        rows: of the shard.
+        labels: class of each row (n,), or None.
+
+    Returns:
+        Its description, for the manifest.
+    """
     data = encode_shard(rows)
     write_atomically(path, lambda file: file.write(data))
+    return Shard(
+        file=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        crc32=[crc32(row) for row in np.ascontiguousarray(rows.numpy())],
+        labels=None if labels is None else labels.tolist(),
+    )
 
 
-def read_shard(path: Path) -> Tensor:
-    """Reads all rows (n, *) of a shard that is not committed yet, and so has no CRC to check.
+def read_shard(path: Path, sha256: str) -> Tensor:
+    """Reads all rows (n, *) of a shard, once, and checks them by the hash of the whole file.
 
     Raises:
-        ValueError: it is not a shard, whole.
+        OSError: it is gone, or not what was written.
+        ValueError: it is not a shard.
     """
-    return torch.from_numpy(_decode_shard(path, path.read_bytes()))
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise OSError(f"{path}: is damaged; remove it, and it is made again")
+    return torch.from_numpy(_decode_shard(path, data))
 
 
 def _decode_shard(path: Path, data: bytes) -> NDArray[Any]:
@@ -101,23 +121,6 @@ def _decode_shard(path: Path, data: bytes) -> NDArray[Any]:
         raise ValueError(f"{path}: is not a shard of rows ({dtype} {shape} in {n_bytes} bytes)")
     rows: NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape).copy()
     return rows
-
-
-def describe_shard(path: Path, labels: Tensor | None = None) -> Shard:
-    """Describes a shard on disk, as the manifest will.
-
-    Args:
-        path: the shard.
-        labels: class of each row (n,), or None.
-    """
-    data = path.read_bytes()
-    array = _decode_shard(path, data)
-    return Shard(
-        file=path.name,
-        sha256=hashlib.sha256(data).hexdigest(),
-        crc32=[crc32(row) for row in array],
-        labels=None if labels is None else labels.tolist(),
-    )
 
 
 def commit(
@@ -145,7 +148,7 @@ def commit(
 
 def clear_uncommitted(folder: Path) -> None:
     """Removes the shards of a folder in which nothing was committed."""
-    if not (folder / "manifest.json").exists():
+    if not is_committed(folder):
         remove(folder.glob("shard-*.npy"))
 
 
@@ -165,8 +168,7 @@ def write_rows(
     shards = []
     try:
         for i, (rows, labels) in enumerate(parts):
-            write_shard(shard_path(folder, i), rows)
-            shards.append(describe_shard(shard_path(folder, i), labels))
+            shards.append(write_shard(shard_path(folder, i), rows, labels))
     except BaseException:
         clear_uncommitted(folder)
         raise
@@ -188,7 +190,7 @@ def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> Non
     for i, shard in enumerate(stored.shards):
         path = shard_path(folder, i)
         link_atomically(stored.folder / shard.file, path)
-        if describe_shard(path).sha256 != shard.sha256:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != shard.sha256:
             raise ValueError(f"{stored.folder / shard.file}: is damaged; make the store again")
         shards.append(replace(shard, file=path.name))
     _remove_from(folder, len(shards))
@@ -198,7 +200,7 @@ def link_rows(stored: "StoredRows", folder: Path, recipe: dict[str, Any]) -> Non
 def _uncommit(folder: Path) -> None:
     """Makes a folder one whose shards do not count, to be replaced one by one."""
     make_folder(folder)
-    remove(folder.glob("manifest.json"))
+    remove([manifest_path(folder)] if is_committed(folder) else [])
 
 
 def _remove_from(folder: Path, index: int) -> None:
@@ -214,7 +216,7 @@ def open_rows(folder: Path) -> "StoredRows":
         FileNotFoundError: there is none.
         ValueError: its manifest is damaged, or not one.
     """
-    if not (folder / "manifest.json").is_file():
+    if not is_committed(folder):
         raise FileNotFoundError(f"{folder}: holds no store, for want of a manifest.json")
     return StoredRows(folder)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_collapse.data.foreign.exports import export_folder, export_zip
 from lightning_collapse.data.sources.images import ImageFolder, ImageZip, Prepared
 from lightning_collapse.data.sources.imports import Policy
-from lightning_collapse.data.store.manifest import _sealed
+from lightning_collapse.data.store.manifest import sealed
 from lightning_collapse.data.store.shards import StoredRows, write_rows
 from lightning_collapse.seeds import generator
 
@@ -149,7 +149,7 @@ def test_a_manifest_cannot_place_files_elsewhere(tmp_path):
     fields = json.loads(path.read_text())
     del fields["sha256"]
     fields["shards"][0]["file"] = "../elsewhere.npy"
-    path.write_bytes(_sealed(fields))
+    path.write_bytes(sealed(fields))
     with pytest.raises(ValueError, match="must be a shard's name"):
         Prepared(tmp_path / "store").keep(tmp_path / "run", 0, {})
 

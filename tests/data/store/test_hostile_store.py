@@ -3,6 +3,7 @@
 A seal finds accidents; here it is made again after the harm, as somebody who means it would.
 """
 
+import hashlib
 import io
 import json
 import random
@@ -47,7 +48,7 @@ from lightning_collapse.data.store.shards import StoredRows, read_shard, shard_p
 def test_what_a_manifest_may_not_claim(tiny_run, tmp_path, field, value, said):
     fields = json.loads((tiny_run / "pool" / "0000" / "manifest.json").read_text())
     del fields["sha256"]
-    (tmp_path / "manifest.json").write_bytes(manifests._sealed(fields | {field: value}))
+    (tmp_path / "manifest.json").write_bytes(manifests.sealed(fields | {field: value}))
     with pytest.raises(ValueError, match=said):
         StoredRows(tmp_path)
 
@@ -57,7 +58,7 @@ def test_a_manifest_names_only_shards_of_its_folder(tiny_run, tmp_path, name):
     fields = json.loads((tiny_run / "pool" / "0000" / "manifest.json").read_text())
     del fields["sha256"]
     fields["shards"][0]["file"] = name
-    (tmp_path / "manifest.json").write_bytes(manifests._sealed(fields))
+    (tmp_path / "manifest.json").write_bytes(manifests.sealed(fields))
     with pytest.raises(ValueError, match="must be a shard's name"):
         StoredRows(tmp_path)
 
@@ -81,7 +82,7 @@ def test_a_header_that_lies(tmp_path, descr, shape):
     path = shard_path(tmp_path, 0)
     path.write_bytes(buffer.getvalue() + bytes(128))
     with pytest.raises(ValueError, match=r"shard-00000\.npy: is not a shard of rows"):
-        read_shard(path)
+        read_shard(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def manifest(run: Path) -> Reader:
@@ -117,7 +118,7 @@ def shard(run: Path) -> Reader:
         return buffer.getvalue() + bytes(dice.choice([0, 8, 384]))
 
     def read():
-        rows = read_shard(path)
+        rows = read_shard(path, hashlib.sha256(path.read_bytes()).hexdigest())
         assert 0 < rows.nbytes <= path.stat().st_size
 
     return of(path, lambda d: broken(data, d) if d.random() < 0.6 else mutant(d), read)

@@ -14,7 +14,6 @@ from lightning_collapse.data.store.shards import (
     Shard,
     StoredRows,
     commit,
-    describe_shard,
     read_shard,
     shard_path,
     write_shard,
@@ -35,11 +34,14 @@ def keep(folder, rows, labels=None, **more):
     tags = [None] * len(SIZES) if labels is None else torch.split(labels, SIZES)
     shards = []
     for i, (part, tag) in enumerate(zip(torch.split(rows, SIZES), tags, strict=True)):
-        write_shard(shard_path(folder, i), part)
-        shards.append(describe_shard(shard_path(folder, i), tag))
+        shards.append(write_shard(shard_path(folder, i), part, tag))
     dtype = str(rows.dtype).removeprefix("torch.")
     commit(folder, shards, **{"shape": rows.shape[1:], "dtype": dtype, "recipe": {}} | more)
     return StoredRows(folder)
+
+
+def read_whole(path):
+    return read_shard(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.mark.parametrize(("shape", "dtype"), KINDS)
@@ -85,12 +87,9 @@ def test_labels_recipe_and_record_come_back(tmp_path):
 
 
 def test_labels_of_some_shards_are_no_labels(tmp_path):
-    parts = torch.split(some_rows(), SIZES)
-    for i, part in enumerate(parts):
-        write_shard(shard_path(tmp_path, i), part)
     shards = [
-        describe_shard(shard_path(tmp_path, i), torch.zeros(len(part)).long() if i else None)
-        for i, part in enumerate(parts)
+        write_shard(shard_path(tmp_path, i), part, torch.zeros(len(part)).long() if i else None)
+        for i, part in enumerate(torch.split(some_rows(), SIZES))
     ]
     commit(tmp_path, shards, shape=(3, 4, 4), dtype="uint8", recipe={})
     assert StoredRows(tmp_path).labels is None
@@ -115,8 +114,7 @@ def test_nothing_counts_before_the_manifest(tmp_path):
 
 
 def test_a_failed_commit_leaves_the_folder_uncommitted(tmp_path, monkeypatch):
-    write_shard(shard_path(tmp_path, 0), some_rows())
-    shards = [describe_shard(shard_path(tmp_path, 0))]
+    shards = [write_shard(shard_path(tmp_path, 0), some_rows())]
 
     def fail(*args):
         raise OSError(28, "No space left on device")
@@ -131,7 +129,7 @@ def test_shards_are_plain_npy_files(tmp_path):
     """Anyone can read them without this package, and check them against the manifest."""
     rows = some_rows()
     keep(tmp_path, rows)
-    assert torch.equal(read_shard(shard_path(tmp_path, 2)), rows[6:])
+    assert torch.equal(read_whole(shard_path(tmp_path, 2)), rows[6:])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["rows"] == 14
     for shard, part in zip(manifest["shards"], torch.split(rows, SIZES), strict=True):
@@ -177,6 +175,13 @@ def test_rows_that_moved_are_caught(tmp_path):
         stored[torch.arange(2)]
 
 
+def test_a_shard_that_was_changed_is_not_read_whole(tmp_path):
+    shard = write_shard(shard_path(tmp_path, 0), some_rows())
+    write_shard(shard_path(tmp_path, 0), some_rows().flip(0))
+    with pytest.raises(OSError, match=r"shard-00000\.npy: is damaged; remove it"):
+        read_shard(shard_path(tmp_path, 0), shard.sha256)
+
+
 def test_a_deleted_file_is_named(tmp_path):
     stored = keep(tmp_path, some_rows())
     shard_path(tmp_path, 1).unlink()
@@ -205,9 +210,8 @@ def test_pickles_are_never_loaded(tmp_path, how):
         np.save(path, np.array([bomb], dtype=object), allow_pickle=True)
     else:
         path.write_bytes(pickle.dumps(bomb))
-    for read in (read_shard, describe_shard):
-        with pytest.raises(ValueError, match="is not a shard of rows"):
-            read(path)
+    with pytest.raises(ValueError, match="is not a shard of rows"):
+        read_whole(path)
     # Nor by a manifest that calls it rows.
     shard = Shard(path.name, "0" * 64, [0])
     commit(tmp_path, [shard], shape=[4], dtype="uint8", recipe={})

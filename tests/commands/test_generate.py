@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import arguments, one_thread
+from tiny_runs import arguments
 
 from lightning_collapse import EDMPrecond, SigmaMLP, ddpmpp, load_denoiser, nvidia_network
 from lightning_collapse.commands import generate as generate_module
@@ -20,8 +20,6 @@ from lightning_collapse.data.store.shards import StoredRows, shard_path
 from lightning_collapse.interop.converted import Origin, write_converted
 from lightning_collapse.samples import files as sample_files
 from lightning_collapse.samples.rounds import RoundSampler
-
-__all__ = ["one_thread"]
 
 NETWORK = {
     "img_resolution": 8,

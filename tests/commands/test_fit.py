@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_runs import arguments, assert_same, command, one_thread, outcome, records
+from tiny_runs import arguments, assert_same, outcome, records
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.sources.points import Mixture
-
-__all__ = ["one_thread"]
 
 REGIME = "data__regime__init_args__"
 NETWORK = "model__network__init_args__"
@@ -298,8 +296,6 @@ def test_a_folder_in_use(tmp_path, refused):
     gc.enable()
 
 
-def test_the_front_door_ends_with_status_2_and_one_line(tmp_path):
-    wrong = command("fit", *arguments(tmp_path, trainer__max_epochs=0))
-    assert wrong.returncode == 2
-    assert wrong.stderr == "error: trainer.max_epochs = 0: must be at least 1 round\n"
-    assert wrong.stdout == ""
+def test_the_front_door_ends_with_status_2_and_one_line(tmp_path, cli):
+    line = "error: trainer.max_epochs = 0: must be at least 1 round\n"
+    assert cli("fit", *arguments(tmp_path, trainer__max_epochs=0)) == (2, "", line)

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tiny_runs import arguments, one_thread
+from tiny_runs import arguments
 
 from lightning_collapse import EDMPrecond, SigmaMLP, ddpmpp, load_denoiser, nvidia_network
 from lightning_collapse.commands import generate as generate_module
@@ -22,8 +22,6 @@ from lightning_collapse.interop.converted import Origin, write_converted
 from lightning_collapse.runs.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.samples import files as sample_files
 from lightning_collapse.samples.rounds import RoundSampler
-
-__all__ = ["one_thread"]
 
 NETWORK = {
     "img_resolution": 8,

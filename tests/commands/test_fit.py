@@ -100,7 +100,13 @@ def test_a_run_is_named_after_its_configuration(tmp_path, monkeypatch):
 
 
 MISTAKES: list[tuple[str, dict[str, Any], str]] = [
-    ("digits_mix", {REGIME + "synthetic_fraction": 1.5}, "synthetic_fraction = 1.5: .*[0, 1]"),
+    (
+        "digits_mix",
+        {REGIME + "synthetic_fraction": 1.5},
+        "data.regime.synthetic_fraction = 1.5: .*[0, 1]",
+    ),
+    ("points_replace", {"data__source__init_args__n": 0}, "data.source.n = 0: .* at least 1"),
+    ("points_replace", {"loop__sampling__S_churn": 3}, "loop.sampling.S_churn = 3.0: only solver"),
     ("digits_mix", {REGIME + "synthetic_fraction": -0.1}, "synthetic_fraction = -0.1: "),
     ("digits_mix", {REGIME + "synthetic_fraction": "nan"}, "synthetic_fraction = nan: .* number"),
     ("digits_mix", {REGIME + "synthetic_fraction": ".nan"}, "synthetic_fraction = nan: .* number"),

@@ -55,8 +55,8 @@ class CIFAR10(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder cifar-10-batches-py; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder cifar-10-batches-py; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -88,8 +88,8 @@ class FashionMNIST(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder FashionMNIST/raw; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -111,7 +111,7 @@ class _ImageSet(ABC):
 
     def __post_init__(self) -> None:
         if self.resolution is not None and self.resolution < 1:
-            raise ValueError(f"data.source.resolution = {self.resolution}: must be at least 1")
+            raise ValueError(f"resolution = {self.resolution}: must be at least 1")
 
     @abstractmethod
     def check(self) -> None: ...
@@ -132,9 +132,9 @@ class _ImageSet(ABC):
             with closing(open_archive(Path(self.path))) as archive:
                 yield ImageImport(archive, self.resolution, self.policy)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"data.source.path = {error}") from error
+            raise FileNotFoundError(f"path = {error}") from error
         except ValueError as error:
-            raise ValueError(f"data.source.path = {error}") from error
+            raise ValueError(f"path = {error}") from error
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class ImageFolder(_ImageSet, Source):
     def check(self) -> None:
         if not Path(self.path).is_dir():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such folder; name the folder of the images"
+                f"path = {self.path}: no such folder; name the folder of the images"
             )
 
 
@@ -179,7 +179,7 @@ class ImageZip(_ImageSet, Source):
     def check(self) -> None:
         if not Path(self.path).is_file():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such file; name the zip of the images"
+                f"path = {self.path}: no such file; name the zip of the images"
             )
 
 
@@ -208,9 +208,9 @@ class Prepared(Source):
         try:
             return open_rows(Path(self.path))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"data.source.path = {error}") from error
+            raise FileNotFoundError(f"path = {error}") from error
         except ValueError as error:
-            raise ValueError(f"data.source.path = {error}") from error
+            raise ValueError(f"path = {error}") from error
 
 
 @contextmanager
@@ -221,6 +221,6 @@ def _whole(root: Path, files: str) -> Iterator[None]:
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split()) or repr(error)
         raise ValueError(
-            f"data.source.root = {root}: {said}; where there is no network, put {files} there: "
+            f"root = {root}: {said}; where there is no network, put {files} there: "
             "a download takes what is there"
         ) from error

@@ -135,9 +135,12 @@ def _whole(low: int, high: int) -> _Rule:
 
 
 def _number(must: str, holds: Callable[[float], bool]) -> _Rule:
+    return must, lambda v: _is_number(v) and holds(v)
+
+
+def _is_number(value: Any) -> bool:
     # Python's whole numbers may be larger than any float.
-    small = lambda v: type(v) is float or (type(v) is int and abs(v) < 2**63)  # noqa: E731
-    return must, lambda v: small(v) and holds(v)
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def _several(rule: _Rule, least: int = 1) -> _Rule:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Replace,
         Turnover,
     )
+    from lightning_collapse.runs.layout import Run
     from lightning_collapse.sampling.choice import Sampling
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
@@ -63,6 +64,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "runs.layout": ["Run"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
@@ -84,6 +86,7 @@ __all__ = [
     "PoolDataModule",
     "Regime",
     "Replace",
+    "Run",
     "Sampling",
     "SigmaMLP",
     "SongUNet",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows, commit
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, commit
 from lightning_collapse.lit.checks import check_network
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
@@ -25,7 +25,7 @@ from lightning_collapse.lit.telling import warn
 from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
-from lightning_collapse.runs.checkpoints import round_checkpoint
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import (
@@ -122,7 +122,7 @@ class GenerationLoop(Callback):
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
-            clear_notes(data.generation_folder(data.pool.round - 1))
+            clear_notes(data.run.round(data.pool.round - 1))
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
         elif data.pool.round < (trainer.max_epochs or 1):
@@ -158,7 +158,7 @@ class GenerationLoop(Callback):
         due = data.step % self.checkpoint_every < accumulated or trainer.should_stop
         # The round's last step is saved by the round's end.
         if due and data.step < data.steps_of(data.round):
-            trainer.save_checkpoint(data.run / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(data.run.last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends a round; this hook fires for cut-short ones too."""
@@ -167,12 +167,11 @@ class GenerationLoop(Callback):
         if data.step < data.steps_of(r):
             return
         data.round, data.step = r + 1, 0
-        folder = data.run / "checkpoints"
-        trainer.save_checkpoint(round_checkpoint(folder, r))
+        trainer.save_checkpoint(data.run.checkpoint(r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
-            clear_round(data.generation_folder(r))
-            link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
+            clear_round(data.run.round(r))
+            link_atomically(data.run.checkpoint(r), data.run.last)
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if not trainer.should_stop:
@@ -181,7 +180,7 @@ class GenerationLoop(Callback):
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Samples, measures and commits round r, or stops half-way if told to."""
         data = data_of(trainer)
-        folder = data.generation_folder(r)
+        folder = data.run.round(r)
         make_folder(folder)
         sampler = self._sampler(module, data, r)
         module.ema.eval()
@@ -213,11 +212,11 @@ class GenerationLoop(Callback):
             self._commit(sampler, folder, record)
             clear_notes(folder)
         trainer.strategy.barrier("round committed")
-        data.deposit(StoredRows(folder))
+        data.deposit(data.run.samples(r))
         if trainer.is_global_zero:
             write_records(data.run, data.records)
-            self._drop_checkpoints(data.run / "checkpoints", r)
-            log_round(trainer, data.records[-1], folder / "preview.png")
+            self._drop_checkpoints(data.run, r)
+            log_round(trainer, data.records[-1], data.run.preview(r))
             _tell_collapse(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
 
@@ -233,10 +232,10 @@ class GenerationLoop(Callback):
             "(loop.on_collapse); --loop.on_collapse continue goes on",
         )
 
-    def _drop_checkpoints(self, folder: Path, r: int) -> None:
+    def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
-        paths = [round_checkpoint(folder, round) for round in old]
+        paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
 
     def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
@@ -245,7 +244,7 @@ class GenerationLoop(Callback):
             sampling=self.sampling,
             shape=data.row_shape,
             n=data.n_samples,
-            micro_batch=noted_micro_batch(data.generation_folder(r)) or self.micro_batch,
+            micro_batch=noted_micro_batch(data.run.round(r)) or self.micro_batch,
             label_dim=module.label_dim,
             seed=data.seed,
             round=r,
@@ -264,7 +263,9 @@ class GenerationLoop(Callback):
             for shard in mine:
                 rows, n_nonfinite = read_described(folder, shard)
                 if shard == 0:
-                    write_contact_sheet(folder / "preview.png", rows[:PREVIEW_ROWS])
+                    write_contact_sheet(
+                        data_of(trainer).run.preview(sampler.round), rows[:PREVIEW_ROWS]
+                    )
                 statistics.update(rows, sampler.rows_of(shard)[0])
                 statistics.n_nonfinite += n_nonfinite
         for other in gather(trainer, statistics)[1:]:
@@ -293,7 +294,7 @@ class GenerationLoop(Callback):
     def _commit(self, sampler: RoundSampler, folder: Path, record: dict[str, Any]) -> None:
         shards = described_shards(folder, sampler.n_shards)
         recipe = {
-            "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
+            "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
             "sampling": asdict(sampler.sampling),
             "micro_batch": sampler.micro_batch,
             "seed": sampler.seed,

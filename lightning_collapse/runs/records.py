@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.runs.layout import Run
 
 __all__ = [
     "check_record",
     "distance_name",
-    "encode_records",
+    "encode_csv",
+    "encode_table",
     "read_records",
     "table_header",
     "table_line",
@@ -32,37 +34,40 @@ _COLUMNS = {
 }
 
 
-def write_records(run: Path, records: Sequence[Record]) -> None:
+def write_records(run: Run, records: Sequence[Record]) -> None:
     """Writes one line a round to `rounds.jsonl`, and the same as `rounds.csv`."""
-    texts = encode_records(records)
-    write_atomically(run / "rounds.jsonl", lambda file: file.write(texts["rounds.jsonl"]))
-    write_atomically(run / "rounds.csv", lambda file: file.write(texts["rounds.csv"]))
+    write_atomically(run.table, lambda file: file.write(encode_table(records)))
+    write_atomically(run.csv, lambda file: file.write(encode_csv(records)))
 
 
-def encode_records(records: Sequence[Record]) -> dict[str, bytes]:
-    """Gives what each of the two files holds, by its name."""
-    lines = "".join(json.dumps(record) + "\n" for record in records)
+def encode_table(records: Sequence[Record]) -> bytes:
+    """Gives the content of `rounds.jsonl`."""
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def encode_csv(records: Sequence[Record]) -> bytes:
+    """Gives the content of `rounds.csv`."""
     table = io.StringIO()
     # All records' names: a run may be resumed by a version that records more.
     names = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in r.items()} for r in records)
-    return {"rounds.jsonl": lines.encode(), "rounds.csv": table.getvalue().encode()}
+    return table.getvalue().encode()
 
 
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (dict, list)) else value
 
 
-def read_records(run: Path) -> list[Record]:
+def read_records(run: Run) -> list[Record]:
     """Reads the records of a run's finished rounds.
 
     Raises:
         FileNotFoundError: the run has none.
         ValueError: a line is no record.
     """
-    path = run / "rounds.jsonl"
+    path = run.table
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; has the run finished a round?")
     return [_parsed(path, r, line) for r, line in enumerate(path.read_bytes().splitlines())]

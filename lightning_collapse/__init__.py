@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Turnover,
     )
     from lightning_collapse.runs.layout import Run
+    from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
@@ -65,6 +66,7 @@ _WHERE = {
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
     "runs.layout": ["Run"],
+    "runs.records": ["read_runs"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
@@ -102,6 +104,7 @@ __all__ = [
     "log_uniform_sigmas",
     "ncsnpp",
     "nvidia_network",
+    "read_runs",
 ]
 
 

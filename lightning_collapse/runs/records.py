@@ -3,7 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ __all__ = [
     "encode_csv",
     "encode_table",
     "read_records",
+    "read_runs",
     "table_header",
     "table_line",
     "write_records",
@@ -84,6 +87,53 @@ def _parsed(path: Path, r: int, line: bytes) -> Record:
             "repair` writes it again"
         )
     return record
+
+
+def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
+    """Reads the records of all runs in a folder and in those below it.
+
+    Runs without a finished round, or whose table of rounds is damaged, are left out with a warning.
+
+    Returns:
+        One flat table line a round, for `pandas.DataFrame`: `run`, the path below the folder, and
+        the record's fields. Of a list, each number is a field of its own, as `modes/0`; so is each
+        option of the regime, as `regime.fraction`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; name one that holds runs")
+    lines = []
+    for run in _runs_in(Path(folder)):
+        try:
+            records = run.records
+        except (ValueError, OSError) as error:
+            warnings.warn(f"{run} is left out: {error}", stacklevel=2)
+            continue
+        name = os.path.relpath(run, folder) if run.path != Path(folder) else run.path.name
+        lines += [{"run": name, **dict(_flat(record))} for record in records]
+    return lines
+
+
+def _runs_in(folder: Path) -> Iterator[Run]:
+    """Finds runs, which hold no others."""
+    for path, folders, _ in os.walk(folder):
+        if (run := Run(path)).pool.is_dir():
+            folders.clear()
+            yield run
+        folders.sort()
+
+
+def _flat(record: Record) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            prefix = name.removesuffix("_options")
+            yield from _flat({f"{prefix}.{key}": part for key, part in value.items()})
+        elif isinstance(value, list):
+            yield from _flat({f"{name}/{i}": part for i, part in enumerate(value)})
+        else:
+            yield name, value
 
 
 def check_record(record: Record, r: int) -> None:

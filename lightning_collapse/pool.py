@@ -78,6 +78,10 @@ class Pool:
         """Reads the rows (n, *) that the current round trains on."""
         return self[self.select(regime)]
 
+    def drawn(self, regime: Regime) -> Rows:
+        """The rows that the current round trains on, read only as they are asked for."""
+        return _Drawn(self, self.select(regime))
+
     def deposit(self, samples: Rows) -> None:
         """Adds the samples that the current round made, which ends the round.
 
@@ -92,3 +96,16 @@ class Pool:
             self.labels = torch.cat([self.labels, labels])
         else:
             self.labels = None
+
+
+class _Drawn:
+    """Rows (n, *) at some positions of a pool."""
+
+    def __init__(self, pool: Pool, positions: Tensor) -> None:
+        self._pool, self._positions = pool, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self._pool[self._positions[indices]]

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from pytorch_lightning import Callback, Trainer
 from lightning_collapse import Replace, SigmaMLP, ddpmpp
 from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.lit import round as round_module
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
@@ -114,6 +117,22 @@ class At(Callback):
                 act(trainer)
 
         setattr(self, hook, at)
+
+
+def with_ending(**functions: Any) -> type[GenerationLoop]:
+    """A loop whose rounds end by these functions in the place of those in `lit.round`.
+
+    Each is called with what it replaces first.
+    """
+
+    class Ending(GenerationLoop):
+        def _finish(self, *args: Any) -> None:
+            plain = {name: getattr(round_module, name) for name in functions}
+            patched = {name: partial(functions[name], plain[name]) for name in functions}
+            with patch.multiple(round_module, **patched):
+                super()._finish(*args)
+
+    return Ending
 
 
 class CrashError(Exception):

@@ -6,36 +6,25 @@ between finishes the second phase when it is started again.
 """
 
 import time
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, commit
+from lightning_collapse.data.files import link_atomically, remove
+from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.lit.checks import check_network
-from lightning_collapse.lit.data import PoolDataModule, data_of
+from lightning_collapse.lit.data import data_of
 from lightning_collapse.lit.disk import check_space
-from lightning_collapse.lit.loggers.rounds import log_round
+from lightning_collapse.lit.loggers.rounds import log_round, offer
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.shards import halved, sample_shards, shares
+from lightning_collapse.lit.round import Ending, end_round
 from lightning_collapse.lit.telling import warn
-from lightning_collapse.lit.validation import held_out_loss
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
-from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
+from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
-from lightning_collapse.samples.rounds import RoundSampler
-from lightning_collapse.samples.shards import (
-    clear_notes,
-    clear_round,
-    described_shards,
-    noted_micro_batch,
-    read_described,
-)
-from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
+from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["GenerationLoop"]
@@ -53,6 +42,8 @@ class GenerationLoop(Callback):
         checkpoint_every: int = 500,
         keep_checkpoints: int | None = None,
         on_collapse: Literal["continue", "stop"] = "continue",
+        measures: list[Measure] | None = None,
+        default_measures: bool = True,
     ) -> None:
         """Sets up the loop.
 
@@ -69,6 +60,8 @@ class GenerationLoop(Callback):
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
+            measures: taken of every round, beside the default ones.
+            default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -86,6 +79,7 @@ class GenerationLoop(Callback):
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
+        self.measures, self.default_measures = list(measures or ()), default_measures
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -100,8 +94,15 @@ class GenerationLoop(Callback):
             )
         if self.features is None:
             self.features = Points() if len(data.row_shape) == 1 else Pixels()
-        self._real = RealStatistics(
-            data.train, data.held_out, self.features, bar=trainer.is_global_zero
+        self._ending = Ending.of(
+            trainer,
+            data,
+            sampling=self.sampling,
+            micro_batch=self.micro_batch,
+            keep_checkpoints=self.keep_checkpoints,
+            features=self.features,
+            measures=[*ALWAYS, *(DEFAULT if self.default_measures else ()), *self.measures],
+            fd_rows=self.fd_rows,
         )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,7 +113,7 @@ class GenerationLoop(Callback):
             raise ValueError(
                 f"ckpt_path: the checkpoint is at step {data.step} of round {data.round}, but the "
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
-                "checkpoints/last.ckpt, or choose another --run"
+                f"{data.run.last}, or choose another --run"
             )
         # Now, and not hours later: what the next round trains on. What later rounds draw is
         # checked as it is read.
@@ -178,46 +179,16 @@ class GenerationLoop(Callback):
             self._finish(trainer, _module(pl_module), r)
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
-        """Samples, measures and commits round r, or stops half-way if told to."""
-        data = data_of(trainer)
-        folder = data.run.round(r)
-        make_folder(folder)
-        sampler = self._sampler(module, data, r)
-        module.ema.eval()
-        started = time.monotonic()
-        while self._sample(trainer, sampler, folder):
-            sampler = halved(trainer, sampler, folder)
-        trainer.strategy.barrier("samples written")
-        sampled = time.monotonic()
-        statistics = self._measure(trainer, sampler, folder)
-        if trainer.should_stop:
+        """Ends round r, but for what a stop has left to the next start; tells what came of it."""
+        if not end_round(trainer, module, self._ending, r):
             return
-        losses = {
-            "train_loss": module.mean_loss(),
-            "val_loss": held_out_loss(
-                trainer, module, data, chunk=self.micro_batch, at_once=sampler.micro_batch
-            ),
-        }
-        if trainer.is_global_zero:
-            record = self._provenance(module, data, r) | {
-                **losses,
-                **statistics.record(),
-                **statistics.collapse_record(),
-                "weights_moved": module.weights_moved(),
-                "steps_skipped": module.progress.steps_skipped,
-                "seconds_train": module.progress.seconds,
-                "seconds_sample": sampled - started,
-                "seconds_measure": time.monotonic() - sampled,
-            }
-            self._commit(sampler, folder, record)
-            clear_notes(folder)
-        trainer.strategy.barrier("round committed")
-        data.deposit(data.run.samples(r))
+        data = data_of(trainer)
         if trainer.is_global_zero:
             write_records(data.run, data.records)
             self._drop_checkpoints(data.run, r)
             log_round(trainer, data.records[-1], data.run.preview(r))
             _tell_collapse(trainer, data.records[-1])
+        offer(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
 
     def _stop_if_collapsed(self, trainer: Trainer) -> None:
@@ -237,72 +208,6 @@ class GenerationLoop(Callback):
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
-
-    def _sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
-        return RoundSampler(
-            denoiser=module.ema,
-            sampling=self.sampling,
-            shape=data.row_shape,
-            n=data.n_samples,
-            micro_batch=noted_micro_batch(data.run.round(r)) or self.micro_batch,
-            label_dim=module.label_dim,
-            seed=data.seed,
-            round=r,
-            device=module.device,
-        )
-
-    def _sample(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool:
-        """Writes the round's shards; tells whether memory ran out for that."""
-        return sample_shards(trainer, sampler, folder)
-
-    def _measure(self, trainer: Trainer, sampler: RoundSampler, folder: Path) -> SampleStatistics:
-        """Measures each process's shards, and merges; complete on rank 0."""
-        n = self.fd_rows or min(sampler.n, self._real.held_out_rows)
-        statistics = SampleStatistics(self._real, n)
-        for mine in shares(trainer, sampler):
-            for shard in mine:
-                rows, n_nonfinite = read_described(folder, shard)
-                if shard == 0:
-                    write_contact_sheet(
-                        data_of(trainer).run.preview(sampler.round), rows[:PREVIEW_ROWS]
-                    )
-                statistics.update(rows, sampler.rows_of(shard)[0])
-                statistics.n_nonfinite += n_nonfinite
-        for other in gather(trainer, statistics)[1:]:
-            statistics.merge(other)
-        return statistics
-
-    def _provenance(self, module: CollapseModule, data: PoolDataModule, r: int) -> dict[str, Any]:
-        # The pool is still at round r: its samples are not deposited yet.
-        counts = data.pool.counts(data.regime)
-        n_real, n_synthetic = counts[0], sum(counts[1:])
-        return {
-            "round": r,
-            "regime": type(data.regime).__name__,
-            "regime_options": asdict(data.regime),
-            "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
-            "synthetic_ratio": n_synthetic / n_real if n_real else None,
-            "n_real": n_real,
-            "n_synthetic": n_synthetic,
-            "n_samples": data.n_samples,
-            "images_seen": data.steps_of(r) * data.batch_size,
-            "seed": data.seed,
-            "restart": module.restart,
-            "real_data_in_init": module.init_from is not None,
-        }
-
-    def _commit(self, sampler: RoundSampler, folder: Path, record: dict[str, Any]) -> None:
-        shards = described_shards(folder, sampler.n_shards)
-        recipe = {
-            "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
-            "sampling": asdict(sampler.sampling),
-            "micro_batch": sampler.micro_batch,
-            "seed": sampler.seed,
-            "device": sampler.device.type,
-            "checkpoints_kept": self.keep_checkpoints,
-        }
-        dtype = "uint8" if len(sampler.shape) == 3 else "float32"
-        commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
 
 
 def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:

@@ -8,13 +8,46 @@ lies in, over k, on average; coverage: share of real balls with a sample in them
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["coverage_figures"]
+from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
+
+__all__ = ["Balls", "coverage_figures"]
 
 _ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Balls(Measure):
+    """Precision, recall, density and coverage, in balls of k neighbours.
+
+    Figures: `precision_<space>` and `recall_<space>`, below 1 for equal distributions too;
+    `density_<space>`, about 1 for these; `coverage_<space>`. All depend on n and k.
+
+    Attributes:
+        k: neighbours that a ball reaches, at least 1.
+    """
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k = {self.k}: must be at least 1")
+
+    def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
+        names = ("precision", "recall", "density", "coverage")
+        told: dict[str, float | None] = dict.fromkeys(names)
+        if min(len(samples), len(real.rows)) > self.k:
+            told |= coverage_figures(samples.features, real.features, self.k)
+        return {f"{name}_{samples.space}": value for name, value in told.items()}
+
+    def caution(self, figure: str, n: int) -> str:
+        if n <= self.k:
+            return f"needs more rows than its {self.k} neighbours"
+        return f"biased; {self.k} neighbours: compare at equal n"
 
 
 def coverage_figures(samples: Tensor, real: Tensor, k: int = 3) -> dict[str, float]:

@@ -5,12 +5,50 @@ its expectation is 0 for equal distributions at any n, so that it may come out n
 https://arxiv.org/abs/1801.01401
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.seeds import generator
 
-__all__ = ["kernel_distance"]
+__all__ = ["KernelDistance", "kernel_distance"]
+
+
+@dataclass(frozen=True)
+class KernelDistance(Measure):
+    """The kernel distance, KID in Inception features: mean and deviation over random subsets.
+
+    Figures: `kid` and `kid_sd`; in other spaces `kd_<space>` and `kd_<space>_sd`.
+
+    Attributes:
+        subsets: pairs of subsets to draw.
+        subset_size: rows in each, at least 2; default: 1000, or half of the rows where that is
+            less.
+        seed: keys the subsets.
+    """
+
+    subsets: int = 100
+    subset_size: int | None = None
+    seed: int = 0
+
+    def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
+        name = f"k{samples.distance[1:]}"
+        size = self.subset_size
+        if min(len(samples), len(real.rows)) < (size or 4):
+            return {name: None, f"{name}_sd": None}
+        mean, deviation = kernel_distance(
+            samples.features, real.features, self.subsets, size, self.seed
+        )
+        return {name: mean, f"{name}_sd": deviation}
+
+    def caution(self, figure: str, n: int) -> str:
+        if n < (self.subset_size or 4):
+            return f"needs at least {self.subset_size or 4} rows"
+        if figure.endswith("_sd"):
+            return f"over {self.subsets} subsets"
+        return "unbiased, so that it may be negative"
 
 
 def kernel_distance(

@@ -38,6 +38,11 @@ class Statistics:
         """Gives the statistics of features (n, d)."""
         moments = Moments(features.shape[1])
         moments.update(features)
+        return cls.summed(moments)
+
+    @classmethod
+    def summed(cls, moments: Moments) -> "Statistics":
+        """Gives the statistics that sums come to."""
         return cls(moments.mean, moments.covariance(), moments.count)
 
 

@@ -35,6 +35,11 @@ _KINDS: dict[str, Kind] = {
     "loop.checkpoint_every": "recorded",
     "loop.keep_checkpoints": "recorded",
     "loop.on_collapse": "recorded",
+    # Of the samples, which are the same.
+    "loop.features": "recorded",
+    "loop.fd_rows": "recorded",
+    "loop.measures": "recorded",
+    "loop.default_measures": "recorded",
     "model.max_skipped_steps": "recorded",
     "trainer": "free",
     "trainer.max_epochs": "recorded",

@@ -17,7 +17,7 @@ from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import encode_csv, encode_table
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, encode_contact_sheet
 
-__all__ = ["derived", "examine", "refuse_gaps"]
+__all__ = ["derived", "examine", "finished_rounds", "refuse_gaps"]
 
 GONE, DAMAGED = "is gone", "is damaged"
 
@@ -29,7 +29,7 @@ def examine(run: Run) -> Iterator[tuple[Path, str | None]]:
     rows after that, samples after all of these, tables and previews last. A file is read when it
     is asked for, so that what is repaired meanwhile is taken into account.
     """
-    rounds = _finished_rounds(run)
+    rounds = finished_rounds(run)
     for path in _checkpoints(run, rounds):
         yield path, None if is_sealed(path) else _gone_or_damaged(path)
     yield run.config.path, _config_fault(run)
@@ -58,7 +58,7 @@ def derived(run: Run, path: Path) -> bytes | None:
             samples = run.samples(r)
             first = min(PREVIEW_ROWS, len(samples.shards[0].crc32))
             return encode_contact_sheet(samples[torch.arange(first)])
-        manifests = [read_manifest(run.round(r)) for r in range(_finished_rounds(run))]
+        manifests = [read_manifest(run.round(r)) for r in range(finished_rounds(run))]
         records = [manifest.record or {} for manifest in manifests]
         return (encode_table if path == run.table else encode_csv)(records)
     except (ValueError, OSError):
@@ -99,7 +99,7 @@ def _dropped(run: Run, r: int, rounds: int) -> bool:
     return False
 
 
-def _finished_rounds(run: Run) -> int:
+def finished_rounds(run: Run) -> int:
     """Gives the number of rounds that were finished, by any file that tells."""
     lines = run.table.read_bytes().splitlines() if run.table.exists() else []
     told = [r + 1 for r, line in enumerate(lines) if _is_record(line, r)]

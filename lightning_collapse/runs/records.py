@@ -92,7 +92,7 @@ def _parsed(path: Path, r: int, line: bytes) -> Record:
 def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
     """Reads the records of all runs in a folder and in those below it.
 
-    Runs without a finished round, or whose table of rounds is damaged, are left out with a warning.
+    Runs without a finished round, or with a damaged table of rounds, are left out with a warning.
 
     Returns:
         One flat table line a round, for `pandas.DataFrame`: `run`, the path below the folder, and

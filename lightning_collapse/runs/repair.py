@@ -21,7 +21,7 @@ from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, manifest_path, read_manifest
 from lightning_collapse.data.store.shards import encode_shard, shard_index, shard_path
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
-from lightning_collapse.runs.damage import derived, examine
+from lightning_collapse.runs.damage import derived, examine, finished_rounds
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.rounds import RoundSampler
@@ -84,7 +84,8 @@ def _relink(run: Run, path: Path) -> str:
             link_atomically(run.last, path)
             return f"restored from {run.last.name}"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
-    for end in (run.checkpoint(run.rounds), run.checkpoint(run.rounds - 1)):
+    rounds = finished_rounds(run)
+    for end in (run.checkpoint(rounds), run.checkpoint(rounds - 1)):
         if is_sealed(end):
             link_atomically(end, path)
             return f"restored from {end.name}; steps after it are made again"

@@ -22,6 +22,7 @@ from tiny_runs import (
     outcome,
     records,
     unet,
+    with_ending,
 )
 
 from lightning_collapse.commands import fit as cli
@@ -144,25 +145,24 @@ def test_the_validation_loss_of_a_broken_network_is_null(tmp_path):
 def dies(method: str, shard: int | None = None) -> type[GenerationLoop]:
     """A loop that dies before a method of round 1's second phase, or in its sampling."""
 
-    class DyingLoop(GenerationLoop):
-        def _sample(self, trainer: Any, sampler: Any, folder: Path) -> bool:
-            for done in range(shard or 0 if sampler.round else 0):
-                list(sampler.write_shard(folder, done))
-            if sampler.round and shard is not None:
-                raise CrashError
-            return super()._sample(trainer, sampler, folder)
+    def sample(plain: Any, trainer: Any, sampler: Any, folder: Path) -> bool:
+        for done in range(shard or 0 if sampler.round else 0):
+            list(sampler.write_shard(folder, done))
+        if sampler.round and shard is not None:
+            raise CrashError
+        return plain(trainer, sampler, folder)
 
-        def _measure(self, trainer: Any, sampler: Any, folder: Path) -> Any:
-            if sampler.round and method == "_measure":
-                raise CrashError
-            return super()._measure(trainer, sampler, folder)
+    def measure(plain: Any, trainer: Any, ending: Any, sampler: Any, folder: Path) -> Any:
+        if sampler.round and method == "_measure":
+            raise CrashError
+        return plain(trainer, ending, sampler, folder)
 
-        def _commit(self, sampler: Any, folder: Path, record: Any) -> None:
-            super()._commit(sampler, folder, record)
-            if sampler.round and method == "_commit":
-                raise CrashError
+    def commit(plain: Any, sampler: Any, *args: Any) -> None:
+        plain(sampler, *args)
+        if sampler.round and method == "_commit":
+            raise CrashError
 
-    return DyingLoop
+    return with_ending(sample_shards=sample, _measure=measure, _commit=commit)
 
 
 @pytest.mark.parametrize("loop", [dies("", 3), dies("_measure"), dies("_commit")])

@@ -19,6 +19,7 @@ from tiny_runs import (
     outcome,
     records,
     unet,
+    with_ending,
 )
 
 from lightning_collapse.commands import fit as cli
@@ -155,15 +156,14 @@ def test_other_errors_of_sampling_are_not_taken_for_it(tmp_path):
 def dies(halvings: int, shard: int) -> type[GenerationLoop]:
     """A loop that dies in round 1's sampling, with some shards of a later attempt written."""
 
-    class DyingLoop(GenerationLoop):
-        def _sample(self, trainer: Any, sampler: Any, folder: Path) -> bool:
-            if sampler.round and sampler.micro_batch == 8 >> halvings:
-                for done in range(shard):
-                    list(sampler.write_shard(folder, done))
-                raise CrashError
-            return super()._sample(trainer, sampler, folder)
+    def sample(plain: Any, trainer: Any, sampler: Any, folder: Path) -> bool:
+        if sampler.round and sampler.micro_batch == 8 >> halvings:
+            for done in range(shard):
+                list(sampler.write_shard(folder, done))
+            raise CrashError
+        return plain(trainer, sampler, folder)
 
-    return DyingLoop
+    return with_ending(sample_shards=sample)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tiny_runs import (
     mlp,
     outcome,
     unet,
+    with_ending,
 )
 
 from lightning_collapse import Accumulate, Replace
@@ -27,36 +28,31 @@ from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.runs import checkpoints
 
 
-def dies(method: str, round: int, *, after: bool = False) -> type[GenerationLoop]:
-    """A loop that crashes before, or after, one method of its second phase."""
+def dies(function: str, round: int, *, after: bool = False) -> type[GenerationLoop]:
+    """A loop that crashes before, or after, one function of its second phase."""
 
-    class DyingLoop(GenerationLoop):
-        pass
-
-    def dying(self: Any, *args: Any) -> Any:
-        sampler = next(arg for arg in args if hasattr(arg, "round"))
+    def dying(plain: Any, *args: Any) -> Any:
+        sampler = next(arg for arg in args if hasattr(arg, "n_shards"))
         if sampler.round == round and not after:
             raise CrashError
-        result = getattr(GenerationLoop, method)(self, *args)
+        result = plain(*args)
         if sampler.round == round:
             raise CrashError
         return result
 
-    setattr(DyingLoop, method, dying)
-    return DyingLoop
+    return with_ending(**{function: dying})
 
 
 def dies_in_sampling(round: int) -> type[GenerationLoop]:
     """A loop that crashes with three of a round's six shards on disk."""
 
-    class DyingLoop(GenerationLoop):
-        def _sample(self, trainer: Any, sampler: Any, folder: Path) -> None:
-            for shard in range(sampler.n_shards):
-                for _ in sampler.write_shard(folder, shard):
-                    if sampler.round == round and shard == 3:
-                        raise CrashError
+    def sample(plain: Any, trainer: Any, sampler: Any, folder: Path) -> None:
+        for shard in range(sampler.n_shards):
+            for _ in sampler.write_shard(folder, shard):
+                if sampler.round == round and shard == 3:
+                    raise CrashError
 
-    return DyingLoop
+    return with_ending(sample_shards=sample)
 
 
 PLACES = {
@@ -64,7 +60,7 @@ PLACES = {
     "before a checkpoint": lambda r: {"callbacks": [At("on_train_batch_end", r, 1, crash)]},
     "after a checkpoint": lambda r: {"callbacks": [At("on_train_batch_end", r, 3, crash)]},
     "last step": lambda r: {"callbacks": [At("on_train_batch_end", r, STEPS, crash)]},
-    "before sampling": lambda r: {"loop": dies("_sample", r)},
+    "before sampling": lambda r: {"loop": dies("sample_shards", r)},
     "in sampling": lambda r: {"loop": dies_in_sampling(r)},
     "after sampling": lambda r: {"loop": dies("_measure", r)},
     "before the commit": lambda r: {"loop": dies("_commit", r)},

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from lightning_collapse.metrics.collapse import Levels, find_collapse
+from lightning_collapse.metrics.families import ALWAYS
 from lightning_collapse.metrics.features import Pixels, Points
-from lightning_collapse.metrics.summary import RealStatistics, SampleStatistics
+from lightning_collapse.metrics.measuring import Measuring, record_of
+from lightning_collapse.metrics.real import RealData
 from lightning_collapse.seeds import generator
 
 
@@ -15,10 +17,11 @@ def images(n, *path, channels=1):
 
 def collapse_of(samples, real, n_nonfinite=0):
     features = Pixels() if real.ndim == 4 else Points()
-    statistics = SampleStatistics(RealStatistics(real, real[:10], features), 5)
-    statistics.update(samples, 0)
-    statistics.n_nonfinite = n_nonfinite
-    return statistics.collapse_record()["collapsed"]
+    made = Measuring(ALWAYS, RealData(real, real[:10], 5), features, len(samples), summed=5)
+    seen = made.seen()
+    seen.update(0, samples)
+    seen.sums.n_nonfinite = n_nonfinite
+    return record_of(list(made.figures(seen, None)))["collapsed"]
 
 
 def levels(rows):

@@ -34,23 +34,24 @@ def spelled(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and node.value in NAMES:
             found.add(node.value)
-        parts = []
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            parts = [node.left, node.right]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            globs = ("glob", "rglob", "joinpath", "with_name")
-            parts = node.args if node.func.attr in globs else []
-        for part in parts:
-            for leaf in ast.walk(part):
-                text = leaf.value if isinstance(leaf, ast.Constant) else None
-                if isinstance(text, str) and IN_PATHS & set(text.split("/")):
-                    found.add(text)
         if isinstance(node, ast.JoinedStr):
-            text = ast.unparse(node)
-            if ":04d" in text or ".ckpt" in text:
-                found.add(text)
+            texts = [leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)]
+            found |= {text for text in texts if text == "04d" or str(text).endswith(".ckpt")}
+        for leaf in (leaf for part in parts_of_paths(node) for leaf in ast.walk(part)):
+            if isinstance(leaf, ast.Constant) and IN_PATHS & set(str(leaf.value).split("/")):
+                found.add(leaf.value)
     name = str(path.relative_to(PACKAGE))
     return {text for text in found if (name, text) not in OTHERS}
+
+
+def parts_of_paths(node: ast.AST) -> list[ast.expr]:
+    """Gives what an expression makes a path of."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return [node.left, node.right]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        makers = ("glob", "rglob", "joinpath", "with_name")
+        return node.args if node.func.attr in makers else []
+    return []
 
 
 def test_a_runs_layout_is_spelled_in_one_file():
@@ -80,7 +81,7 @@ assert "pytorch_lightning" not in sys.modules
 def run(tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "a"
     torch.set_num_threads(1)
-    run_fit(arguments(run, data__regime="{class_path: Augment, init_args: {n_real: 8}}"))
+    run_fit(arguments(run, data__regime="{class_path: Augment, init_args: {ratio: 0.5}}"))
     return run
 
 
@@ -153,8 +154,10 @@ def test_read_runs_gives_flat_lines_and_names_what_it_leaves_out(run, tmp_path):
         ("deep/b", 1),
     ]
     (own, *_) = records(run)
-    options = own.pop("regime_options")
-    assert lines[0] == {"run": "a", **own, "regime.n_real": options["n_real"]}
+    plain = {name for name, value in own.items() if not isinstance(value, dict)}
+    assert {name: lines[0][name] for name in plain} == {name: own[name] for name in plain}
+    assert lines[0]["regime.ratio"] == 0.5
+    assert lines[0]["versions.torch"] == own["versions"]["torch"]
 
 
 def test_lists_in_records_become_fields(tmp_path):

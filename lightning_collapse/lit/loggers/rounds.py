@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_collapse.lit.loggers.wandb_mirror import WandbMirror
 
-__all__ = ["log_round"]
+__all__ = ["log_round", "numbers_of", "offer"]
 
 
 def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
@@ -22,13 +23,31 @@ def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
             rank_zero_warn(f"{name} did not take round {record['round']}: {error!r:.200}")
 
 
-def _log(logger: Logger, record: dict[str, Any], preview: Path) -> None:
-    numbers = {
-        f"round/{name}": value
-        for name, value in record.items()
-        if isinstance(value, (bool, int, float)) and name != "round"
-    }
+def numbers_of(record: dict[str, Any]) -> dict[str, float]:
+    """The record's numbers as `round/<name>`; those of a list are `round/<name>/0` and so on."""
+    numbers: dict[str, float] = {}
+    for name, value in record.items():
+        if name == "round":
+            continue
+        if isinstance(value, (bool, int, float)):
+            numbers[f"round/{name}"] = value
+        elif isinstance(value, list):
+            numbers |= {f"round/{name}/{i}": part for i, part in enumerate(value)}
     numbers["round/collapsed"] = record["collapsed"] is not None
+    return numbers
+
+
+def offer(trainer: Trainer, record: dict[str, Any]) -> None:
+    """Shows a round's numbers to other callbacks, in `trainer.callback_metrics`."""
+    shown = trainer.callback_metrics
+    # What cannot be told of this round must not be the last round's.
+    for name in [name for name in shown if name.startswith("round/")]:
+        del shown[name]
+    shown |= {name: torch.tensor(float(value)) for name, value in numbers_of(record).items()}
+
+
+def _log(logger: Logger, record: dict[str, Any], preview: Path) -> None:
+    numbers = numbers_of(record)
     described = {"round": record["round"], "round/regime": record["regime"], **numbers}
     if isinstance(logger, WandbMirror):
         logger.log_round(described, preview)

@@ -1,0 +1,261 @@
+"""The end of a round: its samples are made, measured and committed.
+
+The trained weights are saved before. What is committed counts by the rename of a manifest, which
+holds the round's record; a run that died in between does all this when it is started again, but
+for the shards that are whole.
+"""
+
+import platform
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pytorch_lightning import Trainer
+
+from lightning_collapse.data.files import make_folder
+from lightning_collapse.data.store.shards import commit
+from lightning_collapse.lit.data import PoolDataModule, data_of
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.shards import halved, sample_shards, shares
+from lightning_collapse.lit.signals import told_to_stop
+from lightning_collapse.lit.validation import held_out_loss
+from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
+from lightning_collapse.metrics.real import RealData
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.shards import (
+    clear_notes,
+    described_shards,
+    noted_micro_batch,
+    read_described,
+)
+from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
+from lightning_collapse.sampling.choice import Sampling
+
+__all__ = ["Ending", "Processes", "end_round"]
+
+T = TypeVar("T")
+
+
+class Processes:
+    """The trainer's processes, as the team that measures."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.rank, self.size = trainer.global_rank, trainer.world_size
+
+    def gather(self, value: T) -> list[T]:
+        return gather(self._trainer, value)
+
+
+@dataclass
+class Ending:
+    """How the rounds of a run end.
+
+    Attributes:
+        sampling: solver and schedule.
+        micro_batch: samples made at a time by each process.
+        keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
+        measuring: the measures, with their floors.
+        before: the round that was measured last, and what was seen of it.
+    """
+
+    sampling: Sampling
+    micro_batch: int
+    keep_checkpoints: int | None
+    measuring: Measuring
+    before: tuple[int, Seen] | None = field(default=None, init=False)
+
+    @classmethod
+    def of(
+        cls,
+        trainer: Trainer,
+        data: PoolDataModule,
+        *,
+        sampling: Sampling,
+        micro_batch: int,
+        keep_checkpoints: int | None,
+        features: Features,
+        measures: Sequence[Measure],
+        fd_rows: int | None,
+    ) -> "Ending":
+        """Reads the real rows, and measures the floors."""
+        summed = fd_rows or min(data.n_samples, len(data.held_out))
+        most = max(summed, *(measure.rows for measure in measures))
+        real = RealData(
+            data.train,
+            data.held_out,
+            most,
+            team=Processes(trainer),
+            bar=trainer.is_global_zero,
+        )
+        measuring = Measuring(
+            measures, real, features, data.n_samples, summed=summed, seed=data.seed
+        )
+        return cls(sampling, micro_batch, keep_checkpoints, measuring)
+
+    def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
+        """How the samples of round r are made."""
+        return RoundSampler(
+            denoiser=module.ema,
+            sampling=self.sampling,
+            shape=data.row_shape,
+            n=data.n_samples,
+            micro_batch=noted_micro_batch(data.run.round(r)) or self.micro_batch,
+            label_dim=module.label_dim,
+            seed=data.seed,
+            round=r,
+            device=module.device,
+        )
+
+
+def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) -> bool:
+    """Samples, measures and commits round r, or stops half-way if told to.
+
+    Returns:
+        Whether the round is committed.
+    """
+    data = data_of(trainer)
+    folder = data.run.round(r)
+    make_folder(folder)
+    sampler = ending.sampler(module, data, r)
+    module.ema.eval()
+    started = time.monotonic()
+    while sample_shards(trainer, sampler, folder):
+        sampler = halved(trainer, sampler, folder)
+    trainer.strategy.barrier("samples written")
+    sampled = time.monotonic()
+    measured = _measure(trainer, ending, sampler, folder)
+    if trainer.should_stop:
+        return False
+    losses = {
+        "train_loss": module.mean_loss(),
+        "val_loss": held_out_loss(
+            trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
+        ),
+    }
+    if trainer.is_global_zero:
+        record = _provenance(trainer, module, data, r) | {
+            **losses,
+            **record_of(measured),
+            "weights_moved": module.weights_moved(),
+            "steps_skipped": module.progress.steps_skipped,
+            "seconds_train": module.progress.seconds,
+            "seconds_sample": sampled - started,
+            "seconds_measure": time.monotonic() - sampled,
+        }
+        _commit(sampler, folder, record, ending.keep_checkpoints)
+        clear_notes(folder)
+    trainer.strategy.barrier("round committed")
+    data.deposit(data.run.samples(r))
+    return True
+
+
+def _measure(
+    trainer: Trainer, ending: Ending, sampler: RoundSampler, folder: Path
+) -> list[Measured]:
+    """Measures each process's shards, and puts together what they saw."""
+    data, measuring = data_of(trainer), ending.measuring
+    seen = measuring.seen()
+    for mine in shares(trainer, sampler):
+        for shard in mine:
+            rows, n_nonfinite = read_described(folder, shard)
+            if shard == 0:
+                write_contact_sheet(data.run.preview(sampler.round), rows[:PREVIEW_ROWS])
+            seen.update(sampler.rows_of(shard)[0], rows)
+            seen.sums.n_nonfinite += n_nonfinite
+    if trainer.should_stop:
+        return []
+    first, *others = gather(trainer, seen)
+    for other in others:
+        first.merge(other)
+    r, told = sampler.round, []
+    before = _before(ending, data, r)
+    for measured in measuring.figures(
+        first,
+        before,
+        labels=sampler.labels(),
+        labels_before=data.generations[-1].labels if before else None,
+        trained_on=data.pool.drawn(data.regime),
+    ):
+        told.append(measured)
+        if told_to_stop(trainer):
+            return told
+    ending.before = r, first
+    return told
+
+
+def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
+    """What was seen of the round before; read again where this process has not measured it."""
+    if r == 0 or not ending.measuring.wants_step:
+        return None
+    if ending.before is not None and ending.before[0] == r - 1:
+        return ending.before[1]
+    seen, start = ending.measuring.seen(), 0
+    for shard in data.generations[r - 1].shards:
+        if start >= ending.measuring.first_rows:
+            break
+        rows = torch.arange(start, start := start + len(shard.crc32))
+        seen.update(int(rows[0]), data.generations[r - 1][rows])
+    return seen
+
+
+def _provenance(
+    trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
+) -> dict[str, Any]:
+    # The pool is still at round r: its samples are not deposited yet.
+    counts = data.pool.counts(data.regime)
+    n_real, n_synthetic = counts[0], sum(counts[1:])
+    return {
+        "round": r,
+        "regime": type(data.regime).__name__,
+        "regime_options": asdict(data.regime),
+        "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
+        "synthetic_ratio": n_synthetic / n_real if n_real else None,
+        "n_real": n_real,
+        "n_synthetic": n_synthetic,
+        "n_train": len(data.train),
+        "n_held_out": len(data.held_out),
+        "n_samples": data.n_samples,
+        "images_seen": data.steps_of(r) * data.batch_size,
+        "seed": data.seed,
+        "restart": module.restart,
+        "real_data_in_init": module.init_from is not None,
+        "processes": trainer.world_size,
+        "device": _device_name(module.device),
+        "host": socket.gethostname(),
+        "versions": {
+            "lightning_collapse": version("lightning-collapse"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    named = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return str(named)
+
+
+def _commit(
+    sampler: RoundSampler, folder: Path, record: dict[str, Any], keep_checkpoints: int | None
+) -> None:
+    shards = described_shards(folder, sampler.n_shards)
+    recipe = {
+        "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
+        "sampling": asdict(sampler.sampling),
+        "micro_batch": sampler.micro_batch,
+        "seed": sampler.seed,
+        "device": sampler.device.type,
+        "checkpoints_kept": keep_checkpoints,
+    }
+    dtype = "uint8" if len(sampler.shape) == 3 else "float32"
+    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)

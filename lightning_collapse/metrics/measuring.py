@@ -1,0 +1,272 @@
+"""What becomes of a set of samples: one pass over its rows, then the figures of every measure.
+
+The pass sums over all rows and keeps the first ones, with their features once a space. Processes
+make it over rows of their own; sums and first rows are then put together in all of them, and each
+takes some of the measures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
+from lightning_collapse.metrics.moments import Moments
+from lightning_collapse.metrics.real import RealData, Team
+from lightning_collapse.metrics.statistics import Statistics
+from lightning_collapse.metrics.sums import Sums
+from lightning_collapse.rows import Rows
+from lightning_collapse.seeds import generator
+
+__all__ = ["Measured", "Measuring", "Seen", "record_of"]
+
+
+@dataclass
+class _First:
+    """The first rows of a set in one space: a piece by where it starts, and sums of more."""
+
+    pieces: dict[int, Tensor] = field(default_factory=dict)
+    moments: Moments | None = None
+
+
+class Seen:
+    """What a pass over a set's rows leaves."""
+
+    def __init__(self, sums: Sums, spaces: Mapping[Features, int], rows: int, summed: int) -> None:
+        """Starts empty.
+
+        Args:
+            sums: over all rows, empty.
+            spaces: the feature spaces, and how many rows' features each keeps.
+            rows: how many rows are kept, the first ones.
+            summed: of how many rows the features are summed, the first ones.
+        """
+        self.sums = sums
+        self._spaces, self._rows, self._summed = dict(spaces), rows, summed
+        self._pieces: dict[int, Tensor] = {}
+        self._first = {space.name: _First() for space in self._spaces}
+
+    def update(self, start: int, rows: Tensor) -> None:
+        """Adds rows (n, *), the first of which is the set's number `start`."""
+        self.sums.update(rows)
+        if start < self._rows:
+            self._pieces[start] = rows[: self._rows - start]
+        for space, kept in self._spaces.items():
+            some = rows[: max(0, max(kept, self._summed) - start)]
+            if len(some):
+                self._add(self._first[space.name], start, space(some).cpu(), kept)
+
+    def _add(self, first: _First, start: int, features: Tensor, kept: int) -> None:
+        if start < kept:
+            first.pieces[start] = features[: kept - start]
+        if start < self._summed:
+            first.moments = first.moments or Moments(features.shape[1])
+            first.moments.update(features[: self._summed - start])
+
+    def merge(self, other: "Seen") -> None:
+        """Adds what another process has seen."""
+        self.sums.merge(other.sums)
+        self._pieces |= other._pieces
+        for name, first in other._first.items():
+            mine = self._first[name]
+            mine.pieces |= first.pieces
+            if mine.moments is None:
+                mine.moments = first.moments
+            elif first.moments is not None:
+                mine.moments.merge(first.moments)
+
+    def sample(
+        self, features: Features, n: int, labels: Tensor | None, trained_on: Rows | None
+    ) -> Sample:
+        """The first n rows, as a measure in a feature space sees them."""
+        first = self._first[features.name]
+        return Sample(
+            rows=_in_order(self._pieces)[:n],
+            features=_in_order(first.pieces)[:n],
+            space=features.name,
+            distance=features.distance,
+            labels=None if labels is None else labels[:n],
+            trained_on=trained_on,
+            sums=self.sums,
+            summed=None if first.moments is None else Statistics.summed(first.moments),
+        )
+
+
+def _in_order(pieces: Mapping[int, Tensor]) -> Tensor:
+    return torch.cat([pieces[start] for start in sorted(pieces)])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one measure has told of a set.
+
+    Attributes:
+        name: of the measure's class.
+        rows: that it was taken from, n; 0 for sums over all rows.
+        figures: by name, floors and steps included.
+        cautions: why a figure is null, by its name.
+    """
+
+    name: str
+    rows: int
+    figures: dict[str, Figure]
+    cautions: dict[str, str]
+
+
+class Measuring:
+    """The measures of a run's rounds, with their floors and steps."""
+
+    def __init__(
+        self,
+        measures: Sequence[Measure],
+        real: RealData,
+        features: Features,
+        n_samples: int,
+        *,
+        summed: int,
+        seed: int = 0,
+    ) -> None:
+        """Measures the floors, with held-out rows in the place of samples.
+
+        Args:
+            measures: in the order of the record's columns.
+            real: what samples are compared with.
+            features: of measures that name none.
+            n_samples: how many samples a round makes.
+            summed: samples, the first ones, whose features are summed.
+            seed: keys the halves of held-out rows.
+
+        Raises:
+            ValueError: two measures give a figure of the same name.
+        """
+        self._real, self._default, self._seed = real, features, seed
+        self._n_samples, self._summed = n_samples, min(summed, n_samples)
+        self._measures = list(measures)
+        self._floors = [self._floor(measure) for measure in self._measures]
+        names = [name for floor in self._floors for name in floor]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"measures: {min(twice)} is a figure of two of them; name each measure once"
+            )
+
+    def seen(self) -> Seen:
+        """An empty pass, to be filled with a set's rows."""
+        spaces: dict[Features, int] = {}
+        for measure in self._measures:
+            space = self._space(measure)
+            spaces[space] = max(spaces.get(space, 0), self._n(measure))
+        return Seen(Sums(self._real.pixels), spaces, self.first_rows, self._summed)
+
+    @property
+    def first_rows(self) -> int:
+        """How many of a set's rows, the first ones, a comparison with it needs."""
+        return max(self._n(measure) for measure in self._measures)
+
+    @property
+    def wants_step(self) -> bool:
+        """Whether any measure compares samples with those of the round before."""
+        return any(measure.has_step for measure in self._measures)
+
+    def figures(
+        self,
+        seen: Seen,
+        before: Seen | None,
+        *,
+        labels: Tensor | None = None,
+        labels_before: Tensor | None = None,
+        trained_on: Rows | None = None,
+    ) -> Iterator[Measured]:
+        """Yields what each measure tells, in order; all processes must go on together.
+
+        Args:
+            seen: the samples, of all processes.
+            before: those of the round before; None for round 0.
+            labels: class of every sample (n,), if there are classes.
+            labels_before: the same of the round before.
+            trained_on: what the round trained on.
+        """
+        team: Team = self._real.team
+        for first in range(0, len(self._measures), team.size):
+            mine = first + team.rank
+            told = None
+            if mine < len(self._measures):
+                measure = self._measures[mine]
+                n, space = self._n(measure), self._space(measure)
+                samples = seen.sample(space, n, labels, trained_on)
+                figures = dict(measure.figures(samples, self._real.compared(space, n)))
+                step = {}
+                if measure.has_step:
+                    earlier = None
+                    if before is not None:
+                        # Its sums may be of some rows only, where the round was read again.
+                        earlier = replace(
+                            before.sample(space, n, labels_before, None), sums=None, summed=None
+                        )
+                    step = self._step(measure, samples, earlier, figures)
+                told = self._told(mine, figures, step)
+            yield from (part for part in team.gather(told) if part is not None)
+
+    def _told(self, which: int, figures: dict[str, Figure], step: dict[str, Figure]) -> Measured:
+        measure, floor = self._measures[which], self._floors[which]
+        n = self._n(measure)
+        reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
+        cautions = {name: reason for name, reason in reasons.items() if reason}
+        if measure.has_floor:
+            figures = figures | {f"{name}_floor": floor.get(name) for name in figures}
+        taken = n if measure.has_floor or measure.has_step else 0
+        return Measured(type(measure).__name__, taken, figures | step, cautions)
+
+    def _step(
+        self,
+        measure: Measure,
+        samples: Sample,
+        before: Sample | None,
+        figures: Mapping[str, Figure],
+    ) -> dict[str, Figure]:
+        """The same figures against the samples of the round before."""
+        if before is None:
+            return {f"{name}_step": None for name in figures}
+        real = self._real.compared(self._space(measure), len(samples))
+        stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
+        told = measure.figures(samples, stand_in)
+        return {f"{name}_step": told.get(name) for name in figures}
+
+    def _floor(self, measure: Measure) -> dict[str, Figure]:
+        """What the measure tells of held-out real rows; all its figures' names."""
+        n = self._n(measure)
+        real = self._real.compared(self._space(measure), n)
+        assert real.held_out is not None
+        if not measure.splits_held_out:
+            return dict(measure.figures(real.held_out, real))
+        order = torch.randperm(n, generator=generator(self._seed, "halves"))
+        half, rest = (_some(real.held_out, part) for part in (order[: n // 2], order[n // 2 :]))
+        return dict(measure.figures(half, replace(real, held_out=rest)))
+
+    def _space(self, measure: Measure) -> Features:
+        return measure.features or self._default
+
+    def _n(self, measure: Measure) -> int:
+        return self._real.most(measure.rows, self._n_samples)
+
+
+def _some(sample: Sample, which: Tensor) -> Sample:
+    labels = sample.labels
+    return replace(
+        sample,
+        rows=sample.rows[which],
+        features=sample.features[which],
+        labels=None if labels is None else labels[which],
+    )
+
+
+def record_of(measured: Sequence[Measured]) -> dict[str, Any]:
+    """A record's fields of what measures have told."""
+    fields: dict[str, Any] = {}
+    for told in measured:
+        fields |= told.figures
+    fields["measured_rows"] = {told.name: told.rows for told in measured if told.rows}
+    fields["cautions"] = {name: why for told in measured for name, why in told.cautions.items()}
+    return fields

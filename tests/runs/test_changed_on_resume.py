@@ -75,7 +75,6 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
         ("model.sigma_data", 1),
         ("data.source.init_args.means", [[0.0], [2.0]]),
         ("loop.sampling.S_max", 50.0),
-        ("loop.features", {"class_path": "Inception", "init_args": {}}),
         ("data.source.init_args", None),
         ("data.regime.init_args", {"per_round": 0.5}),
     ],

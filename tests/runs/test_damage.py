@@ -12,7 +12,7 @@ from tiny_runs import CrashError, arguments, assert_same, crash, outcome
 
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
-from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit import round as round_end
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.samples.rounds import RoundSampler
 
@@ -311,7 +311,7 @@ def uncommitted(tmp_path_factory, finished) -> Path:
     """A run as it is just before its last round is committed."""
     run = tmp_path_factory.mktemp("uncommitted") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GenerationLoop, "_commit", lambda *_: crash())
+        patch.setattr(round_end, "_commit", crash)
         shutil.copytree(finished, run)
         shutil.rmtree(run / "pool" / "0001")
         with pytest.raises(CrashError):

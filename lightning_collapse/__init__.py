@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_collapse.data.sources.points import Mixture
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
+    from lightning_collapse.lit.assemble import run
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
+    "data.sources.points": ["Mixture"],
     "pool": ["Pool"],
     "regimes": [
         "Regime",
@@ -70,6 +73,7 @@ _WHERE = {
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
+    "lit.assemble": ["run"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -84,6 +88,7 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Mixture",
     "Pool",
     "PoolDataModule",
     "Regime",
@@ -105,6 +110,7 @@ __all__ = [
     "ncsnpp",
     "nvidia_network",
     "read_runs",
+    "run",
 ]
 
 

@@ -55,7 +55,7 @@ def conduct(
         _fail(error, loop.started)
     if stopped_by is not None:
         _stop(stopped_by, exit_code_on_stop)
-    if is_first() and (data.run / "rounds.jsonl").exists():
+    if is_first() and data.run.table.exists():
         print(f"picture: {plot_run(data.run)}")
 
 

@@ -89,7 +89,7 @@ def _run(
     try:
         with folder.locked() if is_first() else nullcontext(), stop.listening():
             if config is not None:
-                refuse_gaps(folder.path)
+                refuse_gaps(folder)
                 record[0].check()
             # Here and not in a hook: before other processes are started.
             data.check_share(made.world_size)

@@ -6,7 +6,6 @@ between finishes the second phase when it is started again.
 """
 
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -27,7 +26,7 @@ from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
-from lightning_collapse.runs.checkpoints import round_checkpoint
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
@@ -130,7 +129,7 @@ class GenerationLoop(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
         data = data_of(trainer)
-        last = data.run / "checkpoints" / "last.ckpt"
+        last = data.run.last
         if trainer.ckpt_path is None and last.exists():
             raise ValueError(
                 f"ckpt_path = None: the run in {data.run} has been started already; go on with "
@@ -141,7 +140,7 @@ class GenerationLoop(Callback):
             raise ValueError(
                 f"ckpt_path: the checkpoint is at step {data.step} of round {data.round}, but the "
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
-                "checkpoints/last.ckpt, or choose another --run"
+                f"{data.run.last}, or choose another --run"
             )
         # Now, and not hours later: what the next round trains on. What later rounds draw is
         # checked as it is read.
@@ -151,7 +150,7 @@ class GenerationLoop(Callback):
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
-            clear_notes(data.generation_folder(data.pool.round - 1))
+            clear_notes(data.run.round(data.pool.round - 1))
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
         elif data.pool.round < (trainer.max_epochs or 1):
@@ -187,7 +186,7 @@ class GenerationLoop(Callback):
         due = data.step % self.checkpoint_every < accumulated or trainer.should_stop
         # The round's last step is saved by the round's end.
         if due and data.step < data.steps_of(data.round):
-            trainer.save_checkpoint(data.run / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(data.run.last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends a round; this hook fires for cut-short ones too.
@@ -201,12 +200,11 @@ class GenerationLoop(Callback):
             check_stop(trainer, f"round {r} was cut short at step {data.step}")
             return
         data.round, data.step = r + 1, 0
-        folder = data.run / "checkpoints"
-        trainer.save_checkpoint(round_checkpoint(folder, r))
+        trainer.save_checkpoint(data.run.checkpoint(r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
-            clear_round(data.generation_folder(r))
-            link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
+            clear_round(data.run.round(r))
+            link_atomically(data.run.checkpoint(r), data.run.last)
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if trainer.should_stop:
@@ -236,8 +234,8 @@ class GenerationLoop(Callback):
         data = data_of(trainer)
         if trainer.is_global_zero:
             write_records(data.run, data.records)
-            self._drop_checkpoints(data.run / "checkpoints", r)
-            log_round(trainer, data.records[-1], data.generation_folder(r) / "preview.png")
+            self._drop_checkpoints(data.run, r)
+            log_round(trainer, data.records[-1], data.run.preview(r))
             _tell_collapse(trainer, data.records[-1])
         offer(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
@@ -259,10 +257,10 @@ class GenerationLoop(Callback):
         stops = self.on_collapse == "stop" and data.records
         return bool(stops and data.records[-1].get("collapsed"))
 
-    def _drop_checkpoints(self, folder: Path, r: int) -> None:
+    def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
-        paths = [round_checkpoint(folder, round) for round in old]
+        paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
 
 

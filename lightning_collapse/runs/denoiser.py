@@ -17,6 +17,7 @@ from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.loading import make_denoiser, row_shape_of
 from lightning_collapse.networks.network import is_described
 from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
 
@@ -69,7 +70,7 @@ def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
         return own
     where, text = path, checkpoint.get("config")
     if not isinstance(text, str):
-        where = path.resolve().parent.parent / "config.yaml"
+        where = Run.of_checkpoint(path).config.path
         if not where.is_file():
             return own
         text = where.read_bytes().decode(errors="replace")

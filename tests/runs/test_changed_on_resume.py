@@ -75,7 +75,6 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
         ("model.sigma_data", 1),
         ("data.source.init_args.means", [[0.0], [2.0]]),
         ("loop.sampling.S_max", 50.0),
-        ("loop.features", {"class_path": "Inception", "init_args": {}}),
         ("data.source.init_args", None),
         ("data.regime.init_args", {"per_round": 0.5}),
     ],
@@ -83,6 +82,22 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
     with pytest.raises(ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another --run$"):
         file.refuse_forbidden(file.changes(changed(key, value)))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "same"),
+    [
+        ("lightning_collapse.data.images.Digits", "lightning_collapse.data.x.y.Digits", True),
+        ("lightning_collapse.data.images.Digits", "lightning_collapse.data.images.CIFAR10", False),
+        ("lightning_collapse.data.images.Digits", "mine.data.images.Digits", False),
+        ("mine.images.Digits", "mine.data.Digits", False),
+    ],
+)
+def test_a_class_of_ours_is_the_same_wherever_its_module_has_moved(tmp_path, was, now, same):
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write({"data": {"source": {"class_path": was}}})
+    changes = file.changes({"data": {"source": {"class_path": now}}})
+    assert [change.kind for change in changes] == ([] if same else ["forbidden"])
 
 
 def test_an_option_that_is_new_is_no_change(file):

@@ -16,19 +16,22 @@ from lightning_collapse.data.files import link_atomically, write_atomically
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, read_manifest
 from lightning_collapse.data.store.shards import StoredRows, encode_shard, shard_path
-from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint, round_checkpoint
 from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.damage import committed_rounds, derived, examine
-from lightning_collapse.runs.weights import load_weights
+from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["repair"]
 
 
-def repair(run: Path) -> Iterator[tuple[Path, str | None, bool]]:
+def repair(run: Path, trust_class: str | None = None) -> Iterator[tuple[Path, str | None, bool]]:
     """Makes the damaged files of a run again.
+
+    Args:
+        run: folder of the run.
+        trust_class: class of its network, such as `mine.Net`, if it is not of this package.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
@@ -39,12 +42,12 @@ def repair(run: Path) -> Iterator[tuple[Path, str | None, bool]]:
             yield path, None, True
             continue
         try:
-            yield path, _repair(run, path), True
+            yield path, _repair(run, path, trust_class), True
         except (ValueError, OSError) as error:
             yield path, f"{fault}: {error}", False
 
 
-def _repair(run: Path, path: Path) -> str:
+def _repair(run: Path, path: Path, trust_class: str | None) -> str:
     """Makes one file again, and says how; raises ValueError or OSError with what prevents it."""
     if path.name == "config.yaml":
         return _restore_config(run)
@@ -56,7 +59,7 @@ def _repair(run: Path, path: Path) -> str:
         return _import_again(run, path)
     if path.name == "manifest.json":
         raise ValueError(_way_back(run, int(path.parent.name)))
-    return _sample_again(run, path)
+    return _sample_again(run, path, trust_class)
 
 
 def _restore_config(run: Path) -> str:
@@ -107,9 +110,9 @@ def _derive(path: Path) -> str:
     return "written again"
 
 
-def _sample_again(run: Path, path: Path) -> str:
+def _sample_again(run: Path, path: Path, trust_class: str | None) -> str:
     stored = StoredRows(path.parent)
-    sampler = _sampler(run, stored, int(path.parent.name))
+    sampler = _sampler(run, stored, int(path.parent.name), trust_class)
     start, stop = sampler.rows_of(int(path.stem[6:]))
     firsts = range(start, stop, sampler.micro_batch)
     rows = torch.cat([sampler.sample(first)[: stop - first] for first in firsts])
@@ -117,38 +120,28 @@ def _sample_again(run: Path, path: Path) -> str:
     return "its samples were made again"
 
 
-def _sampler(run: Path, stored: StoredRows, r: int) -> RoundSampler:
+def _sampler(run: Path, stored: StoredRows, r: int, trust_class: str | None) -> RoundSampler:
     checkpoint = round_checkpoint(run / "checkpoints", r)
     if not checkpoint.exists():
         raise ValueError(
             f"its samples cannot be made again: {checkpoint.name} is gone (loop.keep_checkpoints)"
         )
-    module = _module(run)
-    load_weights(module.ema, checkpoint)
+    denoiser = load_run_denoiser(checkpoint, trust_class)
     try:
         recipe = stored.recipe
         return RoundSampler(
-            denoiser=module.ema.to(recipe["device"]),
+            denoiser=denoiser.to(recipe["device"]),
             sampling=Sampling.recorded(recipe["sampling"]),
             shape=stored.shape,
             n=len(stored),
             micro_batch=recipe["micro_batch"],
-            label_dim=module.label_dim,
+            label_dim=denoiser.label_dim,
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
-
-
-def _module(run: Path) -> CollapseModule:
-    config = _part(run, "model")
-    given = {name: config.get(name) for name in ("network", "sigma_data")}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(CollapseModule, "made")
-    made: CollapseModule = _made(parser, given)
-    return made
 
 
 def _import_again(run: Path, path: Path) -> str:
@@ -172,8 +165,7 @@ def _import_again(run: Path, path: Path) -> str:
 
 def _made(parser: ArgumentParser, config: Any) -> Any:
     """Makes the parser's one object, of a class of this package: a run's file may be anyone's."""
-    path = config.get("network", config) if isinstance(config, dict) else config
-    name = path.get("class_path") if isinstance(path, dict) else path
+    name = config.get("class_path") if isinstance(config, dict) else config
     if not isinstance(name, str) or not name.startswith("lightning_collapse."):
         raise ValueError(f"config.yaml names {name!r:.60}, which is not a class of this package")
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import DIGITS, Fit, arguments, assert_same, one_thread, records
+from tiny_runs import DIGITS, Fit, arguments, assert_same, records
 
 from lightning_collapse import CollapseModule, load_denoiser
 from lightning_collapse.commands import evaluate as evaluate_module
@@ -16,8 +16,6 @@ from lightning_collapse.commands import generate as generate_module
 from lightning_collapse.commands import pool as pool_module
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.store.shards import StoredRows
-
-__all__ = ["one_thread"]
 
 MINE = """
 import torch

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from tiny_runs import DIGITS, Fit, assert_same, mlp, one_thread, unet
+from tiny_runs import DIGITS, Fit, assert_same, mlp, unet
 
 from lightning_collapse import CollapseModule, Sampling, load_denoiser
 from lightning_collapse.runs.checkpoints import read_checkpoint
-
-__all__ = ["one_thread"]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from torch import Tensor
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.image_sets import open_images
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.foreign.npz import array_names, is_npz
+from lightning_collapse.data.sources.arrays import is_array_file
 from lightning_collapse.data.store.manifest import finite
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.evaluation import Figures, Reference
@@ -39,6 +41,7 @@ def evaluate(
     export_stats: Path | None = None,
     inception: Path | None = None,
     download: bool = False,
+    follow_links: bool = False,
     seed: int = 0,
 ) -> None:
     """Prints how far samples are from a reference: FID, KID, precision and recall, and moments.
@@ -46,7 +49,8 @@ def evaluate(
     Figures depend on n, the FID most of all: each is printed with it.
 
     Args:
-        samples: a folder or a zip of PNG or JPEG images, or a store, such as RUN/pool/0003.
+        samples: a folder or a zip of images, an npy or npz with one array of them, or a store,
+            such as RUN/pool/0003.
         reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
             KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
@@ -59,17 +63,18 @@ def evaluate(
         export_stats: npz for mean and covariance of the reference, in NVIDIA's format.
         inception: file of Inception's weights; default: an installed one, or pytorch-fid's.
         download: fetch Inception's weights (91 MiB) if there are none.
+        follow_links: follow a folder's links to what is in it.
         seed: keys the KID's subsets and the noise.
     """
     space = Pixels() if features == "pixels" else Inception(inception, convention, download)
     _check_targets(json, export_stats)
-    images = open_images("samples", samples)
+    images = open_images("samples", samples, follow_links=follow_links)
     n = _checked(n, len(images))
     sets: dict[str, Rows] = {"samples": images}
     fraction = 1.0 if baseline == "noise" else fraction
     if baseline is not None:
         sets[baseline] = MaskedNoise(images, fraction, seed)
-    known = _read_reference(reference, images, space)
+    known = _read_reference(reference, images, space, follow_links)
     real = _checked_reference(reference, known)
     if export_stats is not None:
         write_statistics(export_stats, _statistics(known))
@@ -111,21 +116,30 @@ def _checked(n: int | None, available: int) -> int:
     return n or available
 
 
-def _read_reference(path: Path | None, images: Rows, space: Features) -> Tensor | Statistics:
+def _read_reference(
+    path: Path | None, images: Rows, space: Features, follow_links: bool
+) -> Tensor | Statistics:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.
     first = images[torch.arange(1)]
     dim = space(first).shape[1]
-    if path.is_file() and path.suffix.lower() != ".zip":
+    if path.is_file() and _may_be_statistics(path):
         try:
             return read_statistics(path, dim)
         except ValueError as error:
             raise ValueError(f"reference = {error}") from error
-    rows = open_images("reference", path, tuple(first.shape[1:]))
+    rows = open_images("reference", path, tuple(first.shape[1:]), follow_links)
     if len(rows) < 2:
         raise ValueError(f"reference = {path}: holds {len(rows)} image; must hold at least 2")
     return torch.cat(list(feature_blocks(rows, space, bar=True)))
+
+
+def _may_be_statistics(path: Path) -> bool:
+    """Whether a file is to be read as mean and covariance, or to be refused as such."""
+    if is_array_file(path):
+        return is_npz(path) and not {"mu", "sigma"}.isdisjoint(array_names(path))
+    return path.suffix.lower() not in (".zip", ".parquet")
 
 
 def _checked_reference(path: Path | None, known: Tensor | Statistics) -> Reference:

@@ -1,5 +1,6 @@
 """Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,12 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.foreign.archives import Folder, open_archive
+from lightning_collapse.data.foreign.parquet import parquet_files
+from lightning_collapse.data.sources.arrays import ImageArray
 from lightning_collapse.data.sources.imports import ImageImport, Policy
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.shards import StoredRows, link_rows, open_rows, write_rows
 
-__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
+__all__ = [
+    "CIFAR10",
+    "Digits",
+    "FashionMNIST",
+    "ImageArray",
+    "ImageFolder",
+    "ImageParquet",
+    "ImageZip",
+    "Prepared",
+]
 
 
 @dataclass(frozen=True)
@@ -119,17 +131,25 @@ class _ImageSet(ABC):
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         with self._importing() as images:
             rows, labels = zip(*images.parts(), strict=True)
+            self._tell(images)
         return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
 
     def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
         with self._importing() as images:
             write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
+            self._tell(images)
+
+    def _tell(self, images: ImageImport) -> None:
+        for line in images.told:
+            warnings.warn(f"path = {self.path}: {line}", stacklevel=3)
 
     @contextmanager
     def _importing(self) -> Iterator[ImageImport]:
         self.check()
         try:
-            with closing(open_archive(Path(self.path))) as archive:
+            # Only a folder's links can be followed.
+            links = getattr(self, "follow_links", False)
+            with closing(open_archive(Path(self.path), links)) as archive:
                 yield ImageImport(archive, self.resolution, self.policy)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"path = {error}") from error
@@ -139,7 +159,7 @@ class _ImageSet(ABC):
 
 @dataclass(frozen=True)
 class ImageFolder(_ImageSet, Source):
-    """All PNG and JPEG images below a folder, resized to a square as NVIDIA does.
+    """All images below a folder, whatever their suffix, resized to a square as NVIDIA does.
 
     Labels come from its dataset.json, or else number its sorted subfolders, if there are several.
 
@@ -147,11 +167,13 @@ class ImageFolder(_ImageSet, Source):
         path: the folder; subfolders are searched too.
         resolution: side of the square, in pixels; resized by Lanczos, without a crop.
         policy: what the images must be.
+        follow_links: follow links that lead to something in the folder.
     """
 
     path: Path
     resolution: int
     policy: Policy = Policy()
+    follow_links: bool = False
 
     def check(self) -> None:
         if not Path(self.path).is_dir():
@@ -162,7 +184,7 @@ class ImageFolder(_ImageSet, Source):
 
 @dataclass(frozen=True)
 class ImageZip(_ImageSet, Source):
-    """All PNG and JPEG images of a zip archive, such as EDM's dataset zips, read in place.
+    """All images of a zip archive, such as EDM's dataset zips, read in place.
 
     Labels come as for `ImageFolder`.
 
@@ -181,6 +203,31 @@ class ImageZip(_ImageSet, Source):
             raise FileNotFoundError(
                 f"path = {self.path}: no such file; name the zip of the images"
             )
+
+
+@dataclass(frozen=True)
+class ImageParquet(_ImageSet, Source):
+    """All images of parquet files, as the Hugging Face Hub keeps them. Needs pyarrow.
+
+    Their column is `struct<bytes, path>`, or binary; labels are the column `label`, if there is
+    one.
+
+    Attributes:
+        path: one file, or the folder of several, which are of one split.
+        resolution: side of the square to resize to, in pixels; default: the images are square.
+        policy: what the images must be.
+    """
+
+    path: Path
+    resolution: int | None = None
+    policy: Policy = Policy()
+
+    def check(self) -> None:
+        path = Path(self.path)
+        if not path.exists():
+            raise FileNotFoundError(f"path = {path}: no such file or folder of parquet files")
+        if not parquet_files(path, Folder(path) if path.is_dir() else None):
+            raise ValueError(f"path = {path}: holds no parquet file")
 
 
 @dataclass(frozen=True)

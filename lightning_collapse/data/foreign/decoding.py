@@ -20,10 +20,11 @@ __all__ = ["Look", "convert", "decode", "describe_mode", "look", "picture", "res
 
 _MAX_PIXELS = 2**26
 # Decoded within a few times their pixels, by code that reads no other file and starts nothing.
-_FORMATS = ["PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
+_FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 if features.check("avif"):
     _FORMATS.append("AVIF")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_GIF_END = b";"
 _PNG_BITS_AT = 24
 _ORIENTATION = 274
 _TURNS = {
@@ -71,8 +72,7 @@ def decode(data: bytes) -> Image.Image:
         before = _turn(image) if tiff else None
         image.load()
         turn = before if tiff else _turn(image)
-    # Pillow does without the end of a PNG.
-    if image.format == "PNG" and _PNG_END not in data:
+    if _has_no_end(image.format, data):
         raise ValueError("is damaged: its end is missing")
     if frames:
         raise ValueError("has more than one frame or page; save the one that is meant as PNG")
@@ -110,7 +110,7 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
     Raises:
         ValueError: its numbers have no range that is known.
     """
-    if image.info["bits"] > 16:
+    if image.info.get("bits", 8) > 16:
         raise ValueError(f"is of {image.info['bits']} bits, which nothing says how to scale")
     if image.mode.startswith("I"):
         # Pillow would clip them.
@@ -174,6 +174,13 @@ def _bits(image: Image.Image, data: bytes) -> int:
     if image.mode == "F" or (image.mode.startswith("I") and image.format == "TIFF"):
         return 16 if image.mode.startswith("I;16") else 32
     return 16 if image.mode.startswith("I") else 8
+
+
+def _has_no_end(kind: str | None, data: bytes) -> bool:
+    """Whether the end is missing, without which Pillow does in some formats."""
+    if kind == "GIF":
+        return not data.rstrip(b"\0").endswith(_GIF_END)
+    return kind == "PNG" and _PNG_END not in data
 
 
 def _has_frames(image: Image.Image) -> bool:

@@ -1,6 +1,5 @@
 """Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -131,17 +130,11 @@ class _ImageSet(ABC):
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         with self._importing() as images:
             rows, labels = zip(*images.parts(), strict=True)
-            self._tell(images)
         return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
 
     def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
         with self._importing() as images:
             write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
-            self._tell(images)
-
-    def _tell(self, images: ImageImport) -> None:
-        for line in images.told:
-            warnings.warn(f"path = {self.path}: {line}", stacklevel=3)
 
     @contextmanager
     def _importing(self) -> Iterator[ImageImport]:

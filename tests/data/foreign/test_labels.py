@@ -12,7 +12,7 @@ def labels(folder, text, images=("a.png", "b.png")):
     """The labels that a dataset.json of this text gives."""
     data = text if isinstance(text, bytes) else text.encode()
     (folder / LABELS_FILE).write_bytes(data)
-    return read_labels(Folder(folder), images)
+    return read_labels(Folder(folder), images).of
 
 
 def refused(folder, text):
@@ -38,7 +38,7 @@ def refused(folder, text):
 def test_top_folders_are_classes_where_there_are_several(tmp_path, images, classes):
     """Checked against NVIDIA's dataset tool; an image outside all folders is of a class too."""
     assert folder_classes(images) == classes
-    found = read_labels(Folder(tmp_path), images)
+    found = read_labels(Folder(tmp_path), images).of
     if not classes:
         assert found is None
     else:
@@ -51,7 +51,7 @@ def test_top_folders_are_classes_where_there_are_several(tmp_path, images, class
 def test_animals_are_classes_from_whichever_folder_above_them(tmp_path, above):
     images = [f"{above}/{animal}/{i}.png" for animal in ("wild", "cat", "dog") for i in range(2)]
     assert folder_classes(images) == ["cat", "dog", "wild"]
-    assert list(read_labels(Folder(tmp_path), images).values()) == [2, 2, 0, 0, 1, 1]
+    assert list(read_labels(Folder(tmp_path), images).of.values()) == [2, 2, 0, 0, 1, 1]
     assert folder_classes(images[:2]) == []
 
 

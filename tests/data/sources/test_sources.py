@@ -199,7 +199,7 @@ def test_a_hostile_zip_is_refused_by_name(tmp_path):
 
 
 def test_an_empty_and_a_missing_set_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no PNG or JPEG image") as caught:
+    with pytest.raises(FileNotFoundError, match="holds no image that can be read") as caught:
         ImageFolder(tmp_path, 8).read(seed=0)
     assert one_line(caught).startswith(f"path = {tmp_path}: ")
     for kind, source in [

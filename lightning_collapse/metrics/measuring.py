@@ -21,7 +21,7 @@ from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator
 
-__all__ = ["Measured", "Measuring", "Seen", "record_of"]
+__all__ = ["Measured", "Measuring", "Seen", "record_of", "refuse_doubles", "told"]
 
 
 @dataclass
@@ -146,11 +146,7 @@ class Measuring:
         self._n_samples, self._summed = n_samples, min(summed, n_samples)
         self._measures = list(measures)
         self._floors = [self._floor(measure) for measure in self._measures]
-        names = [name for floor in self._floors for name in floor]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(
-                f"measures: {min(twice)} is a figure of two of them; name each measure once"
-            )
+        refuse_doubles([name for floor in self._floors for name in floor])
 
     def seen(self) -> Seen:
         """An empty pass, to be filled with a set's rows."""
@@ -211,13 +207,10 @@ class Measuring:
 
     def _told(self, which: int, figures: dict[str, Figure], step: dict[str, Figure]) -> Measured:
         measure, floor = self._measures[which], self._floors[which]
-        n = self._n(measure)
-        reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
-        cautions = {name: reason for name, reason in reasons.items() if reason}
         if measure.has_floor:
-            figures = figures | {f"{name}_floor": floor.get(name) for name in figures}
-        taken = n if measure.has_floor or measure.has_step else 0
-        return Measured(type(measure).__name__, taken, figures | step, cautions)
+            step = {f"{name}_floor": floor.get(name) for name in figures} | step
+        taken = self._n(measure) if measure.has_floor or measure.has_step else 0
+        return told(measure, taken, figures, step)
 
     def _step(
         self,
@@ -260,6 +253,33 @@ def _some(sample: Sample, which: Tensor) -> Sample:
         features=sample.features[which],
         labels=None if labels is None else labels[which],
     )
+
+
+def told(
+    measure: Measure,
+    n: int,
+    figures: Mapping[str, Figure],
+    beside: Mapping[str, Figure] | None = None,
+) -> Measured:
+    """What a measure tells, with its reasons for what is null.
+
+    Args:
+        measure: which one.
+        n: rows that it was taken from; 0 for sums over all.
+        figures: its own.
+        beside: floors and steps of them.
+    """
+    reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
+    cautions = {name: reason for name, reason in reasons.items() if reason}
+    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, cautions)
+
+
+def refuse_doubles(names: Sequence[str]) -> None:
+    """Raises ValueError where a figure comes twice."""
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"measures: {min(twice)} is a figure of two of them; name each measure once"
+        )
 
 
 def record_of(measured: Sequence[Measured]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Replace,
         Turnover,
     )
+    from lightning_collapse.runs.layout import Run
+    from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
@@ -63,6 +65,8 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "runs.layout": ["Run"],
+    "runs.records": ["read_runs"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
@@ -84,6 +88,7 @@ __all__ = [
     "PoolDataModule",
     "Regime",
     "Replace",
+    "Run",
     "Sampling",
     "SigmaMLP",
     "SongUNet",
@@ -99,6 +104,7 @@ __all__ = [
     "log_uniform_sigmas",
     "ncsnpp",
     "nvidia_network",
+    "read_runs",
 ]
 
 

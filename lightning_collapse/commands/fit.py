@@ -40,7 +40,7 @@ from lightning_collapse.networks.unet import ddpmpp, ncsnpp
 from lightning_collapse.regimes import Regime
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.runs.config_file import Change, ConfigFile
-from lightning_collapse.runs.damage import committed_rounds, refuse_gaps
+from lightning_collapse.runs.damage import refuse_gaps
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.memory import ran_out
 
@@ -231,7 +231,7 @@ class CollapseCLI(LightningCLI):
         return self.run_folder.locked() if _is_rank_zero() else nullcontext()
 
     def _fit(self) -> None:
-        refuse_gaps(self.run_folder.path)
+        refuse_gaps(self.run_folder)
         self._refuse_fewer_rounds()
         file = self.run_folder.config
         changes = self.record.changes = file.changes(self.config_dump)
@@ -246,7 +246,7 @@ class CollapseCLI(LightningCLI):
         self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
 
     def _refuse_fewer_rounds(self) -> None:
-        rounds, most = committed_rounds(self.run_folder.path), self.trainer.max_epochs or 0
+        rounds, most = self.run_folder.rounds, self.trainer.max_epochs or 0
         if rounds > most:
             raise ValueError(
                 f"trainer.max_epochs = {most}: the run in {self.run_folder.path} has {rounds} "
@@ -254,9 +254,8 @@ class CollapseCLI(LightningCLI):
             )
 
     def _show(self) -> None:
-        run = self.run_folder.path
-        if (run / "rounds.jsonl").exists():
-            print(f"picture: {plot_run(run)}")
+        if self.run_folder.table.exists():
+            print(f"picture: {plot_run(self.run_folder)}")
 
 
 class _RecordConfig(Callback):

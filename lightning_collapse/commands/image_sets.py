@@ -10,8 +10,10 @@ from lightning_collapse.data.foreign.archives import open_archive
 from lightning_collapse.data.foreign.decoding import decode
 from lightning_collapse.data.sources.images import ImageFolder, ImageZip
 from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["open_images"]
 
@@ -36,13 +38,13 @@ def open_images(field: str, path: Path, shape: tuple[int, ...] | None = None) ->
         raise FileNotFoundError(
             f"{field} = {path}: no such file or folder; name a store, or images in a folder or zip"
         )
-    if (path / "manifest.json").exists():
+    if is_committed(path):
         stored = _stored(field, path)
         _check_shape(field, path, stored.shape, shape)
         return stored
-    if (path / "pool").is_dir():
+    if Run(path).pool.is_dir():
         raise ValueError(
-            f"{field} = {path}: is a run; name one of its rounds, such as {path}/pool/0000"
+            f"{field} = {path}: is a run; name one of its rounds, such as {Run(path).round(0)}"
         )
     return _read_files(field, path, shape)
 

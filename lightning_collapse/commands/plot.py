@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.report.figures import plot_run
-from lightning_collapse.runs.records import distance_name, read_records, table_header, table_line
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.records import distance_name, table_header, table_line
 
 __all__ = ["main", "plot"]
 
@@ -21,10 +22,10 @@ def plot(run: Path) -> None:
         run: folder of the run.
     """
     try:
-        records = read_records(run)
+        records = Run(run).records
         print(table_header(distance_name(records[0])))
         for record in records:
             print(table_line(record))
-        print(f"picture: {plot_run(run)}")
+        print(f"picture: {plot_run(Run(run))}")
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{run}: holds records that cannot be read ({error!r:.300})") from error

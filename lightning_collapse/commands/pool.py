@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.table import dispatch
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["main", "repair", "verify"]
 
@@ -41,9 +42,9 @@ def verify(run: Path) -> None:
     """
     from lightning_collapse.runs.damage import examine
 
-    _check(run)
+    _check(folder := Run(run))
     files = damaged = 0
-    for path, fault in _with_bar(examine(run), "verifying"):
+    for path, fault in _with_bar(examine(folder), "verifying"):
         files += 1
         if fault is not None:
             damaged += 1
@@ -61,26 +62,20 @@ def repair(run: Path) -> None:
     Args:
         run: folder of the run, which must not be in use.
     """
-    import torch
-
-    from lightning_collapse.runs.lock import RunFolder
     from lightning_collapse.runs.repair import repair as files_of
 
-    _check(run)
-    # As in `fit`, of whose samples these are the same bytes.
-    torch.set_flush_denormal(True)
+    _check(folder := Run(run))
     repaired = left = 0
-    with RunFolder(run).locked():
-        for path, done, whole in _with_bar(files_of(run), "repairing"):
-            if done is not None:
-                repaired, left = repaired + whole, left + (not whole)
-                print(f"{path}: {done}")
+    for path, done, whole in _with_bar(files_of(folder), "repairing"):
+        if done is not None:
+            repaired, left = repaired + whole, left + (not whole)
+            print(f"{path}: {done}")
     print(f"files repaired: {repaired}, left damaged: {left}")
     sys.exit(1 if left else 0)
 
 
-def _check(run: Path) -> None:
-    if not (run / "pool").is_dir():
+def _check(run: Run) -> None:
+    if not run.pool.is_dir():
         raise FileNotFoundError(f"run = {run}: holds no run; name the folder of one")
 
 

@@ -15,6 +15,7 @@ from lightning_collapse.data.sources.imports import (
     write_table,
 )
 from lightning_collapse.data.sources.published import find_set, keep_set
+from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows, write_rows
 
 __all__ = ["main", "prepare"]
@@ -84,7 +85,7 @@ def _import(
 
 def _check_free(out: Path) -> None:
     """Refuses a folder with anything in it but what an import that was cut short has left."""
-    if (out / "manifest.json").exists():
+    if is_committed(out):
         raise ValueError(f"out = {out}: holds a store already; choose another folder")
     if out.exists() and any(not _is_shard(path.name) for path in out.iterdir()):
         raise ValueError(f"out = {out}: is not empty; choose another folder")

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
-from lightning_collapse.runs.damage import committed_rounds
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
 from lightning_collapse.seeds import generator
 
@@ -70,7 +71,7 @@ class PoolDataModule(LightningDataModule):
         self.images_per_round, self.batch_size = images_per_round, batch_size
         self.samples_per_round = samples_per_round
         self.train_first_round = train_first_round
-        self.num_workers, self.seed, self.run = num_workers, seed, Path(run)
+        self.num_workers, self.seed, self.run = num_workers, seed, Run(run)
         self.round, self.step = 0, 0
         self._check_fields()
 
@@ -88,7 +89,7 @@ class PoolDataModule(LightningDataModule):
             if value is not None and value < least:
                 raise ValueError(f"data.{name} = {value}: must be at least {least}")
         # A run that has its rows does not need their source any more.
-        if not (self.real_folder / "manifest.json").exists():
+        if not is_committed(self.run.real):
             self.source.check()
 
     @property
@@ -100,29 +101,20 @@ class PoolDataModule(LightningDataModule):
         """Training steps of one round: none in the first, where that is not trained."""
         return self.steps_per_round if round or self.train_first_round else 0
 
-    @property
-    def real_folder(self) -> Path:
-        """Where the imported real rows are."""
-        return self.run / "pool" / "real"
-
-    def generation_folder(self, round: int) -> Path:
-        """Where the samples of a round are."""
-        return self.run / "pool" / f"{round:04d}"
-
     def prepare_data(self) -> None:
         """Imports the real rows into the run's store, once.
 
         Raises:
             ValueError: the run has samples, but other real rows than the source's.
         """
-        folder = self.real_folder
+        folder = self.run.real
         recipe = {"source": repr(self.source), "seed": self.seed}
-        if (folder / "manifest.json").exists():
+        if is_committed(folder):
             kept = StoredRows(folder).recipe
             imported = {key: kept.get(key) for key in recipe}
             if imported == recipe:
                 return
-            if (self.generation_folder(0) / "manifest.json").exists():
+            if self.run.rounds:
                 raise ValueError(
                     f"data.source = {recipe}: the run in {self.run} was started with {imported}; "
                     "restore it, or choose another run"
@@ -135,7 +127,7 @@ class PoolDataModule(LightningDataModule):
         Raises:
             ValueError: there are not enough rows for what was asked.
         """
-        real = StoredRows(self.real_folder)
+        real = self.run.real_rows
         order = torch.randperm(len(real), generator=generator(self.seed, "real"))
         held_out, train = self._split(len(real))
         self.held_out = _Subset(real, order[:held_out])
@@ -145,12 +137,11 @@ class PoolDataModule(LightningDataModule):
             self.samples_per_round or self.regime.samples_needed(train) or len(self.train)
         )
         self.generations: list[StoredRows] = []
-        for r in range(committed_rounds(self.run)):
-            folder = self.generation_folder(r)
-            samples = StoredRows(folder)
+        for r in range(self.run.rounds):
+            samples = self.run.samples(r)
             if (samples.shape, samples.dtype) != (real.shape, real.dtype):
                 raise ValueError(
-                    f"{folder}: holds {samples.dtype} {samples.shape}, but real rows are "
+                    f"{samples.folder}: holds {samples.dtype} {samples.shape}, but real rows are "
                     f"{real.dtype} {real.shape}"
                 )
             check_record(samples.record or {}, r)

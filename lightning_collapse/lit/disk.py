@@ -35,7 +35,7 @@ def check_space(trainer: Trainer, module: CollapseModule, data: PoolDataModule) 
 def round_bytes(module: CollapseModule, data: PoolDataModule) -> int:
     """Gives an upper estimate of what a round adds to the disk at its peak."""
     network = sum(value.numel() * value.element_size() for value in module.model.parameters())
-    last = data.run / "checkpoints" / "last.ckpt"
+    last = data.run.last
     checkpoint = max(
         _NETWORKS_IN_CHECKPOINT * network, last.stat().st_size if last.exists() else 0
     )

@@ -6,7 +6,6 @@ between finishes the second phase when it is started again.
 """
 
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -23,7 +22,7 @@ from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
-from lightning_collapse.runs.checkpoints import round_checkpoint
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
@@ -114,7 +113,7 @@ class GenerationLoop(Callback):
             raise ValueError(
                 f"ckpt_path: the checkpoint is at step {data.step} of round {data.round}, but the "
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
-                "checkpoints/last.ckpt, or choose another --run"
+                f"{data.run.last}, or choose another --run"
             )
         # Now, and not hours later: what the next round trains on. What later rounds draw is
         # checked as it is read.
@@ -124,7 +123,7 @@ class GenerationLoop(Callback):
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
-            clear_notes(data.generation_folder(data.pool.round - 1))
+            clear_notes(data.run.round(data.pool.round - 1))
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
         elif data.pool.round < (trainer.max_epochs or 1):
@@ -160,7 +159,7 @@ class GenerationLoop(Callback):
         due = data.step % self.checkpoint_every < accumulated or trainer.should_stop
         # The round's last step is saved by the round's end.
         if due and data.step < data.steps_of(data.round):
-            trainer.save_checkpoint(data.run / "checkpoints" / "last.ckpt")
+            trainer.save_checkpoint(data.run.last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends a round; this hook fires for cut-short ones too."""
@@ -169,12 +168,11 @@ class GenerationLoop(Callback):
         if data.step < data.steps_of(r):
             return
         data.round, data.step = r + 1, 0
-        folder = data.run / "checkpoints"
-        trainer.save_checkpoint(round_checkpoint(folder, r))
+        trainer.save_checkpoint(data.run.checkpoint(r))
         if trainer.is_global_zero:
             # Shards of this round come from other weights, if a lost checkpoint was retrained.
-            clear_round(data.generation_folder(r))
-            link_atomically(round_checkpoint(folder, r), folder / "last.ckpt")
+            clear_round(data.run.round(r))
+            link_atomically(data.run.checkpoint(r), data.run.last)
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
         if not trainer.should_stop:
@@ -187,8 +185,8 @@ class GenerationLoop(Callback):
         data = data_of(trainer)
         if trainer.is_global_zero:
             write_records(data.run, data.records)
-            self._drop_checkpoints(data.run / "checkpoints", r)
-            log_round(trainer, data.records[-1], data.generation_folder(r) / "preview.png")
+            self._drop_checkpoints(data.run, r)
+            log_round(trainer, data.records[-1], data.run.preview(r))
             _tell_collapse(trainer, data.records[-1])
         offer(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
@@ -205,10 +203,10 @@ class GenerationLoop(Callback):
             "(loop.on_collapse); --loop.on_collapse continue goes on",
         )
 
-    def _drop_checkpoints(self, folder: Path, r: int) -> None:
+    def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
-        paths = [round_checkpoint(folder, round) for round in old]
+        paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
 
 

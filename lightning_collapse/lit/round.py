@@ -18,7 +18,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from lightning_collapse.data.files import make_folder
-from lightning_collapse.data.store.shards import StoredRows, commit
+from lightning_collapse.data.store.shards import commit
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
@@ -29,6 +29,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import (
     clear_notes,
@@ -108,7 +109,7 @@ class Ending:
             sampling=self.sampling,
             shape=data.row_shape,
             n=data.n_samples,
-            micro_batch=noted_micro_batch(data.generation_folder(r)) or self.micro_batch,
+            micro_batch=noted_micro_batch(data.run.round(r)) or self.micro_batch,
             label_dim=module.label_dim,
             seed=data.seed,
             round=r,
@@ -123,7 +124,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         Whether the round is committed.
     """
     data = data_of(trainer)
-    folder = data.generation_folder(r)
+    folder = data.run.round(r)
     make_folder(folder)
     sampler = ending.sampler(module, data, r)
     module.ema.eval()
@@ -154,7 +155,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         _commit(sampler, folder, record, ending.keep_checkpoints)
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
-    data.deposit(StoredRows(folder))
+    data.deposit(data.run.samples(r))
     return True
 
 
@@ -168,7 +169,7 @@ def _measure(
         for shard in mine:
             rows, n_nonfinite = read_described(folder, shard)
             if shard == 0:
-                write_contact_sheet(folder / "preview.png", rows[:PREVIEW_ROWS])
+                write_contact_sheet(data.run.preview(sampler.round), rows[:PREVIEW_ROWS])
             seen.update(sampler.rows_of(shard)[0], rows)
             seen.sums.n_nonfinite += n_nonfinite
     if trainer.should_stop:
@@ -249,7 +250,7 @@ def _commit(
 ) -> None:
     shards = described_shards(folder, sampler.n_shards)
     recipe = {
-        "checkpoint": f"checkpoints/round-{sampler.round:04d}.ckpt",
+        "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": asdict(sampler.sampling),
         "micro_batch": sampler.micro_batch,
         "seed": sampler.seed,

@@ -10,7 +10,8 @@ import torch
 
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.store.shards import StoredRows
-from lightning_collapse.runs.records import distance_name, read_records
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.records import distance_name
 from lightning_collapse.samples.sheet import contact_sheet
 from lightning_collapse.sampling.bias import principal_std, sampled_std
 from lightning_collapse.sampling.choice import Sampling
@@ -28,7 +29,7 @@ _POINTS_IN_STRIP = 1000
 _SAMPLES, _REAL, _COLLAPSED = "#0072B2", "#D55E00", "#CC79A7"
 
 
-def plot_run(run: Path) -> Path:
+def plot_run(run: Run) -> Path:
     """Draws a run's finished rounds and returns the picture's path, `collapse.png` in its folder.
 
     Raises:
@@ -37,27 +38,26 @@ def plot_run(run: Path) -> Path:
     # Without pyplot, which would keep the figure and might open a window.
     from matplotlib.figure import Figure
 
-    records = read_records(run)
+    records = run.records
     strips = _strips(run, records)
     figure = Figure(figsize=(11, max(4.8, 0.55 * len(strips) + 1)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1], squeeze=False)[0]
     _draw_strips(left, strips)
     _draw_curves(right, records, sampler_alone(strips[0][1], strips[1][1]))
     regime = _describe(records[0])
-    figure.suptitle(f"{run.resolve().name}: {regime}, {records[0]['restart']} restart")
+    figure.suptitle(f"{run.path.resolve().name}: {regime}, {records[0]['restart']} restart")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    path = run / "collapse.png"
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
-    return path
+    write_atomically(run.picture, lambda file: file.write(buffer.getbuffer()))
+    return run.picture
 
 
-def _strips(run: Path, records: Sequence[dict[str, Any]]) -> list[tuple[str, StoredRows]]:
+def _strips(run: Run, records: Sequence[dict[str, Any]]) -> list[tuple[str, StoredRows]]:
     """Gives real rows, then the samples of every round, or of some evenly spaced ones."""
     rounds = len(records)
     shown = np.unique(np.linspace(0, rounds - 1, min(rounds, _STRIPS)).round().astype(int))
-    stores = [(_name(records[r]), StoredRows(run / "pool" / f"{r:04d}")) for r in shown]
-    return [("real", StoredRows(run / "pool" / "real")), *stores]
+    stores = [(_name(records[r]), run.samples(int(r))) for r in shown]
+    return [("real", run.real_rows), *stores]
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -13,15 +13,10 @@ from typing import Any, BinaryIO
 
 import torch
 
-__all__ = ["is_sealed", "read_checkpoint", "round_checkpoint", "write_checkpoint"]
+__all__ = ["is_sealed", "read_checkpoint", "write_checkpoint"]
 
 _SEAL = b"sha256 "
 _SEAL_BYTES = len(_SEAL) + 64
-
-
-def round_checkpoint(folder: Path, round: int) -> Path:
-    """Gives the path of a round's checkpoint in the run's folder `checkpoints`."""
-    return folder / f"round-{round:04d}.ckpt"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

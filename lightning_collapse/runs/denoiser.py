@@ -17,6 +17,7 @@ from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["load_run_denoiser", "read_average"]
 
@@ -38,7 +39,7 @@ def load_run_denoiser(path: Path) -> EDMPrecond:
         OSError: the checkpoint, or RUN/config.yaml, cannot be read.
         ValueError: they hold no network that can be built.
     """
-    config = path.resolve().parent.parent / "config.yaml"
+    config = Run.of_checkpoint(path).config.path
     if not config.is_file():
         raise FileNotFoundError(
             f"{path}: describes no network by itself, and {config} is missing; leave a run's "

@@ -12,19 +12,15 @@ from datetime import datetime
 from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
-from lightning_collapse.runs.config_file import ConfigFile
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["RunFolder"]
 
 
-class RunFolder:
-    """A run's folder, held by one process at a time.
+class RunFolder(Run):
+    """A run's folder that is written to, by one process at a time."""
 
-    Attributes:
-        path: of the folder.
-    """
-
-    def __init__(self, path: Path, make: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], make: bool = True) -> None:
         """Makes the folder.
 
         Args:
@@ -34,14 +30,14 @@ class RunFolder:
         Raises:
             OSError: the folder cannot be written.
         """
-        self.path = Path(path)
+        super().__init__(path)
         self._is_new = make and not self.path.exists()
         if make:
             self._make()
 
     def _make(self) -> None:
         try:
-            make_folder(self.path / "checkpoints")
+            make_folder(self.checkpoints)
             # What every later write does; ".tmp" lets the next start clear it away.
             probe = self.path / f".probe.{os.getpid()}.tmp"
             write_atomically(probe, lambda file: file.write(b"probe"))
@@ -58,20 +54,14 @@ class RunFolder:
         # Another process may have started at the same time, and hold the lock.
         with suppress(OSError), self.locked():
             names = {path.name for path in self.path.iterdir()}
-            used = any((self.path / "checkpoints").iterdir())
-            if names <= {"checkpoints", ".lock", ".id", "wandb"} and not used:
+            own = (self.checkpoints, self.lock_file, self.id_file, self.wandb)
+            if names <= {path.name for path in own} and not any(self.checkpoints.iterdir()):
                 shutil.rmtree(self.path)
-
-    @property
-    def config(self) -> ConfigFile:
-        """What the run was started with."""
-        return ConfigFile(self.path / "config.yaml")
 
     @property
     def last_checkpoint(self) -> Path | None:
         """Where an earlier start left off, if it got so far."""
-        path = self.path / "checkpoints" / "last.ckpt"
-        return path if path.exists() else None
+        return self.last if self.last.exists() else None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -81,7 +71,7 @@ class RunFolder:
             OSError: another process has the folder.
         """
         # Opened without truncation: the holder's name is read when the lock is refused.
-        with open(self.path / ".lock", "a+", errors="replace") as lock:
+        with open(self.lock_file, "a+", errors="replace") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -102,14 +92,13 @@ class RunFolder:
     def _clear(self) -> None:
         """Removes what writes that were killed have left behind."""
         remove(self.path.glob(".*.tmp"))
-        for folder in ("checkpoints", "pool"):
-            remove((self.path / folder).rglob(".*.tmp"))
+        for folder in (self.checkpoints, self.pool):
+            remove(folder.rglob(".*.tmp"))
 
     @property
     def id(self) -> str:
         """A random name that the run keeps, in whichever folder it lies."""
-        path = self.path / ".id"
-        name = secrets.token_hex(8).encode()
+        path, name = self.id_file, secrets.token_hex(8).encode()
         write_once(path, lambda file: file.write(name))
         kept = path.read_bytes()
         if not re.fullmatch(rb"[0-9a-f]{16}", kept):

@@ -3,17 +3,22 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.runs.layout import Run
 
 __all__ = [
     "check_record",
     "distance_name",
-    "encode_records",
+    "encode_csv",
+    "encode_table",
     "read_records",
+    "read_runs",
     "table_header",
     "table_line",
     "write_records",
@@ -32,37 +37,40 @@ _COLUMNS = {
 }
 
 
-def write_records(run: Path, records: Sequence[Record]) -> None:
+def write_records(run: Run, records: Sequence[Record]) -> None:
     """Writes one line a round to `rounds.jsonl`, and the same as `rounds.csv`."""
-    texts = encode_records(records)
-    write_atomically(run / "rounds.jsonl", lambda file: file.write(texts["rounds.jsonl"]))
-    write_atomically(run / "rounds.csv", lambda file: file.write(texts["rounds.csv"]))
+    write_atomically(run.table, lambda file: file.write(encode_table(records)))
+    write_atomically(run.csv, lambda file: file.write(encode_csv(records)))
 
 
-def encode_records(records: Sequence[Record]) -> dict[str, bytes]:
-    """Gives what each of the two files holds, by its name."""
-    lines = "".join(json.dumps(record) + "\n" for record in records)
+def encode_table(records: Sequence[Record]) -> bytes:
+    """Gives the content of `rounds.jsonl`."""
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def encode_csv(records: Sequence[Record]) -> bytes:
+    """Gives the content of `rounds.csv`."""
     table = io.StringIO()
     # All records' names: a run may be resumed by a version that records more.
     names = dict.fromkeys(name for record in records for name in record)
     writer = csv.DictWriter(table, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in r.items()} for r in records)
-    return {"rounds.jsonl": lines.encode(), "rounds.csv": table.getvalue().encode()}
+    return table.getvalue().encode()
 
 
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (dict, list)) else value
 
 
-def read_records(run: Path) -> list[Record]:
+def read_records(run: Run) -> list[Record]:
     """Reads the records of a run's finished rounds.
 
     Raises:
         FileNotFoundError: the run has none.
         ValueError: a line is no record.
     """
-    path = run / "rounds.jsonl"
+    path = run.table
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; has the run finished a round?")
     return [_parsed(path, r, line) for r, line in enumerate(path.read_bytes().splitlines())]
@@ -79,6 +87,53 @@ def _parsed(path: Path, r: int, line: bytes) -> Record:
             "repair` writes it again"
         )
     return record
+
+
+def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
+    """Reads the records of all runs in a folder and in those below it.
+
+    Runs without a finished round, or with a damaged table of rounds, are left out with a warning.
+
+    Returns:
+        One flat table line a round, for `pandas.DataFrame`: `run`, the path below the folder, and
+        the record's fields. Of a list, each number is a field of its own, as `modes/0`; so is each
+        option of the regime, as `regime.fraction`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; name one that holds runs")
+    lines = []
+    for run in _runs_in(Path(folder)):
+        try:
+            records = run.records
+        except (ValueError, OSError) as error:
+            warnings.warn(f"{run} is left out: {error}", stacklevel=2)
+            continue
+        name = os.path.relpath(run, folder) if run.path != Path(folder) else run.path.name
+        lines += [{"run": name, **dict(_flat(record))} for record in records]
+    return lines
+
+
+def _runs_in(folder: Path) -> Iterator[Run]:
+    """Finds runs, which hold no others."""
+    for path, folders, _ in os.walk(folder):
+        if (run := Run(path)).pool.is_dir():
+            folders.clear()
+            yield run
+        folders.sort()
+
+
+def _flat(record: Record) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            prefix = name.removesuffix("_options")
+            yield from _flat({f"{prefix}.{key}": part for key, part in value.items()})
+        elif isinstance(value, list):
+            yield from _flat({f"{name}/{i}": part for i, part in enumerate(value)})
+        else:
+            yield name, value
 
 
 def check_record(record: Record, r: int) -> None:

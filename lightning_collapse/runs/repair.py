@@ -1,7 +1,8 @@
 """Making a run's damaged files again, byte for byte, from what is still whole.
 
-Samples come again from their recipe and their round's checkpoint, real rows from their source, the
-configuration from a checkpoint, tables and previews from manifests and shards.
+A checkpoint comes from another name of it, the configuration from a checkpoint, real rows from
+their source, samples from their recipe and their round's checkpoint, tables and previews from
+manifests and shards. Files come in this order, so that what was repaired serves those after it.
 """
 
 import hashlib
@@ -13,127 +14,140 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_collapse.data.files import link_atomically, write_atomically
+
+# Imported for the sources in them.
+from lightning_collapse.data.sources import images, points  # noqa: F401
 from lightning_collapse.data.sources.source import Source
-from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, read_manifest
-from lightning_collapse.data.store.shards import StoredRows, encode_shard, shard_path
-from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint, round_checkpoint
-from lightning_collapse.runs.config_file import ConfigFile
-from lightning_collapse.runs.damage import committed_rounds, derived, examine
-from lightning_collapse.runs.weights import load_weights
+from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, manifest_path, read_manifest
+from lightning_collapse.data.store.shards import encode_shard, shard_index, shard_path
+from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
+from lightning_collapse.runs.damage import derived, examine, finished_rounds
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["repair"]
 
+_OURS = "lightning_collapse."
 
-def repair(run: Path) -> Iterator[tuple[Path, str | None, bool]]:
+
+def repair(run: Run) -> Iterator[tuple[Path, str | None, bool]]:
     """Makes the damaged files of a run again.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
         whether it is whole now.
+
+    Raises:
+        OSError: the run is in use.
     """
-    for path, fault in examine(run):
-        if fault is None:
-            yield path, None, True
-            continue
+    with RunFolder(run).locked():
+        # As in `fit`, of whose samples these are the same bytes.
+        torch.set_flush_denormal(True)
         try:
-            yield path, _repair(run, path), True
-        except (ValueError, OSError) as error:
-            yield path, f"{fault}: {error}", False
+            for path, fault in examine(run):
+                yield path, *(_repaired(run, path, fault) if fault else (None, True))
+        finally:
+            torch.set_flush_denormal(False)
 
 
-def _repair(run: Path, path: Path) -> str:
+def _repaired(run: Run, path: Path, fault: str) -> tuple[str, bool]:
+    try:
+        return _repair(run, path), True
+    except (ValueError, OSError) as error:
+        return f"{fault}: {error}", False
+
+
+def _repair(run: Run, path: Path) -> str:
     """Makes one file again, and says how; raises ValueError or OSError with what prevents it."""
-    if path.name == "config.yaml":
-        return _restore_config(run)
-    if path.suffix == ".ckpt":
+    r = run.round_of(path)
+    if path.parent == run.checkpoints:
         return _relink(run, path)
-    if path.name in ("preview.png", "rounds.jsonl", "rounds.csv"):
-        return _derive(path)
-    if path.parent.name == "real":
+    if path == run.config.path:
+        return _restore_config(run)
+    if path.parent == run.real:
         return _import_again(run, path)
-    if path.name == "manifest.json":
-        raise ValueError(_way_back(run, int(path.parent.name)))
-    return _sample_again(run, path)
+    if r is None or path == run.preview(r):
+        return _derive(run, path)
+    if path == manifest_path(path.parent):
+        raise ValueError(_way_back(run, r))
+    return _sample_again(run, path, r)
 
 
-def _restore_config(run: Path) -> str:
-    folder = run / "checkpoints"
-    for path in [folder / "last.ckpt", *sorted(folder.glob("round-*.ckpt"), reverse=True)]:
-        text = read_checkpoint(path).get("config") if is_sealed(path) else None
-        if isinstance(text, str):
-            ConfigFile(run / "config.yaml").restore(text)
-            return f"restored from {path.name}"
-    raise ValueError("no intact checkpoint holds a copy; start again in another --run")
-
-
-def _relink(run: Path, path: Path) -> str:
-    """Restores a checkpoint from another name of it, or `last.ckpt` from a round's end."""
-    folder, last = run / "checkpoints", run / "checkpoints" / "last.ckpt"
-    rounds = committed_rounds(run)
-    if path != last:
-        end_of_round = {"round": int(path.stem[6:]) + 1, "step": 0}
-        if is_sealed(last) and read_checkpoint(last)["PoolDataModule"] == end_of_round:
-            link_atomically(last, path)
-            return "restored from last.ckpt"
+def _relink(run: Run, path: Path) -> str:
+    """Restores a checkpoint from another name of it, or the last one from a round's end."""
+    r = run.round_of(path)
+    if r is not None:
+        end_of_round = {"round": r + 1, "step": 0}
+        if is_sealed(run.last) and read_checkpoint(run.last)["PoolDataModule"] == end_of_round:
+            link_atomically(run.last, path)
+            return f"restored from {run.last.name}"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
-    for r in (rounds, rounds - 1):
-        end = round_checkpoint(folder, r)
+    rounds = finished_rounds(run)
+    for end in (run.checkpoint(rounds), run.checkpoint(rounds - 1)):
         if is_sealed(end):
-            link_atomically(end, last)
+            link_atomically(end, path)
             return f"restored from {end.name}; steps after it are made again"
-    raise ValueError(_way_back(run, rounds))
+    raise ValueError(_way_back(run, run.rounds))
 
 
-def _way_back(run: Path, r: int) -> str:
+def _way_back(run: Run, r: int) -> str:
     """Says how to make round r again, and what comes after it."""
     for before in range(r, -1, -1):
-        path = round_checkpoint(run / "checkpoints", before)
+        path = run.checkpoint(before)
         if is_sealed(path):
+            folder = run.round(before).relative_to(run.path)
             return (
-                f"remove the folders from pool/{before:04d} on and go on with --ckpt_path {path}: "
+                f"remove the folders from {folder} on and go on with --ckpt_path {path}: "
                 "the same rounds come out"
             )
     return "no checkpoint of its round or before is left; start again in another --run"
 
 
-def _derive(path: Path) -> str:
-    content = derived(path)
+def _restore_config(run: Run) -> str:
+    for path in sorted(run.checkpoints.glob("*.ckpt"), key=lambda p: (p != run.last, p)):
+        text = read_checkpoint(path).get("config") if is_sealed(path) else None
+        if isinstance(text, str):
+            run.config.restore(text)
+            return f"restored from {path.name}"
+    raise ValueError("no intact checkpoint holds a copy; start again in another --run")
+
+
+def _derive(run: Run, path: Path) -> str:
+    content = derived(run, path)
     if content is None:
         raise ValueError("what it repeats is damaged itself")
     write_atomically(path, lambda file: file.write(content))
     return "written again"
 
 
-def _sample_again(run: Path, path: Path) -> str:
-    stored = StoredRows(path.parent)
-    sampler = _sampler(run, stored, int(path.parent.name))
-    start, stop = sampler.rows_of(int(path.stem[6:]))
+def _sample_again(run: Run, path: Path, r: int) -> str:
+    sampler = _sampler(run, r)
+    start, stop = sampler.rows_of(shard_index(path))
     firsts = range(start, stop, sampler.micro_batch)
     rows = torch.cat([sampler.sample(first)[: stop - first] for first in firsts])
     _write_if_same(path, encode_shard(rows))
     return "its samples were made again"
 
 
-def _sampler(run: Path, stored: StoredRows, r: int) -> RoundSampler:
-    checkpoint = round_checkpoint(run / "checkpoints", r)
-    if not checkpoint.exists():
+def _sampler(run: Run, r: int) -> RoundSampler:
+    if not run.checkpoint(r).exists():
+        name = run.checkpoint(r).name
         raise ValueError(
-            f"its samples cannot be made again: {checkpoint.name} is gone (loop.keep_checkpoints)"
+            f"its samples cannot be made again: {name} is gone (loop.keep_checkpoints)"
         )
-    module = _module(run)
-    load_weights(module.ema, checkpoint)
+    run.config.read()  # the network is built by it, and only if it is whole
+    denoiser, stored = run.denoiser(r), run.samples(r)
     try:
         recipe = stored.recipe
         return RoundSampler(
-            denoiser=module.ema.to(recipe["device"]),
+            denoiser=denoiser.to(recipe["device"]),
             sampling=Sampling.recorded(recipe["sampling"]),
             shape=stored.shape,
             n=len(stored),
             micro_batch=recipe["micro_batch"],
-            label_dim=module.label_dim,
+            label_dim=int(getattr(denoiser.model, "label_dim", 0)),
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),
@@ -142,51 +156,42 @@ def _sampler(run: Path, stored: StoredRows, r: int) -> RoundSampler:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
 
 
-def _module(run: Path) -> CollapseModule:
-    config = _part(run, "model")
-    given = {name: config.get(name) for name in ("network", "sigma_data")}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(CollapseModule, "made")
-    made: CollapseModule = _made(parser, given)
-    return made
-
-
-def _import_again(run: Path, path: Path) -> str:
+def _import_again(run: Run, path: Path) -> str:
     """Reads real rows again; what is intact of them must be as it was."""
-    config = _part(run, "data")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--made", type=Source)
-    source, seed = _made(parser, config.get("source")), int(config.get("seed", 0))
+    config = run.config.read().get("data")
+    config = config if isinstance(config, dict) else {}
+    source, seed = _source(config.get("source")), int(config.get("seed", 0))
     rows, _ = source.read(seed)
     parts = torch.split(rows, MAX_SHARD_ROWS)
-    if path.name != "manifest.json":
-        _write_if_same(path, encode_shard(parts[int(path.stem[6:])]))
+    if path != manifest_path(run.real):
+        _write_if_same(path, encode_shard(parts[shard_index(path)]))
         return "imported again"
-    shards = [shard_path(path.parent, i) for i in range(len(parts))]
+    shards = [shard_path(run.real, i) for i in range(len(parts))]
     for shard, part in zip(shards, parts, strict=True):
         if shard.exists() and shard.read_bytes() != encode_shard(part):
             raise ValueError(f"the source gives other rows than {shard.name} holds")
-    source.keep(path.parent, seed, {"source": repr(source), "seed": seed})
+    source.keep(run.real, seed, {"source": repr(source), "seed": seed})
     return "imported again"
 
 
-def _made(parser: ArgumentParser, config: Any) -> Any:
-    """Makes the parser's one object, of a class of this package: a run's file may be anyone's."""
-    path = config.get("network", config) if isinstance(config, dict) else config
-    name = path.get("class_path") if isinstance(path, dict) else path
-    if not isinstance(name, str) or not name.startswith("lightning_collapse."):
-        raise ValueError(f"config.yaml names {name!r:.60}, which is not a class of this package")
+def _source(config: Any) -> Source:
+    """Makes a source of this package by its name: a run's file may be anyone's."""
+    named = config if isinstance(config, dict) else {"class_path": config}
+    path = str(named.get("class_path"))
+    name = path.rpartition(".")[2]
+    # By its last name: modules have moved since some runs were started.
+    ours = [kind for kind in Source.__subclasses__() if kind.__module__.startswith(_OURS)]
+    kind = next((kind for kind in ours if kind.__name__ == name), None)
+    if kind is None or not path.startswith((_OURS, name)):
+        raise ValueError(f"config.yaml names {path!r:.60}, which is not a source of this package")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "made")
     try:
-        return parser.instantiate_classes(parser.parse_object({"made": config})).made
+        given = parser.parse_object({"made": named.get("init_args") or {}})
+        made: Source = parser.instantiate_classes(given).made
+        return made
     except (ArgumentError, TypeError, RuntimeError) as error:
         raise ValueError(f"config.yaml cannot be followed ({error!s:.120})") from error
-
-
-def _part(run: Path, name: str) -> dict[str, Any]:
-    part = ConfigFile(run / "config.yaml").read().get(name)
-    if not isinstance(part, dict):
-        raise ValueError(f"config.yaml has no {name}")
-    return part
 
 
 def _write_if_same(path: Path, data: bytes) -> None:

@@ -30,6 +30,7 @@ from lightning_collapse.commands import pool
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.report.figures import plot_run
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import table_header, table_line
 from lightning_collapse.samples import rounds as sampler_module
 
@@ -76,7 +77,7 @@ def test_a_collapse_of_images_is_recorded_shown_and_trained_on(tmp_path, monkeyp
         "warning: round 0 has collapsed: " + ("48" if kind == "nonfinite" else "it"),
         "warning: round 1 has collapsed: " + ("48" if kind == "nonfinite" else "it"),
     ]
-    assert plot_run(tmp_path).stat().st_size > 10_000
+    assert plot_run(Run(tmp_path)).stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("kind", ["nonfinite", "constant"])
@@ -85,7 +86,7 @@ def test_a_collapse_of_points_too(tmp_path, monkeypatch, kind):
     Fit(tmp_path)()
     for line in (tmp_path / "rounds.jsonl").read_text().splitlines():
         assert strict(line)["collapsed"] == kind
-    assert plot_run(tmp_path).exists()
+    assert plot_run(Run(tmp_path)).exists()
 
 
 def test_points_too_large_to_be_stored_are_not_finite(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from lightning_collapse.data.store.shards import (
 )
 from lightning_collapse.report.figures import plot_run, sampler_alone
 from lightning_collapse.rows import network_units
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.sampling.bias import sampler_bias
 from lightning_collapse.sampling.choice import Sampling
@@ -60,7 +61,7 @@ def a_run(folder, kind, rounds, **changes):
         sampling = {**asdict(SAMPLING), "S_max": None}
         keep(folder / "pool" / f"{r:04d}", some_rows(kind, r), sampling=sampling)
     features = "points" if kind == "points" else "pixels"
-    write_records(folder, [record(r, features, **changes) for r in range(rounds)])
+    write_records(Run(folder), [record(r, features, **changes) for r in range(rounds)])
     return folder
 
 
@@ -72,7 +73,7 @@ def pixels(path):
 @pytest.mark.parametrize("kind", list(ROWS))
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_a_run_is_drawn(tmp_path, kind, rounds):
-    path = plot_run(a_run(tmp_path / "my_run", kind, rounds))
+    path = plot_run(Run(a_run(tmp_path / "my_run", kind, rounds)))
     assert path == tmp_path / "my_run" / "collapse.png"
     picture = pixels(path)
     # Strips on the left, curves on the right: neither half is blank.
@@ -82,16 +83,10 @@ def test_a_run_is_drawn(tmp_path, kind, rounds):
 
 def test_long_runs_show_some_rounds_and_the_last(tmp_path, monkeypatch):
     run = a_run(tmp_path, "images", 30)
-    opened = []
-
-    def opening(folder):
-        opened.append(folder.name)
-        return stored(folder)
-
-    stored = plot_run.__globals__["StoredRows"]
-    monkeypatch.setitem(plot_run.__globals__, "StoredRows", opening)
-    plot_run(run)
-    shown = [int(name) for name in opened if name != "real"]
+    shown = []
+    stored = Run.samples
+    monkeypatch.setattr(Run, "samples", lambda run, r: shown.append(r) or stored(run, r))
+    plot_run(Run(run))
     assert shown[0] == 0
     assert shown[-1] == 29
     assert len(shown) == 12
@@ -101,26 +96,26 @@ def test_long_runs_show_some_rounds_and_the_last(tmp_path, monkeypatch):
 def test_rounds_without_a_number_leave_a_gap(tmp_path):
     """A number that is not finite is null on disk."""
     run = a_run(tmp_path, "images", 3)
-    write_records(run, [record(0, fd_pixels=None), record(1), record(2, variance=None)])
-    assert plot_run(run).exists()
-    write_records(run, [record(r, fd_pixels=None) for r in range(3)])
-    assert plot_run(run).exists()
+    write_records(Run(run), [record(0, fd_pixels=None), record(1), record(2, variance=None)])
+    assert plot_run(Run(run)).exists()
+    write_records(Run(run), [record(r, fd_pixels=None) for r in range(3)])
+    assert plot_run(Run(run)).exists()
 
 
 def test_the_picture_follows_the_numbers(tmp_path):
     run = a_run(tmp_path, "images", 3)
-    before = pixels(plot_run(run))
-    write_records(run, [record(r, variance=math.exp(r)) for r in range(3)])
-    after = pixels(plot_run(run))
+    before = pixels(plot_run(Run(run)))
+    write_records(Run(run), [record(r, variance=math.exp(r)) for r in range(3)])
+    after = pixels(plot_run(Run(run)))
     changed = (before != after).any((0, 2)).nonzero()[0]
     assert changed.min() > before.shape[1] / 2
 
 
 def test_collapsed_rounds_are_marked_on_both_sides(tmp_path):
     run = a_run(tmp_path, "images", 3)
-    before = pixels(plot_run(run))
-    write_records(run, [record(0), record(1), record(2, collapsed="constant")])
-    after = pixels(plot_run(run))
+    before = pixels(plot_run(Run(run)))
+    write_records(Run(run), [record(0), record(1), record(2, collapsed="constant")])
+    after = pixels(plot_run(Run(run)))
     assert all(
         (a != b).any()
         for a, b in zip(*(np.array_split(x, 2, 1) for x in (before, after)), strict=True)
@@ -129,7 +124,7 @@ def test_collapsed_rounds_are_marked_on_both_sides(tmp_path):
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="rounds.jsonl: no such file"):
-        plot_run(tmp_path)
+        plot_run(Run(tmp_path))
     assert not list(tmp_path.iterdir())
 
 

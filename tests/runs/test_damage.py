@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tiny_runs import CrashError, arguments, assert_same, crash, outcome
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.commands import pool
 from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.samples.rounds import RoundSampler
 
 
@@ -137,6 +139,69 @@ def test_damage_is_found_and_repaired(tmp_path, finished, status, path, damage):
 def test_every_damage_to_every_file_is_found_and_repaired(tmp_path, finished, status, damage):
     for path in files(finished):
         check_found_and_repaired(finished, tmp_path / "run", status, path, ALL[damage])
+
+
+HOPELESS = ("pool/0000/manifest.json", "pool/0001/manifest.json", "checkpoints/round-0000.ckpt")
+COPIES = {"checkpoints/last.ckpt", "checkpoints/round-0001.ckpt"}  # of each other
+
+
+def lost(pair: set[str], how: str) -> set[str]:
+    """Gives what of two damaged files nothing can bring back, or nobody can know to be damaged."""
+    gone = {name for name in pair if name in HOPELESS} | (pair if pair == COPIES else set())
+    real = {"pool/real/manifest.json", "pool/real/shard-00000.npy"}
+    if pair == real and how != "delete":
+        return pair  # the shard and its source differ: which is right?
+    needed = {
+        name: {f"checkpoints/round-{r}.ckpt", f"pool/{r}/manifest.json"}
+        for r in ("0000", "0001")
+        for name in [f"pool/{r}/shard-0000{i}.npy" for i in (0, 1)] + [f"pool/{r}/preview.png"]
+    }
+    for r in ("0000", "0001"):
+        needed[f"pool/{r}/preview.png"] = {f"pool/{r}/manifest.json"}
+    for table in ("rounds.jsonl", "rounds.csv"):
+        needed[table] = {"pool/0000/manifest.json", "pool/0001/manifest.json"}
+    return gone | {name for name in pair if needed.get(name, set()) & gone}
+
+
+def check_pair(finished: Path, run: Path, pair: tuple[str, str], how: str) -> None:
+    shutil.copytree(finished, run)
+    before = content(run)
+    for name in pair:
+        FEW[how](run / name)
+    told = Run(run).repair()
+    after = {path: data for path, data in content(run).items() if before[path] == data}
+    left = {str(path) for path in before.keys() - after.keys()}
+    assert left == lost(set(pair), how), (pair, told)
+    assert {str(path.relative_to(run)) for path in told} <= set(pair)
+    # There is nothing that a second time could do.
+    assert Run(run).repair().keys() == {
+        path for path in told if str(path.relative_to(run)) in left
+    }
+    shutil.rmtree(run)
+
+
+@pytest.mark.parametrize("how", ["flip", "delete"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("pool/0001/shard-00001.npy", "checkpoints/round-0001.ckpt"),
+        ("config.yaml", "pool/0000/shard-00000.npy"),
+        ("config.yaml", "pool/real/manifest.json"),
+        ("checkpoints/last.ckpt", "config.yaml"),
+        ("pool/0000/preview.png", "pool/0000/shard-00000.npy"),
+        ("checkpoints/last.ckpt", "checkpoints/round-0001.ckpt"),
+        ("checkpoints/last.ckpt", "pool/0000/manifest.json"),
+    ],
+)
+def test_of_two_damaged_files_one_repair_mends_all_that_can_be(tmp_path, finished, pair, how):
+    check_pair(finished, tmp_path / "run", pair, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["flip", "delete"])
+def test_of_any_two_damaged_files_one_repair_mends_all_that_can_be(tmp_path, finished, how):
+    for pair in combinations(map(str, files(finished)), 2):
+        check_pair(finished, tmp_path / "run", pair, how)
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ from lightning_collapse.runs import config_file
 from lightning_collapse.runs.checkpoints import read_checkpoint, write_checkpoint
 from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.damage import examine
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.runs.records import read_records
 from lightning_collapse.runs.restoring import check_checkpoint
@@ -128,7 +129,7 @@ def test_weights_that_are_not_finite_are_named(run, tmp_path, value):
 def test_a_line_that_is_not_the_record_of_its_round(tmp_path, line):
     (tmp_path / "rounds.jsonl").write_text(line + "\n")
     with pytest.raises(ValueError, match=r"rounds\.jsonl: line 1 is not the record of round 0"):
-        read_records(tmp_path)
+        read_records(Run(tmp_path))
 
 
 def checkpoint(run: Path) -> Reader:
@@ -217,7 +218,7 @@ def records_to_plot(run: Path) -> Reader:
     data = (run / "rounds.jsonl").read_bytes()
 
     def read():
-        read_records(run)
+        read_records(Run(run))
         plot(run)
 
     encode = lambda tree: dumped(tree) + b"\n"  # noqa: E731
@@ -234,7 +235,7 @@ def files_to_verify(run: Path) -> Reader:
         for other, data in sound.items():
             (run / other).write_bytes(broken(data, dice) if other == name else data)
 
-    return Reader(change, lambda: list(examine(run)), "", refusals=())
+    return Reader(change, lambda: list(examine(Run(run))), "", refusals=())
 
 
 def id_of_a_run(run: Path) -> Reader:

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import (
     distance_name,
     read_records,
@@ -34,12 +35,12 @@ def record(round, **more):
 
 def test_records_come_back(tmp_path):
     records = [record(0), record(1), record(2)]
-    write_records(tmp_path, records)
-    assert read_records(tmp_path) == records
+    write_records(Run(tmp_path), records)
+    assert read_records(Run(tmp_path)) == records
 
 
 def test_one_line_a_round_for_people_and_for_spreadsheets(tmp_path):
-    write_records(tmp_path, [record(0), record(1, note="a, b")])
+    write_records(Run(tmp_path), [record(0), record(1, note="a, b")])
     lines = (tmp_path / "rounds.jsonl").read_text().splitlines()
     assert [json.loads(line)["round"] for line in lines] == [0, 1]
     with open(tmp_path / "rounds.csv", newline="") as file:
@@ -53,21 +54,21 @@ def test_one_line_a_round_for_people_and_for_spreadsheets(tmp_path):
 def test_a_run_may_go_on_with_other_columns(tmp_path):
     """A later version may record more, or less, than the one that began the run."""
     records = [record(0), record(1, extra=3), {"round": 2}]
-    write_records(tmp_path, records)
-    assert read_records(tmp_path) == records
+    write_records(Run(tmp_path), records)
+    assert read_records(Run(tmp_path)) == records
 
 
 def test_rewriting_replaces_both_files(tmp_path):
-    write_records(tmp_path, [record(0), record(1)])
-    write_records(tmp_path, [record(0)])
-    assert read_records(tmp_path) == [record(0)]
+    write_records(Run(tmp_path), [record(0), record(1)])
+    write_records(Run(tmp_path), [record(0)])
+    assert read_records(Run(tmp_path)) == [record(0)]
     assert len((tmp_path / "rounds.csv").read_text().splitlines()) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rounds.csv", "rounds.jsonl"]
 
 
 def test_a_run_without_a_finished_round_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"rounds\.jsonl: no such file; has the run"):
-        read_records(tmp_path)
+        read_records(Run(tmp_path))
 
 
 def test_the_table_has_its_numbers_under_their_names():
@@ -98,7 +99,7 @@ def test_small_distances_keep_their_digits():
 
 
 def test_options_are_json_in_the_table_on_disk(tmp_path):
-    write_records(tmp_path, [record(0)])
+    write_records(Run(tmp_path), [record(0)])
     (row,) = csv.DictReader((tmp_path / "rounds.csv").read_text().splitlines())
     assert json.loads(row["regime_options"]) == {"synthetic_fraction": 1.0}
 

@@ -43,6 +43,7 @@ __all__ = [
     "link_rows",
     "open_rows",
     "read_shard",
+    "shard_index",
     "shard_path",
     "write_rows",
     "write_shard",
@@ -52,6 +53,11 @@ __all__ = [
 def shard_path(folder: Path, index: int) -> Path:
     """Gives the path of a folder's shard."""
     return folder / f"shard-{index:05d}.npy"
+
+
+def shard_index(path: Path) -> int:
+    """Gives which of its folder's shards this is."""
+    return int(path.stem.removeprefix("shard-"))
 
 
 def encode_shard(rows: Tensor) -> bytes:

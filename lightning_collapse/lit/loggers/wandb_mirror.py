@@ -136,7 +136,7 @@ class WandbMirror(Logger):
         if process.wait() >= 0 or self._told:
             return
         self._told = True
-        latest = self._run.path / "wandb" / "latest-run"
+        latest = self._run.wandb / "latest-run"
         rest = f"; `wandb sync {os.path.relpath(latest.resolve())}` sends what W&B has of them"
         print(
             "warning: W&B's process was killed; the run goes on without, and its records are whole"

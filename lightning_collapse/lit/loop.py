@@ -21,7 +21,7 @@ from lightning_collapse.lit.round import Ending, end_round
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
-from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
@@ -42,7 +42,7 @@ class GenerationLoop(Callback):
         checkpoint_every: int = 500,
         keep_checkpoints: int | None = None,
         on_collapse: Literal["continue", "stop"] = "continue",
-        measures: list[Measure] | None = None,
+        measures: list[Measurable] | None = None,
         default_measures: bool = True,
     ) -> None:
         """Sets up the loop.
@@ -60,7 +60,7 @@ class GenerationLoop(Callback):
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones.
+            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
@@ -79,7 +79,7 @@ class GenerationLoop(Callback):
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
-        self.measures, self.default_measures = list(measures or ()), default_measures
+        self.measures, self.default_measures = as_measures(measures), default_measures
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""Samples that belong to no run, beside a reference: the same measures, without floors or steps."""
+"""Samples that belong to no run, beside a reference: the same measures, without floor or step."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,14 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.metrics.extraction import feature_blocks
-from lightning_collapse.metrics.families import DEFAULT
-from lightning_collapse.metrics.fd import Frechet, frechet_reference
-from lightning_collapse.metrics.feature_moments import FeatureMoments
+from lightning_collapse.metrics.fd import frechet_reference
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.metrics.kernel import KernelDistance
 from lightning_collapse.metrics.measure import Measure, RealRows, Sample
 from lightning_collapse.metrics.measuring import Measured, refuse_doubles, told
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.rows import Rows
 
-__all__ = ["COMPARED", "Comparison"]
-
-COMPARED: tuple[Measure, ...] = (Frechet(), KernelDistance(), *DEFAULT, FeatureMoments())
+__all__ = ["Comparison"]
 
 # Enough for any measure to name its figures.
 _FEW = 16
@@ -36,8 +31,8 @@ class Comparison:
         """Reads the reference.
 
         Args:
-            reference: all its rows (m, *), at least 2; or mean and covariance in `features`, beside
-                which measures that need rows tell nothing.
+            reference: all its rows (m, *), at least 2; or mean and covariance in `features`,
+                beside which measures that need rows tell nothing.
             features: of measures that name none.
             latents: what its samples' latents are keyed by, such as seed and round; samples of the
                 same latents are compared by no measure that needs rows. None for none.
@@ -86,7 +81,9 @@ class Comparison:
     def _measured(
         self, measure: Measure, space: Features, samples: Rows, features: Tensor, same: bool
     ) -> Measured:
-        n = min(measure.rows, len(features), len(features) if self._rows is None else len(self._rows))
+        n = min(
+            measure.rows, len(features), len(features) if self._rows is None else len(self._rows)
+        )
         sample = _sample(samples, features, space, n)
         if not measure.needs_rows and (self._rows is not None or space.name in self._kept):
             return told(measure, 0, measure.figures(sample, self._real(space, n)))

@@ -35,17 +35,17 @@ class _First:
 class Seen:
     """What a pass over a set's rows leaves."""
 
-    def __init__(self, sums: Sums, spaces: Mapping[Features, int], rows: int, summed: int) -> None:
+    def __init__(self, sums: Sums, spaces: Mapping[Features, tuple[int, int]], rows: int) -> None:
         """Starts empty.
 
         Args:
             sums: over all rows, empty.
-            spaces: the feature spaces, and how many rows' features each keeps.
+            spaces: the feature spaces; of how many rows, the first ones, each keeps the features,
+                and of how many it sums them.
             rows: how many rows are kept, the first ones.
-            summed: of how many rows the features are summed, the first ones.
         """
         self.sums = sums
-        self._spaces, self._rows, self._summed = dict(spaces), rows, summed
+        self._spaces, self._rows = dict(spaces), rows
         self._pieces: dict[int, Tensor] = {}
         self._first = {space.name: _First() for space in self._spaces}
 
@@ -54,17 +54,16 @@ class Seen:
         self.sums.update(rows)
         if start < self._rows:
             self._pieces[start] = rows[: self._rows - start]
-        for space, kept in self._spaces.items():
-            some = rows[: max(0, max(kept, self._summed) - start)]
-            if len(some):
-                self._add(self._first[space.name], start, space(some).cpu(), kept)
-
-    def _add(self, first: _First, start: int, features: Tensor, kept: int) -> None:
-        if start < kept:
-            first.pieces[start] = features[: kept - start]
-        if start < self._summed:
-            first.moments = first.moments or Moments(features.shape[1])
-            first.moments.update(features[: self._summed - start])
+        for space, (kept, summed) in self._spaces.items():
+            some = rows[: max(0, max(kept, summed) - start)]
+            if not len(some):
+                continue
+            first, features = self._first[space.name], space(some).cpu()
+            if start < kept:
+                first.pieces[start] = features[: kept - start]
+            if start < summed:
+                first.moments = first.moments or Moments(features.shape[1])
+                first.moments.update(features[: summed - start])
 
     def merge(self, other: "Seen") -> None:
         """Adds what another process has seen."""
@@ -150,11 +149,13 @@ class Measuring:
 
     def seen(self) -> Seen:
         """An empty pass, to be filled with a set's rows."""
-        spaces: dict[Features, int] = {}
+        spaces: dict[Features, tuple[int, int]] = {}
         for measure in self._measures:
-            space = self._space(measure)
-            spaces[space] = max(spaces.get(space, 0), self._n(measure))
-        return Seen(Sums(self._real.pixels), spaces, self.first_rows, self._summed)
+            kept, summed = spaces.get(space := self._space(measure), (0, 0))
+            # What needs no rows is taken from sums.
+            more = 0 if measure.needs_rows else self._summed
+            spaces[space] = max(kept, self._n(measure)), max(summed, more)
+        return Seen(Sums(self._real.pixels), spaces, self.first_rows)
 
     @property
     def first_rows(self) -> int:

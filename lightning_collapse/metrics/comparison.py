@@ -27,7 +27,9 @@ class Comparison:
         dim: features of a row, d, in the default space.
     """
 
-    def __init__(self, reference: Rows | Statistics, features: Features, latents: object) -> None:
+    def __init__(
+        self, reference: Rows | Statistics, features: Features, latents: object = None
+    ) -> None:
         """Reads the reference.
 
         Args:

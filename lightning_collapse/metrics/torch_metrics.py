@@ -4,9 +4,10 @@ torchmetrics itself is imported where a metric of it is named: it takes seconds.
 """
 
 import inspect
+import warnings
 from abc import ABC
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ __all__ = ["Measurable", "MetricLike", "TorchMetric", "as_measures"]
 _ROWS_AT_ONCE = 64
 
 
-class MetricLike(ABC):
+class MetricLike(ABC):  # noqa: B024 - whatever has these methods is one
     """Any class that has what a metric of torchmetrics has."""
 
     @classmethod
@@ -54,11 +55,13 @@ class TorchMetric(Measure):
         make: the metric's class, or a function that makes it.
     """
 
-    make: Callable[..., Any] = nn.Identity
+    make: Callable[[], MetricLike] = field(kw_only=True)
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                # Such as of the memory that features take.
+                warnings.simplefilter("ignore", UserWarning)
                 torch.manual_seed(key(0, "torchmetrics"))
                 metric = self._made(samples)
                 return _figures(self._name(metric, samples), self._computed(metric, samples, real))
@@ -80,7 +83,8 @@ class TorchMetric(Measure):
         size = self._takes("subset_size")
         if size is not None and size > len(samples):
             options["subset_size"] = max(2, len(samples) // 2)
-        return self.make(**options)
+        make: Callable[..., Any] = self.make
+        return make(**options)
 
     def _takes(self, option: str) -> Any:
         """What the metric's constructor would take for an option; None if it has none."""

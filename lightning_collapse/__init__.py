@@ -8,11 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_collapse.data.sources.points import Mixture
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
+    from lightning_collapse.lit.assemble import run
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.metrics.coverage import Balls
+    from lightning_collapse.metrics.distance import SlicedWasserstein
+    from lightning_collapse.metrics.fd import Frechet
+    from lightning_collapse.metrics.feature_moments import FeatureMoments
+    from lightning_collapse.metrics.features import Features
+    from lightning_collapse.metrics.kernel import KernelDistance
+    from lightning_collapse.metrics.measure import Measure
+    from lightning_collapse.metrics.modes import Modes
     from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
     from lightning_collapse.networks.mlp import SigmaMLP
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
+    "data.sources.points": ["Mixture"],
     "pool": ["Pool"],
     "regimes": [
         "Regime",
@@ -62,6 +73,14 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
+    "metrics.coverage": ["Balls"],
+    "metrics.distance": ["SlicedWasserstein"],
+    "metrics.fd": ["Frechet"],
+    "metrics.feature_moments": ["FeatureMoments"],
+    "metrics.features": ["Features"],
+    "metrics.kernel": ["KernelDistance"],
+    "metrics.measure": ["Measure"],
+    "metrics.modes": ["Modes"],
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
@@ -70,6 +89,7 @@ _WHERE = {
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
+    "lit.assemble": ["run"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -77,13 +97,21 @@ __all__ = [
     "Accumulate",
     "AccumulateSubsample",
     "Augment",
+    "Balls",
     "CollapseModule",
     "EDMLoss",
     "EDMPrecond",
+    "FeatureMoments",
+    "Features",
+    "Frechet",
     "Fresh",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "KernelDistance",
+    "Measure",
+    "Mixture",
+    "Modes",
     "Pool",
     "PoolDataModule",
     "Regime",
@@ -91,6 +119,7 @@ __all__ = [
     "Run",
     "Sampling",
     "SigmaMLP",
+    "SlicedWasserstein",
     "SongUNet",
     "Turnover",
     "ddpmpp",
@@ -105,6 +134,7 @@ __all__ = [
     "ncsnpp",
     "nvidia_network",
     "read_runs",
+    "run",
 ]
 
 

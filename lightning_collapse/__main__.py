@@ -1,8 +1,10 @@
 """The front door: `lightning-collapse` and `python -m lightning_collapse`.
 
 Help and mistakes in the command's name are answered before torch is imported, which takes seconds.
+Classes of the user's own are found in the working folder, after everything that is installed.
 """
 
+import os
 import sys
 
 from lightning_collapse import __version__
@@ -58,6 +60,8 @@ _COMMANDS = {
 def main() -> None:
     """Runs the command named on the command line."""
     arguments = sys.argv[1:]
+    # The last: a file there must not stand in for a module that is installed.
+    sys.path.append(os.getcwd())
     if arguments and arguments[0] == "--version":
         print(f"lightning-collapse {__version__}")
         return

@@ -52,7 +52,7 @@ def test_a_configuration_makes_all_parts_of_a_run(tmp_path, monkeypatch, name):
     made = parsed(name, monkeypatch, tmp_path)
     expected = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     assert made.datamodule.images_per_round == expected["data"]["images_per_round"]
-    assert made.trainer.max_epochs == expected.get("trainer", {}).get("max_epochs", 8)
+    assert made.config_init.trainer.max_epochs == expected.get("trainer", {}).get("max_epochs", 8)
     for processes in (1, 2, 4, 8):
         made.datamodule.check_share(processes)
 
@@ -67,7 +67,7 @@ def test_animals_start_from_nvidias_network_and_are_judged_by_fid(tmp_path, monk
     made = parsed("afhqv2_64", monkeypatch, tmp_path)
     assert made.model.restart == "warm" and made.model.init_from.suffix == ".safetensors"
     assert made.datamodule.steps_of(0) == 0 and made.datamodule.steps_of(1) > 0
-    assert isinstance(made.trainer.callbacks[1].features, Inception)
+    assert isinstance(made.config_init.loop.features, Inception)
 
 
 def test_the_users_server_experiment_is_as_it_was_asked_for(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,10 +9,15 @@ import torch
 
 from lightning_collapse import regimes as module
 from lightning_collapse.regimes import (
+    REAL,
     Accumulate,
     AccumulateSubsample,
     Augment,
+    Block,
+    Drawn,
+    Fixed,
     Fresh,
+    Kept,
     Regime,
     Replace,
     Turnover,
@@ -230,9 +236,9 @@ def test_fresh_uses_no_real_row_twice(fraction):
 def test_fresh_is_refused_when_real_rows_run_out():
     regime = Fresh(0.5, 10)  # 10 rows in round 0, then 5 a round: 40 rows last 7 rounds
     regime.check(N, 5, rounds=7)
-    with pytest.raises(ValueError, match=r"^size = 10: round 7 .* \(45 of 40\); lower size"):
+    with pytest.raises(ValueError, match=r"^regime = Fresh\(.*\): round 7 needs 45 real rows"):
         regime.check(N, 5, rounds=8)
-    with pytest.raises(ValueError, match=r"^size = 41: round 0 "):
+    with pytest.raises(ValueError, match=r"^regime = Fresh\(.*size=41\): round 0 needs 41 "):
         Fresh(1.0, 41).check(N, 41, rounds=1)
 
 
@@ -247,7 +253,7 @@ def test_fresh_is_refused_when_real_rows_run_out():
         (Augment(2.0), 79, "samples_per_round = 79: the regime needs 80 .*; make at least 80"),
         (Accumulate(), 39, "samples_per_round = 39: the regime needs 40 .*; make at least 40"),
         (Fresh(0.5, 6), 2, "samples_per_round = 2: the regime needs 3 .*; make at least 3"),
-        (AccumulateSubsample(50), 9, "size = 50: round 1 has only 49 .*; lower size or make more"),
+        (AccumulateSubsample(50), 9, r"regime = .*size=50\): round 1 draws 50 of only 49 rows; "),
     ],
     ids=repr,
 )
@@ -288,6 +294,73 @@ def test_only_augment_may_add_nothing():
             regime(0)
 
 
+# What a user's blocks may get wrong
+
+
+@dataclasses.dataclass(frozen=True)
+class Only(Regime):
+    """The blocks it is given, in every round but the first."""
+
+    given: tuple[Block, ...]
+    first: tuple[Block, ...] = (Fixed(REAL, range(N)),)
+
+    def blocks(self, n_real, r):
+        return self.given if r else self.first
+
+    def samples_needed(self, n_real):
+        return 0
+
+
+REAL_ROWS, NEWEST = Fixed(REAL, range(N)), range(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("regime", "said"),
+    [
+        (Only((REAL_ROWS, Fixed(REAL, range(N - 1, N)))), "round 1 may take rows twice: Fixed"),
+        (Only((REAL_ROWS, Drawn(3, range(2)))), "round 1 may take rows twice: Fixed"),
+        (Only((REAL_ROWS, Kept(3))), "round 1 may take rows twice: "),
+        (Only((Drawn(3, NEWEST), Drawn(3, NEWEST))), "round 1 may take rows twice: Drawn"),
+        (Only((Kept(3), Kept(3))), "round 1 may take rows twice: Kept"),
+        (Only((Fixed(range(1, 3), range(3)),)), "round 1 names range(1, 3); must lie in range(2)"),
+        (Only((Drawn(3, range(-1, 1)),)), "round 1 names range(-1, 1); must lie in range(2)"),
+        (Only((Fixed(REAL, range(-1, 3)),)), "round 1 names range(-1, 3); must start at 0"),
+        (Only((Fixed(REAL, range(0)),)), "round 1 trains on no rows"),
+        (Only((Kept(N + 1),)), f"round 1 keeps {N + 1} of only {N} rows"),
+        (Only((), first=(Kept(1),)), "round 0 keeps 1 of only 0 rows"),
+        (Only((Drawn(7, NEWEST),)), "round 1 draws 7 of only 6 rows"),
+    ],
+)
+def test_blocks_that_cannot_be_are_refused(regime, said):
+    for attempt in (lambda: regime.check(N, 6, 2), lambda: regime.select([N, 6], 0)):
+        with pytest.raises(ValueError, match=re.escape(f"{regime}: {said}")) as caught:
+            attempt() if "round 1" in said else regime.check(N, 6, 1)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_round_is_checked():
+    """Demands need not grow: here only a round in the middle cannot be satisfied."""
+
+    class Once(Only):
+        def blocks(self, n_real, r):
+            return [Fixed(range(r, r + 1), range(7 if r == 5 else 6))] if r else self.first
+
+    Once(()).check(N, 6, 5)
+    with pytest.raises(ValueError, match="samples_per_round = 6: the regime needs 7"):
+        Once(()).check(N, 6, 9)
+
+
+def test_rows_are_drawn_from_the_stamps_named_alike():
+    """Two windows in one round draw each by itself: their places are not the same."""
+    regime, sizes, seeds = Only((Drawn(4, range(1, 2)), Drawn(4, range(2, 4)))), [N, 8, 4, 4], 400
+    rows = torch.stack([regime.select(sizes, seed) for seed in range(seeds)]) - N
+    assert ((rows[:, :4] >= 0) & (rows[:, :4] < 8)).all()
+    assert ((rows[:, 4:] >= 8) & (rows[:, 4:] < 16)).all()
+    share = torch.bincount(rows.flatten(), minlength=16) / seeds
+    assert (share - 0.5).abs().max() < 4.5 * (0.25 / seeds) ** 0.5
+    assert not torch.equal(rows[:, :4], rows[:, 4:] - 8)
+
+
 # What a regime is
 
 
@@ -305,7 +378,8 @@ def test_a_regime_cannot_be_changed(regime):
 
 
 def test_the_tests_cover_every_regime():
-    assert {type(regime) for regime in REGIMES} == set(Regime.__subclasses__())
+    ours = {cls for cls in Regime.__subclasses__() if cls.__module__.startswith(module.__name__)}
+    assert {type(regime) for regime in REGIMES} == ours
 
 
 # Round after round
@@ -325,15 +399,15 @@ def test_going_on_gives_what_starting_over_gives(regime, extra):
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)
-def test_parts_say_what_is_selected(regime):
+def test_blocks_say_what_is_selected(regime):
     for r in (0, 1, 2, 7):
         sizes = sizes_at(regime, r, extra=2)
-        parts, rows = regime.parts(N, r), regime.select(sizes, seed=0)
-        older = parts.older * max(0, r - 1)
-        assert len(rows) == len(parts.real) + older + parts.kept + parts.drawn + parts.newest
-        if not parts.by_chance:
-            assert torch.equal(rows, regime.select(sizes, seed=1))
-            assert rows[rows < N].tolist() == list(parts.real)
+        blocks, rows = regime.blocks(N, r), regime.select(sizes, seed=0)
+        assert len(rows) == sum(map(len, blocks))
+        if all(isinstance(block, Fixed) for block in blocks):
+            starts = [0, *itertools.accumulate(sizes)]
+            named = [starts[b] + i for block in blocks for b in block.born for i in block.rows]
+            assert rows.tolist() == named
 
 
 def test_turnover_goes_on_through_many_rounds():

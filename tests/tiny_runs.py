@@ -21,7 +21,7 @@ from lightning_collapse import Replace, SigmaMLP, ddpmpp
 from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.lit import round as round_module
-from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.assemble import assemble
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
@@ -82,18 +82,13 @@ class Fit:
                 **(options or {}),
             }
         )
-        self.trainer = Trainer(
+        self.trainer = assemble(
+            self.loop,
             max_epochs=rounds,
             accelerator="cpu",
             logger=False,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            callbacks=[self.loop, *callbacks],
-            plugins=[AtomicCheckpointIO(), *plugins],
+            callbacks=[*callbacks],
+            plugins=[*plugins],
             **(trainer or {}),
         )
 

@@ -1,7 +1,6 @@
 """`lightning-collapse toy diffusion`: diffusion on points, beside a mixture fitted to them."""
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +8,10 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.sampling.choice import Sampling
-from lightning_collapse.toys.conditions import Condition, at_least, conditions
+from lightning_collapse.toys.conditions import Condition, at_least
 from lightning_collapse.toys.diffusion import (
     SCALE,
     ExactDiffusion,
@@ -35,8 +35,9 @@ def main(arguments: list[str]) -> None:
 
 
 def diffusion(
-    lambdas: str = "1.0",
+    lambdas: str | None = None,
     regime: str = "Replace",
+    regime_options: dict[str, Any] | None = None,
     n: int = 1000,
     rounds: int = 6,
     replicas: int = 1,
@@ -60,8 +61,11 @@ def diffusion(
     every round, of diffusion and of mixture alike.
 
     Args:
-        lambdas: λ of each condition; 0 retrains on real points in every round.
-        regime: which rows a round trains on.
+        lambdas: λ of each condition, separated by commas; 0 retrains on real points in every
+            round. Default: 1.0, or what the options say.
+        regime: which rows a round trains on: Replace, Turnover, Augment, Accumulate,
+            AccumulateSubsample, Fresh, or a class path such as mine.Ramp.
+        regime_options: options of the regime besides λ, as JSON.
         n: real points of a replica, N.
         rounds: how many, from round 0.
         replicas: loops of each condition, with seeds from `seed` on.
@@ -85,7 +89,7 @@ def diffusion(
     at_least("steps", steps, 1)
     protocol = Protocol(rounds, replicas, seed, components, reg_covar, threshold=threshold)
     sampling = Sampling(solver, schedule, steps)
-    wanted = conditions(regime, lambdas, n, rounds)
+    wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
     for condition in wanted:
         protocol.check(condition)
         _check_samples(condition, components)
@@ -99,8 +103,15 @@ def diffusion(
     ]
     command = command_line(
         "toy diffusion",
-        **{"lambdas": lambdas, "regime": regime, "n": n, "rounds": rounds, "replicas": replicas},
-        **{"seed": seed, "exact": exact, **({} if exact else network)},
+        **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
+        **{
+            "n": n,
+            "rounds": rounds,
+            "replicas": replicas,
+            "seed": seed,
+            "exact": exact,
+            **({} if exact else network),
+        },
         **{"solver": solver, "schedule": schedule, "steps": steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
     )
@@ -112,10 +123,19 @@ def diffusion(
 def _check_samples(condition: Condition, components: int) -> None:
     made, least = samples_made(condition), max(2, components)
     if made < least:
+        told = condition.fraction is not None
+        blame = f"lambdas = {condition.fraction:g}" if told else f"regime = {condition.name}"
         raise ValueError(
-            f"lambdas = {condition.fraction:g}: makes {made} samples a round, "
-            f"must make at least {least}; raise it, or n"
+            f"{blame}: makes {made} samples a round, must make at least {least}; raise it, or n"
         )
+
+
+def _folder(condition: Condition) -> str:
+    return (
+        type(condition.regime).__name__
+        if condition.fraction is None
+        else f"lambda-{condition.fraction:g}"
+    )
 
 
 def _routes(
@@ -134,7 +154,7 @@ def _routes(
             samples = loop_samples(learner, real, condition, protocol.rounds, seed)
         else:
             name = "diffusion"
-            run = out / f"lambda-{condition.fraction:g}-seed-{seed}"
+            run = out / f"{_folder(condition)}-seed-{seed}"
             real, samples = _train(condition, protocol, sampling, learned, run, seed)
         diffused.append(measure(name, condition, protocol, samples, seed))
         direct = loop_samples(_mixture(protocol, seed), real, condition, protocol.rounds, seed)
@@ -157,54 +177,55 @@ def _train(
 ) -> tuple[Tensor, list[Tensor]]:
     """Runs, or goes on with, one run; gives its real rows (N, 2) and every round's samples."""
     # Here: they take seconds to import.
-    from lightning_collapse.commands.fit import run_fit
+    from lightning_collapse.commands.running import conduct
     from lightning_collapse.lit.data import PoolDataModule
+    from lightning_collapse.lit.loop import GenerationLoop
+    from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.networks.mlp import SigmaMLP
 
-    source, samples = points(condition), samples_made(condition)
-    options = {
-        "run": run,
-        "seed_everything": seed,
-        "trainer.max_epochs": protocol.rounds,
-        "trainer.accelerator": "cpu",  # networks this small are fastest there
-        "trainer.logger": "false",
-        "data.source": _as_json(source),
-        "data.regime": _as_json(condition.regime),
-        "data.train_rows": condition.n_real,
-        "data.held_out_rows": condition.n,
-        "data.samples_per_round": samples,
-        "data.images_per_round": learned["images_per_round"],
-        "data.batch_size": 256,
-        "model.network": json.dumps(
-            {
-                "class_path": "lightning_collapse.networks.mlp.SigmaMLP",
-                "init_args": {"dim": 2, "width": learned["width"], "depth": learned["depth"]},
-            }
-        ),
-        "loop.sampling.solver": sampling.solver,
-        "loop.sampling.schedule": sampling.schedule,
-        "loop.sampling.num_steps": sampling.num_steps,
-        "loop.micro_batch": 1000,
+    network = {"dim": 2, "width": learned["width"], "depth": learned["depth"]}
+    weighed: dict[str, Any] = {"sigma_data": 0.5, "seed": seed}
+    rows: dict[str, Any] = {
+        "source": points(condition),
+        "regime": condition.regime,
+        "train_rows": condition.n_real,
+        "held_out_rows": condition.n,
+        "samples_per_round": samples_made(condition),
+        "images_per_round": learned["images_per_round"],
+        "batch_size": 256,
+        "seed": seed,
     }
-    run_fit([f"--{name}={value}" for name, value in options.items()])
-    torch.set_flush_denormal(False)  # run_fit's, for untrained networks
-    data = PoolDataModule(
-        source,
-        condition.regime,
-        condition.n_real,
-        condition.n,
-        samples_per_round=samples,
-        seed=seed,
-        run=run,
+    ended: dict[str, Any] = {"sampling": sampling, "micro_batch": 1000}
+    data = PoolDataModule(**rows, run=run)
+    conduct(
+        CollapseModule(SigmaMLP(**network), **weighed),
+        data,
+        GenerationLoop(**ended),
+        config={
+            "trainer": {"max_epochs": protocol.rounds},
+            "data": {name: _described(value) for name, value in rows.items()},
+            "model": {"network": _named(SigmaMLP, network), **weighed},
+            "loop": {**ended, "sampling": asdict(sampling)},
+        },
+        max_epochs=protocol.rounds,
+        accelerator="cpu",  # networks this small are fastest there
+        logger=False,
     )
-    data.setup()
-    rounds = [rows[torch.arange(len(rows))] for rows in data.generations[: protocol.rounds]]
+    torch.set_flush_denormal(False)  # the loop's, for untrained networks
+    made = data.generations[: protocol.rounds]
+    rounds = [samples[torch.arange(len(samples))] for samples in made]
     return data.train[torch.arange(len(data.train))], rounds
 
 
-def _as_json(choice: Any) -> str:
-    kind = type(choice)
-    name = f"{kind.__module__}.{kind.__name__}"
-    return json.dumps({"class_path": name, "init_args": asdict(choice)})
+def _described(value: Any) -> Any:
+    """Gives a source or a regime as a configuration names it, and other values as they are."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _named(type(value), asdict(value))
+    return value
+
+
+def _named(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    return {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": options}
 
 
 def _summary(route: Route, protocol: Protocol) -> dict[str, Any]:

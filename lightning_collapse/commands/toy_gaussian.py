@@ -1,13 +1,15 @@
 """`lightning-collapse toy gaussian`: a Gaussian fitted to its own samples, beside theory."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.toys.conditions import above, at_least, conditions
-from lightning_collapse.toys.gaussian import check_memory, simulate
+from lightning_collapse.commands.regime_options import chosen_conditions
+from lightning_collapse.toys.conditions import above, at_least
+from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
 from lightning_collapse.toys.gaussian_fits import Truth
-from lightning_collapse.toys.gaussian_summary import summarise
+from lightning_collapse.toys.gaussian_summary import settling, summarise
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["main", "gaussian"]
@@ -19,8 +21,9 @@ def main(arguments: list[str]) -> None:
 
 
 def gaussian(
-    lambdas: str = "0.1,0.9,1.0",
+    lambdas: str | None = None,
     regime: str = "Replace",
+    regime_options: dict[str, Any] | None = None,
     n: int = 1000,
     rounds: int = 5000,
     replicas: int = 200,
@@ -38,7 +41,10 @@ def gaussian(
 
     Args:
         lambdas: shares of synthetic rows, separated by commas; 0 is the control on real rows.
-        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample or Fresh.
+            Default: 0.1,0.9,1.0, or what the options say.
+        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample, Fresh, or a class path
+            such as mine.Ramp.
+        regime_options: options of the regime besides λ, as JSON.
         n: rows that round 0 trains on, all real.
         rounds: how many, from round 0.
         replicas: how many; each draws its own real rows.
@@ -54,9 +60,10 @@ def gaussian(
             at_least(name, value, 1)
     above("variance", variance, 0)
     truth = Truth(mean, variance, dim)
-    chosen = conditions(regime, lambdas, n, rounds)
+    check_course(rounds, replicas)
+    chosen = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.9,1.0")
     for condition in chosen:
-        check_memory(condition, rounds, replicas, dim)
+        check_memory(condition, rounds, dim)
     open_folder(out)
     courses = [
         simulate(condition, rounds, replicas, truth=truth, seed=seed, at_once=at_once)
@@ -70,6 +77,7 @@ def gaussian(
         "toy gaussian",
         lambdas=lambdas,
         regime=regime,
+        regime_options=regime_options,
         n=n,
         rounds=rounds,
         replicas=replicas,
@@ -80,4 +88,6 @@ def gaussian(
     )
     write_tables(out, command, summaries)
     draw_figures(out, summaries, courses, truth)
+    for told in filter(None, (settling(condition, truth) for condition in chosen)):
+        print(told)
     print(f"results: {out}")

@@ -1,10 +1,10 @@
 """`lightning-collapse toy gmm`: a Gaussian mixture fitted to its own samples."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.toys.conditions import conditions
+from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
 from lightning_collapse.toys.gmm_figures import draw_mixtures
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -18,8 +18,9 @@ def main(arguments: list[str]) -> None:
 
 
 def gmm(
-    lambdas: str = "0.1,0.3,0.5,0.9,1.0",
+    lambdas: str | None = None,
     regime: str = "Replace",
+    regime_options: dict[str, Any] | None = None,
     n: int = 1000,
     rounds: int = 1000,
     replicas: int = 8,
@@ -37,8 +38,11 @@ def gmm(
     the round.
 
     Args:
-        lambdas: λ of each condition; 0 retrains on real points in every round.
-        regime: which rows a round trains on.
+        lambdas: λ of each condition, separated by commas; 0 retrains on real points in every
+            round. Default: 0.1,0.3,0.5,0.9,1.0, or what the options say.
+        regime: which rows a round trains on: Replace, Turnover, Augment, Accumulate,
+            AccumulateSubsample, Fresh, or a class path such as mine.Ramp.
+        regime_options: options of the regime besides λ, as JSON.
         n: real rows of a replica, N.
         rounds: how many, from round 0.
         replicas: loops of each condition, each on its own real rows.
@@ -51,7 +55,7 @@ def gmm(
         out: folder for rounds.csv, summary.json and figures.
     """
     protocol = Protocol(rounds, replicas, seed, components, reg_covar, init, threshold)
-    wanted = conditions(regime, lambdas, n, rounds)
+    wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.3,0.5,0.9,1.0")
     for condition in wanted:
         protocol.check(condition)
     open_folder(out)
@@ -60,6 +64,7 @@ def gmm(
         "toy gmm",
         lambdas=lambdas,
         regime=regime,
+        regime_options=regime_options,
         n=n,
         rounds=rounds,
         replicas=replicas,

@@ -1,10 +1,11 @@
 """`lightning-collapse toy regression`: least squares on its own labels, beside theory."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.toys.conditions import above, at_least, conditions
+from lightning_collapse.commands.regime_options import chosen_conditions
+from lightning_collapse.toys.conditions import above, at_least
 from lightning_collapse.toys.regression import (
     Task,
     check_condition,
@@ -25,7 +26,8 @@ def main(arguments: list[str]) -> None:
 
 def regression(
     regime: str = "Replace,Accumulate",
-    lambdas: str = "1.0",
+    regime_options: dict[str, Any] | None = None,
+    lambdas: str | None = None,
     inputs: Literal["same", "fresh", "both"] = "both",
     n: int = 100,
     dim: int = 10,
@@ -40,8 +42,11 @@ def regression(
     Writes rounds.csv, summary.json and error.png with the squared error of the weights.
 
     Args:
-        regime: one or more of Replace, Accumulate, Augment and Fresh, separated by commas.
+        regime: one or more that draw no rows by chance, separated by commas: Replace,
+            Accumulate, Augment, Fresh, or class paths such as mine.Ramp.
+        regime_options: options of the regime besides λ, as JSON.
         lambdas: shares of labels by fits, separated by commas; 0 is the control on real labels.
+            Default: 1.0, or what the options say.
         inputs: whether rounds label the inputs of the real rows again, or fresh ones; both runs
             the same inputs too where a round labels as many rows as there are.
         n: rows that round 0 trains on, at least dim + 4.
@@ -56,7 +61,11 @@ def regression(
         at_least(name, value, 1)
     above("noise", noise, 0)
     task = Task(dim, noise, rounds, replicas, seed)
-    chosen = [one for name in regime.split(",") for one in conditions(name, lambdas, n, rounds)]
+    chosen = [
+        one
+        for name in regime.split(",")
+        for one in chosen_conditions(name, regime_options, lambdas, n, rounds, "1.0")
+    ]
     kinds: tuple[Literal["same", "fresh"], ...] = ("same", "fresh")
     runs = [
         (one, kind)
@@ -70,9 +79,16 @@ def regression(
     summaries = [
         summarise_errors(one, kind, task, *regress(one, kind, task)) for one, kind in runs
     ]
-    options = dict(regime=regime, lambdas=lambdas, inputs=inputs, n=n, dim=dim, noise=noise)
+    options = dict(regime=regime, regime_options=regime_options, lambdas=lambdas, inputs=inputs)
     command = command_line(
-        "toy regression", **options, rounds=rounds, replicas=replicas, seed=seed
+        "toy regression",
+        **options,
+        n=n,
+        dim=dim,
+        noise=noise,
+        rounds=rounds,
+        replicas=replicas,
+        seed=seed,
     )
     write_tables(out, command, summaries)
     draw_errors(out, summaries)

@@ -1,12 +1,122 @@
-"""Whether network and data fit, found out before anything is computed."""
+"""What cannot work, found out before anything is computed: a Trainer's arguments, the network."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
+from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.signals import callbacks_of
 from lightning_collapse.samples.memory import ran_out
 
-__all__ = ["check_network"]
+__all__ = ["check_arguments", "check_network", "check_trainer"]
+
+_STRATEGIES = (
+    "auto",
+    "ddp",
+    "ddp_find_unused_parameters_false",
+    "ddp_find_unused_parameters_true",
+)
+_PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+
+# What would end an epoch elsewhere than at a round's end, and what to use instead.
+_BREAKING = {
+    "fast_dev_run": "data.images_per_round",
+    "overfit_batches": "data.train_rows",
+    "limit_train_batches": "data.images_per_round",
+    "max_steps": "data.images_per_round and trainer.max_epochs",
+    # Before the one that it sets.
+    "min_steps": "data.images_per_round",
+    "min_epochs": "trainer.max_epochs",
+    "reload_dataloaders_every_n_epochs": "data.regime",
+}
+_MEDDLING: dict[type[Callback], str] = {
+    WeightAveraging: "model.ema_halflife",
+    StochasticWeightAveraging: "model.ema_halflife",
+    LearningRateFinder: "model.optimizer",
+    BatchSizeFinder: "data.batch_size",
+    GradientAccumulationScheduler: "trainer.accumulate_grad_batches",
+}
+
+
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Refuses what a Trainer must not be given where an epoch is a round.
+
+    Args:
+        given: arguments by name, `strategy` as a name; those left out are as by default.
+
+    Raises:
+        ValueError: names the argument, its value, and what to use.
+    """
+    for name, instead in _BREAKING.items():
+        if not _is_off(name, value := given.get(name)):
+            raise ValueError(f"trainer.{name} = {value}: would break the rounds; use {instead}")
+    rounds = given.get("max_epochs")
+    if rounds is None or rounds < 1:
+        raise ValueError(f"trainer.max_epochs = {rounds}: must be at least 1 round")
+    precision, strategy = given.get("precision"), given.get("strategy")
+    if precision is not None and str(precision) not in _PRECISIONS:
+        raise ValueError(
+            f"trainer.precision = {precision}: must be one of {', '.join(_PRECISIONS)}; "
+            "noise and preconditioning are in float32"
+        )
+    if isinstance(strategy, str) and strategy not in _STRATEGIES:
+        raise ValueError(
+            f"trainer.strategy = {strategy}: must be one of {', '.join(_STRATEGIES)}; "
+            "every process holds the whole network, and is started as a command"
+        )
+
+
+def _is_off(name: str, value: Any) -> bool:
+    if name == "limit_train_batches":
+        # 1.0 is all of them, and 1 is one.
+        return value is None or (isinstance(value, float) and value == 1.0)
+    return value in (None, -1 if name == "max_steps" else 0)
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuses a Trainer under which an epoch would not be a round, whoever has made it.
+
+    Raises:
+        ValueError: names the Trainer's argument.
+    """
+    names = (*_BREAKING, "max_epochs", "precision")
+    given = {name: getattr(trainer, name) for name in names}
+    check_arguments({**given, "strategy": _strategy(trainer)})
+    for kind, instead in _MEDDLING.items():
+        for callback in callbacks_of(trainer, kind):
+            raise ValueError(
+                f"trainer.callbacks = {type(callback).__name__}: changes what a round trains "
+                f"with; use {instead}"
+            )
+    writer = trainer.strategy.checkpoint_io
+    if type(writer) not in (TorchCheckpointIO, AtomicCheckpointIO):
+        raise ValueError(
+            f"trainer.plugins = {type(writer).__name__}: must leave checkpoints to "
+            "GenerationLoop, which writes them whole or not at all"
+        )
+
+
+def _strategy(trainer: Trainer) -> str:
+    strategy = trainer.strategy
+    if isinstance(strategy.launcher, _MultiProcessingLauncher):
+        return f"{type(strategy).__name__}, which forks or spawns"
+    # By its own class: others derive from these, such as DeepSpeed's.
+    known = {SingleDeviceStrategy: "auto", DDPStrategy: "ddp"}
+    return known.get(type(strategy), type(strategy).__name__)
 
 
 @torch.no_grad()

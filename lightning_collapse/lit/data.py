@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
@@ -153,6 +153,11 @@ class PoolDataModule(LightningDataModule):
 
     def check(self, rounds: int, world_size: int) -> None:
         """Raises ValueError for what cannot be satisfied in any of `rounds` rounds."""
+        if self.pool.round > rounds:
+            raise ValueError(
+                f"trainer.max_epochs = {rounds}: the run in {self.run} has {self.pool.round} "
+                "rounds already; name at least as many, or choose another --run"
+            )
         self.check_share(world_size)
         self.regime.check(len(self.train), self.n_samples, rounds)
 
@@ -220,10 +225,11 @@ class _PoolDataset(Dataset[Batch]):
         return batch if labels is None else batch | {"labels": labels[positions]}
 
 
-class _RoundBatches(Sampler[Tensor]):
+class _RoundBatches(DistributedSampler[Tensor]):  # or Lightning would deal the batches out again
     """This process's share of every batch of the current round, from the current step on."""
 
     def __init__(self, data: PoolDataModule) -> None:
+        # Not torch's, which shuffles and deals out: here `__iter__` does.
         self._data = data
 
     def __len__(self) -> int:

@@ -8,16 +8,20 @@ between finishes the second phase when it is started again.
 import time
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Timer
 
 from lightning_collapse.data.files import link_atomically, remove
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
-from lightning_collapse.lit.checks import check_network
-from lightning_collapse.lit.data import data_of
+from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
+from lightning_collapse.lit.checks import check_network, check_trainer
+from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import log_round, offer
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
+from lightning_collapse.lit.signals import callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
@@ -83,10 +87,27 @@ class GenerationLoop(Callback):
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses what cannot work, before anything is computed."""
-        data = data_of(trainer)
+        """Refuses what cannot work, before anything is computed; readies the Trainer for rounds.
+
+        Raises:
+            ValueError: names the option, or the Trainer's argument.
+            TypeError: the module or the data module is of another class.
+        """
+        data, module = data_of(trainer), _module(pl_module)
+        if len(callbacks_of(trainer, GenerationLoop)) > 1:
+            raise ValueError("trainer.callbacks: must have one GenerationLoop")
+        check_trainer(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
-        check_network(_module(pl_module), data)
+        check_network(module, data)
+        module.in_loop = True
+        # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
+        torch.set_flush_denormal(True)
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        # Before this callback, which then saves the step that time is up in. A new list: Lightning
+        # is going through the old one.
+        trainer.callbacks = sorted(  # type: ignore[attr-defined]
+            callbacks_of(trainer, Callback), key=lambda callback: not isinstance(callback, Timer)
+        )
         if self.fd_rows is not None and self.fd_rows > data.n_samples:
             raise ValueError(
                 f"loop.fd_rows = {self.fd_rows}: a round makes {data.n_samples} samples; "
@@ -108,6 +129,12 @@ class GenerationLoop(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the round that an interrupted run had trained but not sampled."""
         data = data_of(trainer)
+        last = data.run.last
+        if trainer.ckpt_path is None and last.exists():
+            raise ValueError(
+                f"ckpt_path = None: the run in {data.run} has been started already; go on with "
+                f"fit(..., ckpt_path={str(last)!r}), or choose another run"
+            )
         unsampled = data.round - data.pool.round
         if unsampled not in (0, 1) or (unsampled and data.step):
             raise ValueError(
@@ -119,7 +146,7 @@ class GenerationLoop(Callback):
         # checked as it is read.
         if data.pool.round < (trainer.max_epochs or 1):
             data.read_selection()
-        self.started = True
+        self.started, self._rounds_before = True, data.pool.round
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
@@ -162,10 +189,15 @@ class GenerationLoop(Callback):
             trainer.save_checkpoint(data.run.last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends a round; this hook fires for cut-short ones too."""
+        """Ends a round; this hook fires for cut-short ones too.
+
+        Raises:
+            RunError: something other than a signal has cut the round short.
+        """
         data = data_of(trainer)
         r = data.round
         if data.step < data.steps_of(r):
+            check_stop(trainer, f"round {r} was cut short at step {data.step}")
             return
         data.round, data.step = r + 1, 0
         trainer.save_checkpoint(data.run.checkpoint(r))
@@ -175,8 +207,25 @@ class GenerationLoop(Callback):
             link_atomically(data.run.checkpoint(r), data.run.last)
         trainer.strategy.barrier("round saved")
         # Told to stop: sampling may take long, and the next start does it.
-        if not trainer.should_stop:
+        if trainer.should_stop:
+            check_stop(trainer, f"round {r} is trained, but was not sampled")
+        else:
             self._finish(trainer, _module(pl_module), r)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends a fit; raises RunError where it was kept from making any of the rounds left."""
+        data = data_of(trainer)
+        rounds = data.pool.round
+        idle = rounds == self._rounds_before and rounds < (trainer.max_epochs or 1)
+        if idle and not self._ends_collapsed(data):
+            check_stop(trainer, "no round was made")
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leaves out the time that Timers have counted, or the next start would have none left."""
+        for timer in callbacks_of(trainer, Timer):
+            checkpoint["callbacks"].pop(timer.state_key, None)
 
     def _finish(self, trainer: Trainer, module: CollapseModule, r: int) -> None:
         """Ends round r, but for what a stop has left to the next start; tells what came of it."""
@@ -194,7 +243,7 @@ class GenerationLoop(Callback):
     def _stop_if_collapsed(self, trainer: Trainer) -> None:
         """Ends the run, as one that is finished, where its last round has collapsed."""
         records = data_of(trainer).records
-        if self.on_collapse == "continue" or not (records and records[-1].get("collapsed")):
+        if not self._ends_collapsed(data_of(trainer)):
             return
         trainer.should_stop = True
         warn(
@@ -202,6 +251,11 @@ class GenerationLoop(Callback):
             f"the run has ended with round {records[-1]['round']}, which has collapsed "
             "(loop.on_collapse); --loop.on_collapse continue goes on",
         )
+
+    def _ends_collapsed(self, data: PoolDataModule) -> bool:
+        """Whether the run's last round has collapsed, and is to be its last for that."""
+        stops = self.on_collapse == "stop" and data.records
+        return bool(stops and data.records[-1].get("collapsed"))
 
     def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""

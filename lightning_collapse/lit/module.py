@@ -110,6 +110,16 @@ class CollapseModule(LightningModule):
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.progress = RoundProgress()
         self._made = True
+        self.in_loop = False
+
+    def setup(self, stage: str) -> None:
+        """Refuses a Trainer without `GenerationLoop`, which sets `in_loop`: it would end no round.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if stage == "fit" and not self.in_loop:
+            raise ValueError("trainer.callbacks: must have a GenerationLoop, which ends rounds")
 
     @staticmethod
     def _check(

@@ -8,11 +8,19 @@ from typing import TypeVar
 import torch
 from pytorch_lightning import Trainer
 
-__all__ = ["end_with_parent", "gather", "has_lost_process"]
+__all__ = ["end_with_parent", "gather", "has_lost_process", "is_first"]
 
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.5
+
+# Set by Lightning, torchrun and SLURM for every process but the first.
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+
+
+def is_first() -> bool:
+    """Tells rank 0 apart before there is a trainer, by what launchers set for the others."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def gather(trainer: Trainer, value: T) -> list[T]:

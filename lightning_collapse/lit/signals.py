@@ -10,13 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Timer
 
 from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.telling import RunError
 
-__all__ = ["StopAtStep", "requeue", "told_to_stop"]
+__all__ = ["StopAtStep", "callbacks_of", "check_stop", "exit_status", "requeue", "told_to_stop"]
+
+C = TypeVar("C", bound=Callback)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -39,11 +43,6 @@ class StopAtStep(Callback):
     _came: float | None = None
     _fitting = False
 
-    @property
-    def status(self) -> int:
-        """The exit status of a run that a signal has stopped."""
-        return 128 + (signal.SIGINT if self.signal == signal.SIGINT else signal.SIGTERM)
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes the signals until the context ends."""
@@ -63,7 +62,7 @@ class StopAtStep(Callback):
         now = time.monotonic()
         if self._came is not None:
             if now - self._came >= _ECHO_SECONDS:
-                os._exit(self.status)
+                os._exit(exit_status(number))
             return
         # Another process's signal may have stopped the run before: this is not a second one.
         self._came, self.signal = now, self.signal or number
@@ -101,16 +100,47 @@ class StopAtStep(Callback):
         self.signal = came[0] if came else None
 
 
+def exit_status(number: int) -> int:
+    """Gives the exit status of a run that a signal has stopped."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+
 def told_to_stop(trainer: Trainer) -> bool:
     """Whether the run is to stop: the same answer in all processes, which must all ask."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    stops = [callback for callback in callbacks if isinstance(callback, StopAtStep)]
-    mine = trainer.should_stop or any(stop.signal is not None for stop in stops)
+    mine = trainer.should_stop or _is_signalled(trainer)
     trainer.should_stop = trainer.strategy.reduce_boolean_decision(mine, all=False)
     if trainer.should_stop:
-        for stop in stops:
+        for stop in callbacks_of(trainer, StopAtStep):
             stop.agree(trainer)
     return trainer.should_stop
+
+
+def check_stop(trainer: Trainer, what: str) -> None:
+    """Accepts a stop by a signal, which says so itself; no other may pass for a finished run.
+
+    Args:
+        trainer: which has stopped.
+        what: the stop has left undone.
+
+    Raises:
+        RunError: something else has stopped the trainer.
+    """
+    if _is_signalled(trainer):
+        return
+    left = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
+    time_is_up = any(seconds is not None and seconds <= 0 for seconds in left)
+    by = "trainer.max_time" if time_is_up else "a callback that has stopped the trainer"
+    raise RunError(f"{what}, by {by}; what was saved is whole, and the same command goes on")
+
+
+def _is_signalled(trainer: Trainer) -> bool:
+    return any(stop.signal is not None for stop in callbacks_of(trainer, StopAtStep))
+
+
+def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
+    """Gives the trainer's callbacks of one kind, in their order."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, kind)]
 
 
 def requeue() -> None:

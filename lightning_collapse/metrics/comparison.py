@@ -94,9 +94,9 @@ class Comparison:
         few = _sample(samples, features[:_FEW], space, min(n, _FEW))
         names = measure.figures(few, RealRows(few, None))
         reason = (
-            "samples and reference share their latents: made by one seed in one round"
+            "shares latents with the reference: one seed, one round"
             if same
-            else "needs the reference's rows, of which the npz has only mean and covariance"
+            else "needs the reference's rows"
         )
         return Measured(
             type(measure).__name__, n, dict.fromkeys(names), dict.fromkeys(names, reason)

@@ -22,6 +22,9 @@ __all__ = ["Measurable", "MetricLike", "TorchMetric", "as_measures"]
 
 _ROWS_AT_ONCE = 64
 
+# Of options that are missing or wrong, rows that do not suit, packages and weights that lack.
+_ERRORS = (TypeError, ValueError, AttributeError, RuntimeError, ImportError, OSError)
+
 
 class MetricLike(ABC):  # noqa: B024 - whatever has these methods is one
     """Any class that has what a metric of torchmetrics has."""
@@ -65,7 +68,7 @@ class TorchMetric(Measure):
                 torch.manual_seed(key(0, "torchmetrics"))
                 metric = self._made(samples)
                 return _figures(self._name(metric, samples), self._computed(metric, samples, real))
-        except (TypeError, AttributeError, RuntimeError, ImportError, ValueError) as error:
+        except _ERRORS as error:
             raise ValueError(f"measures: {self._named}: {error}") from error
 
     def caution(self, figure: str, n: int) -> str:

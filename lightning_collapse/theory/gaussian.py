@@ -198,11 +198,14 @@ def _log_step(n: int, unbiased: bool) -> tuple[float, float]:
 
 
 def fixed_mix(rounds: int, n: int, fraction: float, s2: float = 1.0) -> Moments:
-    """Gives the moments under `Replace(fraction)`, 0 < fraction < 1: the same m real rows always.
+    """Gives the moments under `Replace(fraction)`: the same m real rows in every round.
 
     Averaged over the real rows too. The first fit is on all N.
     """
     m = n - round(fraction * n)
+    if m == 0:
+        v = replace_variance(np.arange(1, rounds + 1), n, s2)
+        return Moments(v, s2 - v)
     return _fixed_real(rounds, m, n - m, s2, s2 * (1 - 1 / n), s2 / n)
 
 

@@ -1,23 +1,18 @@
-"""What a toy runs: a regime by its name and λ, with the rows that it needs.
+"""What a toy runs: a regime, by its name or class path, at a λ; with the rows that it needs.
 
-λ means for each regime what makes it comparable with the others (the table in `condition`); λ = 0
-is the control, which retrains on real rows in every round.
+λ means for each regime what makes it comparable with the others (`Regime.at`); λ = 0 is the
+control, which retrains on real rows in every round.
 """
 
 import difflib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from typing import Any
 
-from lightning_collapse.regimes import (
-    Accumulate,
-    AccumulateSubsample,
-    Augment,
-    Fresh,
-    Regime,
-    Replace,
-    Turnover,
-)
+import lightning_collapse.regimes as named
+from lightning_collapse.regimes import Block, Drawn, Fixed, Regime
 
 __all__ = [
     "Condition",
@@ -26,66 +21,178 @@ __all__ = [
     "condition",
     "conditions",
     "fractions",
+    "regime_class",
     "whole_numbers",
 ]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A regime at one λ, and what it needs."""
+    """A regime, mostly at one λ, and what it needs."""
 
     name: str
-    """Name of the regime that was asked for; at λ = 0 two of them are run as `Replace(0)`."""
-    fraction: float
-    """λ, in [0, 1]."""
+    """Of the regime's class that was asked for; without λ, the regime as it is written."""
+    fraction: float | None
+    """λ, in [0, 1]; None where the regime's own options say all."""
     n: int
     """N, the rows that round 0 trains on."""
     regime: Regime
+    """At λ = 0, two classes are run as `Replace(0)`."""
     n_real: int
-    """Real rows needed in all: N, or more for `Fresh`."""
+    """Real rows needed in all: N, or the most that rounds take."""
     samples_per_round: int
     """Samples that each round must make; may be 0."""
+    blocks: Sequence[Sequence[Block]] = field(repr=False)
+    """What every round trains on, without blocks that are empty."""
+
+    @property
+    def label(self) -> str:
+        """What tells the condition from others of its regime."""
+        return told(self.name, self.fraction)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every sample made may be trained on, so that more of them matter."""
+        return any(isinstance(block, Drawn) for now in self.blocks for block in now)
 
 
-def condition(name: str, fraction: float, n: int, rounds: int) -> Condition:
-    """Gives the regime that a name and λ stand for.
+def told(name: str, fraction: float | None) -> str:
+    """Says which condition something is of: its λ, or the regime where there is none."""
+    return name if fraction is None else f"λ = {fraction:g}"
+
+
+def condition(name: str, fraction: float | None, n: int, rounds: int, **options: Any) -> Condition:
+    """Gives what a regime's name and λ stand for.
 
     | regime | λ is |
     |---|---|
     | Replace, Turnover, Fresh | the synthetic share of the training set |
     | Augment | the same; the ratio is λ/(1 - λ), λ < 1 |
     | Accumulate, AccumulateSubsample | samples added a round, over N |
+    | others | their field `synthetic_fraction` |
+
+    A field `size` is N unless the options name it.
 
     Args:
-        name: of a class in `lightning_collapse.regimes`.
-        fraction: λ, in [0, 1].
+        name: of a class in `lightning_collapse.regimes`, or a class path such as `mine.Ramp`.
+        fraction: λ, in [0, 1]; None for a regime that the options describe.
         n: rows that round 0 trains on, at least 2.
         rounds: how many, from round 0, at least 1.
+        **options: fields of the regime.
 
     Raises:
         ValueError: one of them cannot be.
     """
-    if name not in _REGIMES:
-        close = difflib.get_close_matches(name, _REGIMES, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"regime = {name}: must be one of {', '.join(_REGIMES)}{hint}")
-    if not 0.0 <= fraction <= 1.0:
+    cls = regime_class(name)
+    if fraction is not None and not 0.0 <= fraction <= 1.0:
         raise ValueError(f"lambdas = {fraction:g}: must be numbers in [0, 1]")
     at_least("n", n, 2)
     at_least("rounds", rounds, 1)
-    regime = _REGIMES[name](fraction, n)
-    samples = round(fraction * n) if name == "AccumulateSubsample" else regime.samples_needed(n)
-    fresh = (rounds - 1) * (n - samples) if isinstance(regime, Fresh) else 0
-    return Condition(name, fraction, n, regime, n + fresh, samples)
+    made = _make(cls, fraction, n, options)
+    if made is None:
+        raise ValueError(
+            f"lambdas = {fraction:g}: {cls.__name__} has no synthetic_fraction for λ to set; "
+            "leave lambdas out and give regime_options"
+        )
+    regime, samples = made
+    blocks = _blocks(regime, n, rounds)
+    n_real = max(n, *(_real_stop(now) for now in blocks))
+    if n_real > n:
+        blocks = _blocks(regime, n_real, rounds)
+    regime.check(n_real, samples, rounds)
+    label = cls.__name__ if fraction is not None else repr(regime)
+    return Condition(label, fraction, n, regime, n_real, samples, blocks)
 
 
-def conditions(name: str, lambdas: str, n: int, rounds: int) -> list[Condition]:
+def conditions(
+    name: str,
+    lambdas: str | None,
+    n: int,
+    rounds: int,
+    options: Mapping[str, Any] | None = None,
+    default: str = "1.0",
+) -> list[Condition]:
     """Gives a condition for each λ of a list such as `0.1,0.9,1.0`.
+
+    Options without λ describe the regime, and so does a class that has no λ: one condition.
+
+    Args:
+        name: as in `condition`.
+        lambdas: the list, or None.
+        n: as in `condition`.
+        rounds: likewise.
+        options: fields of the regime.
+        default: the list where there is none, and no options.
 
     Raises:
         ValueError: as in `condition` and `fractions`.
     """
-    return [condition(name, fraction, n, rounds) for fraction in fractions(lambdas)]
+    options = options or {}
+    if lambdas is None and (options or _make(regime_class(name), 0.0, n, options) is None):
+        return [condition(name, None, n, rounds, **options)]
+    wanted = fractions(default if lambdas is None else lambdas)
+    return [condition(name, fraction, n, rounds, **options) for fraction in wanted]
+
+
+def regime_class(name: str) -> type[Regime]:
+    """Finds a regime's class by its name, or imports it by its path.
+
+    Raises:
+        ValueError: there is no such class of regimes.
+    """
+    module, _, leaf = name.rpartition(".")
+    if not module:
+        known = {cls.__name__: cls for cls in _subclasses(Regime)}
+        if name in known:
+            return known[name]
+        ours = [name for name, cls in known.items() if cls.__module__.startswith(named.__name__)]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(
+            f"regime = {name}: must be one of {', '.join(ours)}, or a class path{hint}"
+        )
+    try:
+        found = getattr(import_module(module), leaf)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"regime = {name}: cannot be imported ({error})") from None
+    if not (isinstance(found, type) and issubclass(found, Regime)):
+        raise ValueError(f"regime = {name}: must be a class that is derived from Regime")
+    return found
+
+
+def _subclasses(cls: type) -> Iterator[type[Regime]]:
+    sub: type[Regime]
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)
+
+
+def _make(
+    cls: type[Regime], fraction: float | None, n: int, options: Mapping[str, Any]
+) -> tuple[Regime, int] | None:
+    """Makes the regime, and says how many samples its rounds make; None where λ means nothing."""
+    size = {"size": n} if "size" in {field.name for field in fields(cls)} else {}
+    try:
+        if fraction is not None:
+            return cls.at(fraction, n, **size | dict(options))
+        regime = cls(**size | dict(options))
+    except TypeError as error:
+        # What Python says of an option that is missing, unknown, or set twice.
+        raise ValueError(f"regime_options = {dict(options)}: {error}") from None
+    return regime, regime.samples_needed(n)
+
+
+def _blocks(regime: Regime, n_real: int, rounds: int) -> list[list[Block]]:
+    every = (regime.blocks(n_real, r) for r in range(rounds))
+    return [[block for block in now if len(block)] for now in every]
+
+
+def _real_stop(blocks: Sequence[Block]) -> int:
+    """How many real rows there must be for a round's blocks."""
+    return max(
+        (block.rows.stop for block in blocks if isinstance(block, Fixed) and 0 in block.born),
+        default=0,
+    )
 
 
 def fractions(text: str, name: str = "lambdas") -> list[float]:
@@ -135,29 +242,3 @@ def above(name: str, value: float, bound: float) -> None:
     """Raises ValueError where an option is not a finite number above `bound`."""
     if not (math.isfinite(value) and value > bound):
         raise ValueError(f"{name} = {value:g}: must be a number above {bound:g}")
-
-
-def _augment(fraction: float, n: int) -> Regime:
-    if fraction == 1.0:
-        raise ValueError(
-            "lambdas = 1: Augment keeps all real rows, so its λ must be below 1; use Replace"
-        )
-    return Augment(fraction / (1 - fraction))
-
-
-def _accumulate(fraction: float, n: int) -> Regime:
-    return Accumulate(fraction) if fraction > 0 else Replace(0.0)
-
-
-def _subsample(fraction: float, n: int) -> Regime:
-    return AccumulateSubsample(n) if fraction > 0 else Replace(0.0)
-
-
-_REGIMES: dict[str, Callable[[float, int], Regime]] = {
-    "Replace": lambda fraction, n: Replace(fraction),
-    "Turnover": lambda fraction, n: Turnover(fraction),
-    "Augment": _augment,
-    "Accumulate": _accumulate,
-    "AccumulateSubsample": _subsample,
-    "Fresh": Fresh,
-}

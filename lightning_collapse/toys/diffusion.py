@@ -18,7 +18,6 @@ from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.learners.learner import GaussianMixtureEM, Learner
 from lightning_collapse.learners.mixtures import Mixtures, refit
 from lightning_collapse.pool import Pool
-from lightning_collapse.regimes import AccumulateSubsample
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.oracles import mixture_denoiser
 from lightning_collapse.seeds import generator
@@ -81,9 +80,8 @@ def points(condition: Condition) -> Mixture:
 
 def samples_made(condition: Condition) -> int:
     """Gives how many samples a round makes: N to be measured, unless the regime takes all."""
-    if isinstance(condition.regime, AccumulateSubsample):
-        return condition.samples_per_round
-    return max(condition.n, condition.samples_per_round)
+    least = 0 if condition.takes_all else condition.n
+    return max(least, condition.samples_per_round)
 
 
 def loop_samples(

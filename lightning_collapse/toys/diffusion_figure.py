@@ -62,4 +62,4 @@ def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str) -> 
 
 
 def _label(route: Route) -> str:
-    return f"{route.name}, λ = {route.condition.fraction:g}"
+    return f"{route.name}, {route.condition.label}"

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lightning_collapse.regimes import Parts, joined
+from lightning_collapse.regimes import joined
 from lightning_collapse.seeds import bits_at, key
+from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
 from lightning_collapse.toys.chance import (
     normal_at,
     replica_generators,
@@ -27,7 +28,7 @@ from lightning_collapse.toys.chance import (
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 
-__all__ = ["check_memory", "from_rows", "from_statistics", "simulate"]
+__all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
 Array = NDArray[np.float64]
 
@@ -57,9 +58,9 @@ def simulate(
         at_once: replicas computed together, which changes nothing in the result; None takes what
             suits memory.
     """
-    last = condition.regime.parts(condition.n_real, rounds - 1)
-    run = from_rows if last.by_chance else from_statistics
-    if at_once is None and last.by_chance:
+    drawn = by_chance(condition.blocks)
+    run = from_rows if drawn else from_statistics
+    if at_once is None and drawn:
         at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
     elif at_once is None:
         at_once = max(1, _DRAWS_AT_ONCE // (2 * rounds * truth.dim * (truth.dim + 1)))
@@ -69,88 +70,74 @@ def simulate(
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
 
 
-def check_memory(condition: Condition, rounds: int, replicas: int, dim: int) -> None:
-    """Raises ValueError where a run needs more memory than the machine has."""
-    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def check_course(rounds: int, replicas: int) -> None:
+    """Raises ValueError where the results alone need more memory than the machine has."""
     # All fields of the course, and as much again while the groups' courses are joined.
-    course = 2 * 8 * len(fields(Course)) * rounds * replicas
-    # Per replica at the least: its rows, with what they are made from; or what is drawn for it.
-    if condition.regime.parts(condition.n_real, rounds - 1).by_chance:
-        own = 8 * condition.n * dim * (dim + 8) + 8 * rounds * dim * (dim + 1)
-        blame = ("n", condition.n, own)
+    _refuse_beyond_memory("replicas", replicas, rounds, 2 * 8 * len(fields(Course)) * replicas)
+
+
+def check_memory(condition: Condition, rounds: int, dim: int) -> None:
+    """Raises ValueError where one replica needs more memory than the machine has."""
+    # At the least: its rows, with what they are made from; or what is drawn for it.
+    if by_chance(condition.blocks):
+        rows = condition.n * dim * (dim + 8) / rounds
+        _refuse_beyond_memory("n", condition.n, rounds, 8 * (rows + dim * (dim + 1)))
     else:
-        blame = ("dim", dim, 2 * 8 * rounds * 2 * dim * (dim + 1))
-    for name, value, needed in (blame, ("replicas", replicas, course)):
-        if needed > limit:
-            raise ValueError(
-                f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of "
-                f"memory, and there are {limit / 2**30:,.0f}; lower {name} or rounds"
-            )
+        _refuse_beyond_memory("dim", dim, rounds, 2 * 8 * 2 * dim * (dim + 1))
+
+
+def _refuse_beyond_memory(name: str, value: int, rounds: int, bytes_a_round: float) -> None:
+    limit, needed = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        rounds * bytes_a_round,
+    )
+    if needed > limit:
+        raise ValueError(
+            f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of memory, "
+            f"and there are {limit / 2**30:,.0f}; lower {name} or rounds"
+        )
 
 
 def from_statistics(
     condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
 ) -> Course:
-    """Runs replicas of a regime without chance on the means and scatters of blocks of rows.
+    """Runs replicas of a regime without chance on the means and scatters of pieces of rows.
 
     A round costs the same however many rows it trains on.
     """
-    parts = [condition.regime.parts(condition.n_real, r) for r in range(rounds)]
-    again = [False, *(a.real.start == b.real.start for a, b in itertools.pairwise(parts))]
-    blocks = _Blocks(_block_sizes(parts, again), replicas, truth.dim, seed)
+    blocks = condition.blocks[:rounds]
+    sets: TrainingSets[Fit] = TrainingSets(blocks)
+    units = _Units(sets.pieces, replicas, truth.dim, seed)
     course = Course.empty(rounds, len(replicas))
-    origin = Fit.of_truth(truth, len(replicas))
-    real, rest = blocks.draw(0, 0, origin), blocks.draw(0, 1, origin)
-    fit = before = real.merge(rest)
-    course.record(0, fit, before, truth)
-    pool = newest = Fit(0, origin.mean, origin.scatter)
-    for r in range(1, rounds):
-        if not again[r]:
-            real = blocks.draw(r, 0, origin)
-        if parts[r].older:
-            pool = pool.merge(newest)
-        newest = blocks.draw(r, 1, fit)
-        before, fit = fit, real.merge(pool).merge(newest)
+    # By birth stamp, what rows come from.
+    sources = [before := Fit.of_truth(truth, len(replicas))]
+    for r in range(rounds):
+        fit = sets.of(r, lambda number: units.draw(number, sources[sets.pieces[number].born]))
         course.record(r, fit, before, truth)
-    course.n_real[:] = np.array([len(now.real) for now in parts])[:, None]
-    made = [now.newest + now.older * max(0, r - 1) for r, now in enumerate(parts)]
-    course.n_synthetic[:] = np.array(made)[:, None]
+        sources.append(before := fit)
+    real, synthetic = np.array([counts(now) for now in blocks]).T
+    course.n_real[:], course.n_synthetic[:] = real[:, None], synthetic[:, None]
     return course
 
 
-def _block_sizes(parts: Sequence[Parts], again: Sequence[bool]) -> NDArray[np.int64]:
-    """Rows of the two blocks (T, 2) that each round draws: new real rows, and newest samples.
+class _Units:
+    """Means and scatters of pieces of rows of N(0, I), drawn beforehand."""
 
-    Round 0 draws the real rows that later rounds use again, and the rest of its own.
-    """
-    sizes = np.array([(len(now.real), now.newest) for now in parts])
-    sizes[np.array(again), 0] = 0
-    shared = len(parts[1].real) if len(parts) > 1 and again[1] else 0
-    sizes[0] = shared, len(parts[0].real) - shared
-    return sizes
-
-
-class _Blocks:
-    """Means and scatters of blocks of rows, of all rounds, drawn beforehand."""
-
-    def __init__(self, sizes: NDArray[np.int64], replicas: range, dim: int, seed: int) -> None:
-        """Draws unit blocks of `sizes` (T, 2) rows; each replica's depend on itself alone."""
-        self._sizes = sizes.tolist()
-        self._means = np.empty((*sizes.shape, len(replicas), dim))
-        self._factors = np.empty((*sizes.shape, len(replicas), dim, dim))
-        freedom = sizes[..., None] - 1 - np.arange(dim)
+    def __init__(self, pieces: Sequence[Piece], replicas: range, dim: int, seed: int) -> None:
+        """Draws all pieces; each replica's depend on itself alone."""
+        self._sizes = [piece.size for piece in pieces]
+        self._means = np.empty((len(pieces), len(replicas), dim))
+        self._factors = np.empty((len(pieces), len(replicas), dim, dim))
+        freedom = np.array(self._sizes)[:, None] - 1 - np.arange(dim)
         for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
-            self._means[:, :, i] = chance.standard_normal((*sizes.shape, dim))
-            self._factors[:, :, i] = wishart_factors(freedom, chance)
+            self._means[:, i] = chance.standard_normal((len(pieces), dim))
+            self._factors[:, i] = wishart_factors(freedom, chance)
 
-    def draw(self, r: int, kind: int, source: Fit) -> Fit:
-        """Gives a block of round r, drawn from the fits: kind 0 is real, 1 the other."""
-        n = self._sizes[r][kind]
-        if n == 0:
-            return Fit(0, source.mean, source.scatter)
-        root = source.root
-        mean = source.mean + (root @ self._means[r, kind, :, :, None])[..., 0] / n**0.5
-        half = root @ self._factors[r, kind]
+    def draw(self, number: int, source: Fit) -> Fit:
+        """Gives a piece of rows drawn from a fit."""
+        n, root = self._sizes[number], source.root
+        mean = source.mean + (root @ self._means[number, :, :, None])[..., 0] / n**0.5
+        half = root @ self._factors[number]
         return Fit(n, mean, half @ half.transpose(0, 2, 1))
 
 
@@ -178,7 +165,7 @@ def from_rows(
         before, fit = fit, Fit.of_rows(rows)
         course.record(r, fit, before, truth)
         course.n_real[r] = (born == 0).sum(1)
-    course.n_synthetic[:] = born.shape[1] - course.n_real
+        course.n_synthetic[r] = born.shape[1] - course.n_real[r]
     return course
 
 

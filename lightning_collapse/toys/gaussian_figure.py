@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from lightning_collapse.toys.conditions import told
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 from lightning_collapse.toys.gaussian_fits import Course, Truth
 
@@ -39,6 +40,8 @@ def _draw_variance(axes: "Axes", summary: Summary, i: int) -> None:
     rounds, expected, looks = summary["round"], summary["theory"], style(i)
     band = (summary[f"variance_{name}"] for name in ("median", "q05", "q95"))
     draw_band(axes, rounds, *band, i=i, label=_counts(summary))
+    if not expected:
+        return
     colour = looks["color"]
     for name in [end for end in ("variance_q05", "variance_q95") if end in expected]:
         axes.plot(rounds, expected[name], "-.", color=colour, lw=0.8)
@@ -54,7 +57,8 @@ def _draw_variance(axes: "Axes", summary: Summary, i: int) -> None:
 
 def _finish_variance(axes: "Axes", summaries: Sequence[Summary], truth: Truth) -> None:
     axes.axhline(truth.variance, color="black", lw=0.8, zorder=1, label="truth")
-    medians = ["log_variance_mean" in summary["theory"] for summary in summaries]
+    known = [summary["theory"] for summary in summaries if summary["theory"]]
+    medians = ["log_variance_mean" in expected for expected in known]
     if any(medians):
         axes.plot([], [], "--", color="black", lw=1.6, label="theory, median")
     if not all(medians):
@@ -86,7 +90,7 @@ def _finish_final(
     axes.set_yscale("log")
     axes.set_ylim(1e-3 * real.max(), 3 * max(np.max(line.get_ydata()) for line in axes.lines))
     for i, summary in enumerate(summaries):
-        axes.plot([], [], label=f"λ = {summary['lambda']:g}", **style(i))
+        axes.plot([], [], label=told(summary["regime"], summary["lambda"]), **style(i))
     dimension = " (first dimension)" if truth.dim > 1 else ""
     axes.set(xlabel=f"x{dimension}", ylabel="density (per unit of x)")
     axes.set_title(f"round {len(courses[0].mean) - 1}, replica of median variance", fontsize=9)
@@ -126,7 +130,8 @@ def _middle(course: Course) -> int:
 
 def _counts(summary: Summary) -> str:
     real, synthetic = summary["n_real"][-1], summary["n_synthetic"][-1]
-    return f"λ = {summary['lambda']:g}: {real:,.0f} real + {synthetic:,.0f} synthetic rows at last"
+    label = told(summary["regime"], summary["lambda"])
+    return f"{label}: {real:,.0f} real + {synthetic:,.0f} synthetic rows at last"
 
 
 def _title(summary: Summary) -> str:

@@ -6,6 +6,7 @@ singular.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Fit:
         centred = rows - mean[..., None]
         return cls(rows.shape[-1], mean, centred @ centred.transpose(0, 2, 1))
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         return self.scatter / self.n
 

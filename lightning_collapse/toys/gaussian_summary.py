@@ -5,24 +5,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.regimes import (
-    Accumulate,
-    AccumulateSubsample,
-    Augment,
-    Fresh,
-    Replace,
-    Turnover,
-)
 from lightning_collapse.theory import gaussian as theory
+from lightning_collapse.toys.blocks import Blocks, only_adds, replaces_all
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Truth
 
-__all__ = ["predicted", "summarise"]
+__all__ = ["predicted", "settling", "summarise"]
 
 Array = NDArray[np.float64]
 
 _MANY_ROWS = 30
 """With so many, the logarithm of a fit's variance is all but normal."""
+_ENOUGH = 0.95
+"""Share of the variance that is worth keeping."""
 
 
 def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, Any]:
@@ -53,52 +48,51 @@ def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, A
 def predicted(condition: Condition, rounds: int, truth: Truth) -> dict[str, Array]:
     """Gives theory's lists over the rounds, under the names of the simulated ones.
 
-    In d dimensions each direction obeys the theory of one, as fitting, sampling and projecting
-    commute.
+    None where the regime has no theory. In d dimensions each direction obeys the theory of one, as
+    fitting, sampling and projecting commute.
     """
-    t, n, s2 = np.arange(1, rounds + 1), condition.n, truth.variance
-    variance = _variance(condition, rounds, s2)
+    n, s2, blocks = condition.n_real, truth.variance, condition.blocks[:rounds]
+    variance = condition.regime.gaussian_theory(n, condition.samples_per_round, rounds, s2)
+    if variance is None:
+        return {}
     lists = {"variance_mean": variance, "mean_sq_error": s2 - variance}
-    replaced = condition.samples_per_round == n and not isinstance(
-        condition.regime, Accumulate | AccumulateSubsample | Augment
-    )
     band = theory.first_order_band(variance, s2 - variance, s2, truth.dim)
-    if replaced and truth.dim == 1 and n >= _MANY_ROWS:
-        band = theory.replace_band(t, n, s2)
+    if replaced := replaces_all(blocks):
+        t, n = np.arange(1, rounds + 1), sum(map(len, blocks[0]))
+        if truth.dim == 1 and n >= _MANY_ROWS:
+            band = theory.replace_band(t, n, s2)
+        if n > truth.dim:
+            lists["log_variance_mean"] = theory.replace_log_determinant(t, n, truth.dim, s2)
     if not np.isnan(band).all():
         lists["variance_q05"], lists["variance_q95"] = band
-    if replaced and n > truth.dim:
-        lists["log_variance_mean"] = theory.replace_log_determinant(t, n, truth.dim, s2)
-    increment = np.full(rounds, np.nan)
-    if replaced:
-        increment[1:] = variance[:-1] / n
-        lists["mean_sq_increment"] = increment
-    elif isinstance(condition.regime, Accumulate) and rounds > 1:
-        added = condition.samples_per_round
-        increment[1:] = theory.mean_increment(t[1:], n, s2, per_round=added)
-        lists["mean_sq_increment"] = increment
+    if replaced or only_adds(blocks):
+        lists["mean_sq_increment"] = _increments(blocks, variance)
     return lists
 
 
-def _variance(condition: Condition, rounds: int, s2: float) -> Array:
-    """E[v] in every round (T,)."""
-    t, n, samples = np.arange(1, rounds + 1), condition.n, condition.samples_per_round
-    match condition.regime:
-        case Replace() if samples == n:
-            return theory.replace_variance(t, n, s2)
-        case Replace(fraction):
-            return theory.fixed_mix(rounds, n, fraction, s2).variance
-        case Turnover(fraction):
-            return theory.turnover_variance(t, n, fraction, s2)
-        case Augment():
-            return theory.augment_mix(rounds, n, samples, s2).variance
-        case Accumulate():
-            return theory.accumulate_per_round_variance(t, n, samples, s2)
-        case AccumulateSubsample(size):
-            return theory.subsample_variance(rounds, n, size, s2, per_round=samples)
-        case Fresh():
-            return theory.fresh_mix(rounds, n, samples / n, s2).variance
-    raise AssertionError(f"no theory of {condition.regime}")
+def settling(condition: Condition, truth: Truth) -> str | None:
+    """Tells where the loop settles, and how few real rows would do, as far as theory knows."""
+    regime, n = condition.regime, condition.n_real
+    limit = regime.gaussian_limit(n, condition.samples_per_round, truth.variance)
+    if limit is None:
+        return None
+    told = f"theory, {condition.label}: the variance settles at {limit:.4g} of {truth.variance:g}"
+    if (rows := regime.min_real_rows(n, _ENOUGH)) is not None:
+        told += f"; {rows:,} real rows of {n:,}, the same in every round, keep {_ENOUGH:.0%}"
+    return told
+
+
+def _increments(blocks: Blocks, variance: Array) -> Array:
+    """Mean squared steps of the mean, where k newest rows join those of before, M in all.
+
+    The step is k/M times the distance of the new rows' mean to the last fit's, whose mean square
+    is E[v]/k.
+    """
+    total = np.array([sum(map(len, now)) for now in blocks])
+    newest = [sum(len(b.rows) for b in now if r in b.born) for r, now in enumerate(blocks)]
+    steps = np.full(len(blocks), np.nan)
+    steps[1:] = newest[1:] * variance[:-1] / total[1:] ** 2.0
+    return steps
 
 
 def _spread(name: str, values: Array) -> dict[str, Array]:

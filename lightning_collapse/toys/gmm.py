@@ -21,7 +21,9 @@ from lightning_collapse.metrics.distance import (
     sorted_projections,
 )
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
+from lightning_collapse.regimes import REAL, Drawn, Fixed
 from lightning_collapse.seeds import generator, key
+from lightning_collapse.toys.blocks import by_chance
 from lightning_collapse.toys.conditions import Condition, above, at_least
 
 __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
@@ -115,7 +117,7 @@ def run_mixtures(condition: Condition, protocol: Protocol) -> Course:
     protocol.check(condition)
     together = _replicas_together(condition, protocol)
     starts = range(0, protocol.replicas, together)
-    title = f"{condition.name} λ={condition.fraction:g}"
+    title = f"{condition.name} {condition.label}"
     # disable=None: where standard error is a terminal.
     with tqdm(total=len(starts) * protocol.rounds, desc=title, unit="round", disable=None) as bar:
         parts = []
@@ -200,8 +202,8 @@ class _ReplicaPool:
         self._rows[:, : self._n_real] = [protocol.real_rows(self._n_real, s) for s in seeds]
         self._drawn = self._rows[:, :0]
         self._round = 0
-        by_chance = condition.regime.parts(self._n_real, min(1, protocol.rounds - 1)).by_chance
-        keyed = [key(seed, "regime") for seed in (seeds if by_chance else seeds[:1])]
+        alone = seeds if by_chance(condition.blocks) else seeds[:1]
+        keyed = [key(seed, "regime") for seed in alone]
         self._draws = condition.regime.draws(self._n_real, self._added, keyed)
 
     def draw(self) -> Array:
@@ -225,8 +227,15 @@ class _ReplicaPool:
 
 def keeps_all(condition: Condition) -> bool:
     """Tells whether a round may draw from generations older than the newest."""
-    parts = condition.regime.parts(condition.n_real, 1)
-    return bool(parts.older or parts.drawn)
+    return any(
+        isinstance(block, Drawn) or (isinstance(block, Fixed) and not _real_or_newest(block, r))
+        for r, now in enumerate(condition.blocks)
+        for block in now
+    )
+
+
+def _real_or_newest(block: Fixed, r: int) -> bool:
+    return block.born in (REAL, range(r, r + 1))
 
 
 def _pool_rows(condition: Condition, protocol: Protocol) -> int:
@@ -236,8 +245,7 @@ def _pool_rows(condition: Condition, protocol: Protocol) -> int:
 
 def _replicas_together(condition: Condition, protocol: Protocol) -> int:
     by_memory = _POOL_NUMBERS // (_pool_rows(condition, protocol) * protocol.dim)
-    halfway = protocol.rounds // 2 if condition.regime.parts(condition.n_real, 1).older else 0
-    rows = condition.n + halfway * condition.samples_per_round
+    rows = sum(map(len, condition.blocks[protocol.rounds // 2]))
     by_cache = _NUMBERS_AT_A_TIME // (rows * protocol.components)
     return max(1, min(by_memory, by_cache, protocol.replicas))
 

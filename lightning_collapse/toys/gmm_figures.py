@@ -48,7 +48,7 @@ def _draw_courses(axes: "Axes", courses: Sequence[Course], name: str, label: str
 
 
 def _counts(condition: Condition) -> str:
-    return f"λ = {condition.fraction:g}: {condition.samples_per_round:,} samples a round"
+    return f"{condition.label}: {condition.samples_per_round:,} samples a round"
 
 
 def _scatter(courses: Sequence[Course], protocol: Protocol) -> "Figure":
@@ -60,7 +60,7 @@ def _scatter(courses: Sequence[Course], protocol: Protocol) -> "Figure":
         draw_points(axes, real, REAL, "real")
         draw_points(axes, course.samples, SAMPLES, "samples")
         draw_fit(axes, course.last)
-        axes.set_title(f"λ = {condition.fraction:g}", fontsize=10)
+        axes.set_title(condition.label, fontsize=10)
         axes.set_xlabel("x₁")
         axes.set_aspect("equal")
     all_axes[0].set_ylabel("x₂")

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.regimes import Accumulate, Fresh, Parts, Replace, Turnover
-from lightning_collapse.theory import regression as theory
+from lightning_collapse.regimes import Fixed
+from lightning_collapse.toys.blocks import TrainingSets, by_chance, only_adds
 from lightning_collapse.toys.chance import replica_generators, wishart_factors
 from lightning_collapse.toys.conditions import Condition
 
@@ -41,14 +41,15 @@ class Task:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _Rows:
     """Rows as X'X (R, d, d) and X'y (R, d)."""
 
     gram: Array
     moment: Array
 
-    def __add__(self, other: "_Block") -> "_Block":
-        return _Block(self.gram + other.gram, self.moment + other.moment)
+    def merge(self, other: "_Rows") -> "_Rows":
+        """Gives what the rows of both come to."""
+        return _Rows(self.gram + other.gram, self.moment + other.moment)
 
     def fit(self) -> Array:
         """Gives the least squares weights (R, d)."""
@@ -57,25 +58,28 @@ class _Block:
 
 def check_condition(condition: Condition, inputs: str, task: Task) -> None:
     """Raises ValueError where a condition cannot be run, or has no finite error."""
-    n, last = condition.n, condition.regime.parts(condition.n_real, task.rounds - 1)
-    if last.by_chance:
+    if by_chance(condition.blocks):
         raise ValueError(
-            f"regime = {condition.name}: must be one of Replace, Augment, Accumulate, Fresh, "
-            "which take rows in blocks"
+            f"regime = {condition.name}: draws rows by chance; here it must take rows by "
+            "position, such as Replace, Augment, Accumulate or Fresh"
         )
-    if n < task.dim + 4:
-        raise ValueError(f"n = {n}: must be at least dim + 4, {task.dim + 4}, for a finite spread")
+    least, need = min(sum(map(len, now)) for now in condition.blocks), task.dim + 4
+    if least < need:
+        raise ValueError(
+            f"n = {condition.n}: must be at least dim + 4, {need}, for a finite spread"
+            + ("" if least == condition.n else f", in every round; one has {least} rows")
+        )
     if inputs == "same" and not reuses_inputs(condition):
         raise ValueError(
-            f"inputs = same: {condition.name} at λ = {condition.fraction:g} needs inputs = fresh; "
-            "Replace and Accumulate at λ = 1 have as many inputs as labels"
+            f"inputs = same: {condition.name} at {condition.label} needs inputs = fresh; rounds "
+            "must take all N rows of whatever they train on, such as Replace's at λ = 1"
         )
 
 
 def reuses_inputs(condition: Condition) -> bool:
     """Whether every round labels N rows, so that it can do so on the inputs of the real ones."""
-    named = isinstance(condition.regime, Replace | Accumulate)
-    return named and condition.samples_per_round == condition.n
+    blocks = [block for now in condition.blocks for block in now]
+    return all(isinstance(block, Fixed) and block.rows == range(condition.n) for block in blocks)
 
 
 def regress(
@@ -88,33 +92,25 @@ def regress(
         inputs: whether each round labels the real rows' inputs again, or fresh ones.
         task: the rest; a replica's numbers depend on seed and replica alone.
     """
-    parts = [condition.regime.parts(condition.n_real, r) for r in range(task.rounds)]
+    sets: TrainingSets[_Rows] = TrainingSets(condition.blocks[: task.rounds])
     generators = replica_generators(task.seed, "regression", range(task.replicas))
-    zero = np.zeros((task.replicas, task.dim))
-    shared, rest = _round_0(parts)
-    real = _draw(shared, zero, task, generators)
-    training = real + _draw(rest, zero, task, generators)
-    gram = training.gram if inputs == "same" else None
-    pool = newest = _Block(np.zeros_like(real.gram), zero)
-    weights = [training.fit()]
-    for r in range(1, task.rounds):
-        if parts[r].real.start != parts[r - 1].real.start:
-            real = _draw(len(parts[r].real), zero, task, generators)
-        if parts[r].older:
-            pool = pool + newest
-        newest = _draw(parts[r].newest, weights[-1], task, generators, gram)
-        weights.append((real + pool + newest).fit())
-    fits = np.stack(weights)
+    grams: list[Array] = []
+
+    def draw(number: int) -> _Rows:
+        piece = sets.pieces[number]
+        again = grams[0] if inputs == "same" and grams else None
+        rows = _draw(piece.size, sources[piece.born], task, generators, again)
+        if inputs == "same":
+            grams[:] = [rows.gram]
+        return rows
+
+    # By birth stamp, what labels come from.
+    sources = [np.zeros((task.replicas, task.dim))]
+    for r in range(task.rounds):
+        sources.append(sets.of(r, draw).fit())
+    fits = np.stack(sources[1:])
     steps = np.diff(fits, axis=0, prepend=np.full_like(fits[:1], np.nan))
     return np.square(fits).sum(-1), np.square(steps).sum(-1)
-
-
-def _round_0(parts: list[Parts]) -> tuple[int, int]:
-    """Real rows of round 0 that later rounds use again, and the rest of its own."""
-    own = len(parts[0].real)
-    again = len(parts) > 1 and parts[1].real.start == parts[0].real.start
-    shared = len(parts[1].real) if again else 0
-    return shared, own - shared
 
 
 def _draw(
@@ -123,10 +119,8 @@ def _draw(
     task: Task,
     generators: list[np.random.Generator],
     gram: Array | None = None,
-) -> _Block:
+) -> _Rows:
     """Draws rows with labels by weights (R, d); with the inputs that `gram` stands for, if any."""
-    if rows == 0:
-        return _Block(np.zeros((*weights.shape, task.dim)), np.zeros_like(weights))
     freedom = rows - np.arange(task.dim)
     noise = np.empty_like(weights)
     factors = np.empty((*weights.shape, task.dim))
@@ -139,30 +133,24 @@ def _draw(
     else:
         factors = np.linalg.cholesky(gram)
     error = task.noise**0.5 * (factors @ noise[..., None])[..., 0]
-    return _Block(gram, (gram @ weights[..., None])[..., 0] + error)
+    return _Rows(gram, (gram @ weights[..., None])[..., 0] + error)
 
 
 def predicted_errors(condition: Condition, inputs: str, task: Task) -> dict[str, Array]:
-    """Gives theory's lists over the rounds, under the names of the simulated ones."""
-    fits, n, samples = np.arange(1, task.rounds + 1), condition.n, condition.samples_per_round
-    setting = (task.dim, n, task.noise)
-    match condition.regime:
-        case Replace() | Turnover() if samples == n:
-            error = theory.replace_error(fits, *setting)
-        case Replace() | Turnover() if samples == 0:
-            error = np.full(task.rounds, theory.replace_error(1, *setting))
-        case Accumulate() if inputs == "same":
-            error = theory.accumulate_same_error(fits, *setting)
-        case Accumulate():
-            error = theory.accumulate_fresh_error(fits, *setting, per_round=samples)
-        case Fresh():
-            error = theory.fresh_mix_error(fits, task.dim, n, samples / n, task.noise)
-        case _:
-            return {}
-    steps = np.diff(error, prepend=np.nan)
+    """Gives theory's lists over the rounds, under the names of the simulated ones, if any."""
+    error = condition.regime.regression_theory(
+        condition.n_real,
+        condition.samples_per_round,
+        task.rounds,
+        dim=task.dim,
+        noise=task.noise,
+        same_inputs=inputs == "same",
+    )
+    if error is None:
+        return {}
     # Elsewhere a step is not independent of what was there before it.
-    martingale = isinstance(condition.regime, Accumulate) or samples in (0, n)
-    return {"error_mean": error} | ({"mean_sq_increment": steps} if martingale else {})
+    steps = np.diff(error, prepend=np.nan) if only_adds(condition.blocks) else None
+    return {"error_mean": error} | ({} if steps is None else {"mean_sq_increment": steps})
 
 
 def summarise_errors(

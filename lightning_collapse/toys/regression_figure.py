@@ -35,7 +35,7 @@ def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
 
 
 def _counts(summary: dict[str, Any]) -> str:
-    return (
-        f"{summary['regime']}, λ = {summary['lambda']:g}: {summary['samples_per_round']:,} labels "
-        f"by fits a round, {summary['inputs']} inputs"
-    )
+    regime, fraction = summary["regime"], summary["lambda"]
+    label = regime if fraction is None else f"{regime}, λ = {fraction:g}"
+    made, inputs = summary["samples_per_round"], summary["inputs"]
+    return f"{label}: {made:,} labels by fits a round, {inputs} inputs"

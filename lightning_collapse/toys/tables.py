@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,15 @@ Summary = Mapping[str, Any]
 def command_line(name: str, **options: object) -> str:
     """Gives the command that makes a result, such as `toy gaussian --n 1000`.
 
-    Leave out where the result goes: it says nothing of the result.
+    Leave out where the result goes: it says nothing of the result. Options that are None are not
+    there.
     """
-    return " ".join([name, *(f"--{option} {value}" for option, value in options.items())])
+    words = [
+        f"--{option} {shlex.quote(json.dumps(value)) if isinstance(value, dict) else value}"
+        for option, value in options.items()
+        if value is not None
+    ]
+    return " ".join([name, *words])
 
 
 def open_folder(out: Path) -> Path:

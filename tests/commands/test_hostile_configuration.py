@@ -10,15 +10,11 @@ import yaml
 from fuzzing import SECONDS, Reader, either, of
 from tiny_runs import arguments
 
-from lightning_collapse.commands.fit import _TRAINER_DEFAULTS, CollapseCLI, OneLineParser, run_fit
-from lightning_collapse.lit.data import PoolDataModule
-from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.commands.fit import CollapseCLI, run_fit
 
 
 class Parsed(CollapseCLI):
     """Of a command line, the configuration alone."""
-
-    def before_instantiate_classes(self) -> None: ...
 
     def instantiate_classes(self) -> None: ...
 
@@ -30,18 +26,7 @@ def configuration_on_the_command_line(run: Path, capsys) -> Reader:
     data = yaml.safe_dump(tree).encode()
     path.write_bytes(data)
     line = ["--config", str(path), "--trainer.max_epochs", "2"]
-    cli = Parsed(
-        CollapseModule,
-        PoolDataModule,
-        save_config_callback=None,
-        trainer_defaults=_TRAINER_DEFAULTS,
-        seed_everything_default=0,
-        parser_class=OneLineParser,
-        parser_kwargs={"prog": "lightning-collapse fit", "allow_abbrev": False},
-        auto_configure_optimizers=False,
-        args=line,
-        run=False,
-    )
+    cli = Parsed(line)
 
     def encode(tree: Any) -> bytes:
         return yaml.safe_dump(tree).encode(errors="replace")

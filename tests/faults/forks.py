@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from tiny_runs import arguments
 
 from lightning_collapse.commands import fit as cli
+from lightning_collapse.lit import assemble
+from lightning_collapse.lit.processes import is_first
 
 
 def words(run: Path, **changed: Any) -> list[str]:
@@ -28,7 +30,7 @@ def prepare(folder: Path) -> None:
     """Gets this process ready to be forked: everything imported, one thread, nothing slow."""
     torch.set_num_threads(1)
     # Of W&B the run's id alone; of the picture no more than a file.
-    cli.wandb_mirror = lambda run, _: cli._is_rank_zero() and run.id is None
+    assemble.wandb_mirror = lambda run, _: is_first() and run.id is None
     Figure.savefig = lambda self, file, **options: file.write(b"picture" * 2000)
     with contextlib.redirect_stdout(io.StringIO()):
         cli.run_fit(words(folder / "warm"))

@@ -1,7 +1,10 @@
 """Two processes over gloo do what one does: the same step, the same samples, the same rounds."""
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,49 @@ def test_the_run_of_two_goes_on_in_one(tmp_path, two, capsys):
     run_fit(words(tmp_path / "run", trainer__max_epochs=3))
     assert [record["round"] for record in records(tmp_path / "run")] == [0, 1, 2]
     assert "continues with 1 process; was started with 2\n" in capsys.readouterr().out
+
+
+SCRIPT = """
+from pathlib import Path
+import torch
+from pytorch_lightning import Trainer
+from lightning_collapse import (
+    CollapseModule, GenerationLoop, PoolDataModule, Replace, Sampling, ddpmpp
+)
+from lightning_collapse.data.sources.images import Digits
+from lightning_collapse.networks.augment import AugmentPipe
+
+network = ddpmpp(
+    8, 1, model_channels=8, channel_mult=[1], num_blocks=1, attn_resolutions=[], dropout=0.0,
+    label_dim=10, augment_dim=9,
+)
+module = CollapseModule(network, augment=AugmentPipe(p=0.5))
+data = PoolDataModule(
+    Digits(), Replace(0.5), train_rows=48, held_out_rows=16, images_per_round=64, batch_size=16,
+    run=Path("run"),
+)
+loop = GenerationLoop(Sampling(num_steps=4), micro_batch=8, checkpoint_every=2)
+Trainer(
+    max_epochs=2, callbacks=[loop], accelerator="cpu", devices=2, strategy="ddp", logger=False
+).fit(module, data)
+"""
+
+
+def test_a_script_with_a_plain_trainer_makes_the_same_run(tmp_path, two):
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    own, front = outcome(tmp_path / "run"), outcome(two / "run")
+    for part in ("rounds", "pool", "state_dict"):
+        assert_same(own[part], front[part], part)
 
 
 # A second process that dies is noticed by the first itself, or by Lightning, which kills it.

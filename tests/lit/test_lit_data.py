@@ -142,7 +142,7 @@ def test_what_cannot_be_had_is_refused(tmp_path, options, said):
     ("regime", "rounds", "said"),
     [
         (Replace(), 2, "samples_per_round = 10"),
-        (Fresh(0.2, 30), 2, "size = 30"),
+        (Fresh(0.2, 30), 2, "regime = Fresh"),
     ],
 )
 def test_a_regime_is_tried_for_all_rounds_beforehand(tmp_path, regime, rounds, said):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tiny_runs import BATCH, POINTS, STEPS, Fit, assert_same, mlp, records, unet
 
 from lightning_collapse import Accumulate, CollapseModule, Replace
-from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit.checks import check_network
 from lightning_collapse.networks.augment import AugmentPipe
 
 
@@ -239,8 +239,7 @@ def test_the_network_is_tried_where_its_weights_are(tmp_path):
     fit.data.prepare_data()
     fit.data.setup()
     fit.module._device = torch.device("meta")
-    trainer = SimpleNamespace(datamodule=fit.data, max_epochs=2, world_size=1, is_global_zero=True)
-    GenerationLoop().setup(trainer, fit.module, "fit")
+    check_network(fit.module, fit.data)
 
 
 def test_training_differs_between_regimes_only_from_round_1_on(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from tiny_runs import STEPS, arguments, assert_same, command, outcome
 
 from lightning_collapse.commands import fit as cli
+from lightning_collapse.lit import assemble
 from lightning_collapse.lit.progress import RoundTable
 from lightning_collapse.samples.rounds import RoundSampler
 
@@ -34,7 +35,7 @@ def send(monkeypatch):
     def run(words: list[str], at: tuple[int, int], *signals: int) -> int:
         sender = type("OneSender", (Sender,), {"at": at, "signals": signals})
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
-            patch.setattr(cli, "RoundTable", sender)
+            patch.setattr(assemble, "RoundTable", sender)
             cli.run_fit(words)
         return left.value.code
 

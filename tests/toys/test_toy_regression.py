@@ -130,7 +130,7 @@ def test_what_the_command_writes(tmp_path):
     [
         (
             ["--regime", "Turnover", "--lambdas", "0.5"],
-            "regime = Turnover: must be one of Replace, Augment",
+            "regime = Turnover: draws rows by chance; here it must take rows by position",
         ),
         (["--regime", "Replace,Acumulate"], "regime = Acumulate: must be one of"),
         (["--n", "13"], "n = 13: must be at least dim + 4, 14"),

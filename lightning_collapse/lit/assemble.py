@@ -1,0 +1,157 @@
+"""A run put together and carried through, for the command line, the toys and scripts alike."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.lit.loggers.wandb_mirror import wandb_mirror
+from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import end_with_parent, is_first
+from lightning_collapse.lit.progress import RoundBars, RoundTable
+from lightning_collapse.lit.signals import StopAtStep, callbacks_of
+from lightning_collapse.runs.config_file import Change, ConfigFile
+from lightning_collapse.runs.damage import refuse_gaps
+from lightning_collapse.runs.lock import RunFolder
+
+__all__ = ["TRAINER_DEFAULTS", "assemble", "run"]
+
+TRAINER_DEFAULTS = {
+    "max_epochs": 8,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+}
+"""Where a run's Trainer differs from Lightning's: the loop saves, and the table sums up."""
+
+
+def run(
+    module: CollapseModule,
+    data: PoolDataModule,
+    loop: GenerationLoop,
+    *,
+    config: Mapping[str, Any] | None = None,
+    ckpt_path: Path | None = None,
+    **trainer: Any,
+) -> int | None:
+    """Starts a run, or goes on with the one in the folder `data.run`, which is locked meanwhile.
+
+    Ctrl-C, SIGTERM and SIGUSR1 stop it, saved. With several processes, each calls this.
+
+    Args:
+        module: the network and how it is trained.
+        data: real rows, regime and folder.
+        loop: what ends a round.
+        config: the run's options, written to its `config.yaml`, from which `pool repair` and
+            `generate` make the network again; default: nothing is written.
+        ckpt_path: checkpoint to go on from; default: the run's last one, if there is any.
+        **trainer: arguments of Lightning's Trainer. Without a `logger` the run is mirrored to W&B,
+            offline unless WANDB_MODE is online.
+
+    Returns:
+        The signal that has stopped the run; None for a run that is finished.
+
+    Raises:
+        ValueError: an option cannot work, or is not the one that the run was started with.
+        OSError: the folder is in use, or cannot be written; or the disk fails.
+        RunError: the run cannot go on, or was stopped by something other than a signal.
+    """
+    folder = RunFolder(data.run, make=is_first())
+    if not is_first():
+        end_with_parent()
+    try:
+        return _run(folder, module, data, loop, config, ckpt_path, trainer)
+    except Exception:
+        if is_first():
+            folder.discard_if_empty()
+        raise
+
+
+def _run(
+    folder: RunFolder,
+    module: CollapseModule,
+    data: PoolDataModule,
+    loop: GenerationLoop,
+    config: Mapping[str, Any] | None,
+    ckpt_path: Path | None,
+    options: dict[str, Any],
+) -> int | None:
+    if options.get("logger") is None:
+        options["logger"] = wandb_mirror(folder, config or {})
+    record = [] if config is None else [_RecordConfig(folder.config, config)]
+    options["callbacks"] = [*record, *_listed(options.get("callbacks"))]
+    made = assemble(loop, **options)
+    (stop,) = callbacks_of(made, StopAtStep)
+    try:
+        with folder.locked() if is_first() else nullcontext(), stop.listening():
+            if config is not None:
+                refuse_gaps(folder)
+                record[0].check()
+            # Here and not in a hook: before other processes are started.
+            data.check_share(made.world_size)
+            made.fit(module, data, ckpt_path=ckpt_path or folder.last_checkpoint)
+    except (SystemExit, KeyboardInterrupt):
+        if stop.signal is None:
+            raise
+    return stop.signal
+
+
+def assemble(loop: GenerationLoop, **options: Any) -> Trainer:
+    """Makes a Trainer of rounds, which prints their table, and bars on a terminal.
+
+    Args:
+        loop: what ends a round.
+        **options: arguments of Lightning's Trainer; those left out are `TRAINER_DEFAULTS`.
+    """
+    bars = sys.stderr.isatty()
+    # The signal's callback first: the loop saves in the step that it stops.
+    own: list[Callback] = [StopAtStep(), loop, RoundTable(), *([RoundBars()] if bars else [])]
+    callbacks = [*own, *_listed(options.pop("callbacks", None))]
+    return Trainer(
+        **{**TRAINER_DEFAULTS, **options, "callbacks": callbacks, "enable_progress_bar": bars}
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Gives what is named once, several times or not at all, as a list."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+class _RecordConfig(Callback):
+    """Writes `config.yaml` once everything has been checked."""
+
+    def __init__(self, file: ConfigFile, config: Mapping[str, Any]) -> None:
+        self._file, self._config = file, config
+        self._changes: Sequence[Change] = ()
+        self._text: str | None = None
+
+    def check(self) -> None:
+        """Shows what has changed since the run was started; refuses what must not change."""
+        self._changes = self._file.changes(self._config)
+        if is_first():
+            _show(self._changes)
+        self._file.refuse_forbidden(self._changes)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._text = self._file.write(self._config, self._changes)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # From which a damaged file is restored.
+        checkpoint["config"] = self._text
+
+
+def _show(changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    lines = [("changed", "was", "now", "kind")]
+    lines += [(change.key, change.was, change.now, change.kind) for change in changes]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print(*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), sep="  ")

@@ -1,0 +1,166 @@
+"""Training sets as sums of statistics, for regimes without chance.
+
+Rows that all rounds take together, or leave, are a piece; a piece's statistic is drawn once, when
+a round first takes it, and a round's is the sum of its pieces'. Where a block of a round has the
+rows that one of the round before had, of more generations, only these are added: accumulating
+costs the same in every round.
+"""
+
+import functools
+import itertools
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from lightning_collapse.regimes import Fixed
+
+__all__ = ["Blocks", "Piece", "TrainingSets", "by_chance", "counts", "only_adds", "replaces_all"]
+
+
+class _Statistic(Protocol):
+    def merge(self: "S", other: "S", /) -> "S": ...
+
+
+S = TypeVar("S", bound=_Statistic)
+# Of each round, none of them empty; all `Fixed` where nothing is drawn by chance.
+Blocks = Sequence[Sequence[Any]]
+_Key = tuple[int, int, int]
+_Stops = dict[_Key, int]
+
+
+class Piece(NamedTuple):
+    """Rows of one birth stamp that no round takes in part."""
+
+    born: int
+    size: int
+
+
+def by_chance(blocks: Blocks) -> bool:
+    """Tells whether some rows are drawn, so that the seed matters."""
+    return any(not isinstance(block, Fixed) for now in blocks for block in now)
+
+
+def counts(blocks: Sequence[Any]) -> tuple[int, int]:
+    """Counts real and synthetic rows of a round without chance."""
+    real = sum(len(block.rows) for block in blocks if 0 in block.born)
+    return real, sum(map(len, blocks)) - real
+
+
+def replaces_all(blocks: Blocks) -> bool:
+    """Tells whether every round trains on as many of the newest samples as round 0 on rows."""
+    n = sum(map(len, blocks[0]))
+    newest = ([Fixed(range(r, r + 1), range(n))] for r in range(1, len(blocks)))
+    return all(list(now) == wanted for now, wanted in zip(blocks[1:], newest, strict=True))
+
+
+def only_adds(blocks: Blocks) -> bool:
+    """Tells whether rounds train on what the last did and newest samples, or on these alone."""
+    if by_chance(blocks):
+        return False
+    for r in range(1, len(blocks)):
+        before = _stops(blocks[r - 1])
+        for block in blocks[r]:
+            start = before.pop(_key(block), block.born.start)
+            if range(start, block.born.stop) not in (range(0), range(r, r + 1)):
+                return False
+        if before and any(block.born != range(r, r + 1) for block in blocks[r]):
+            return False
+    return True
+
+
+class TrainingSets(Generic[S]):
+    """The statistics of what every round trains on."""
+
+    pieces: list[Piece]
+    """In the order in which rounds first take them."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        """Plans the rounds, none of which draws rows by chance."""
+        self._blocks, self._cuts = blocks, _cuts(blocks)
+        self.pieces = []
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._left: list[int] = []
+        before: _Stops = {}
+        for r in range(len(blocks)):
+            for _, _, added in self._steps(r, before):
+                for number in added:
+                    self._left[number] += 1
+            before = _stops(blocks[r])
+        self._before: _Stops = {}
+        self._sums: dict[_Key, S] = {}
+        self._drawn: dict[int, S] = {}
+
+    def of(self, r: int, draw: Callable[[int], S]) -> S:
+        """Gives the statistic of what round r trains on; ask for rounds in turn, from 0.
+
+        Args:
+            r: round.
+            draw: gives that of a piece, by its place in `pieces`.
+        """
+        sums: dict[_Key, S] = {}
+        for key, extends, added in self._steps(r, self._before):
+            parts = [self._sums[key]] if extends else []
+            parts += [self._piece(number, draw) for number in added]
+            sums[key] = functools.reduce(_merge, parts)
+        self._before, self._sums = _stops(self._blocks[r]), sums
+        return functools.reduce(_merge, sums.values())
+
+    def _steps(self, r: int, before: _Stops) -> Iterator[tuple[_Key, bool, list[int]]]:
+        """Yields a round's blocks: whether they go on from one before, and the pieces added."""
+        for block in self._blocks[r]:
+            key, start = _key(block), block.born.start
+            stop = before.get(key, sys.maxsize)
+            extends = stop <= block.born.stop
+            born = range(stop if extends else start, block.born.stop)
+            yield key, extends, [number for b in born for number in self._pieces_of(b, block.rows)]
+
+    def _pieces_of(self, born: int, rows: range) -> list[int]:
+        """The places of the pieces that rows of a stamp consist of; new ones are added."""
+        cuts = self._cuts[born]
+        found = []
+        for place in range(bisect_left(cuts, rows.start), bisect_left(cuts, rows.stop)):
+            number = self._numbers.setdefault((born, place), len(self.pieces))
+            if number == len(self.pieces):
+                self.pieces.append(Piece(born, cuts[place + 1] - cuts[place]))
+                self._left.append(0)
+            found.append(number)
+        return found
+
+    def _piece(self, number: int, draw: Callable[[int], S]) -> S:
+        """Draws a piece, and keeps it for as long as rounds will ask for it."""
+        piece = self._drawn.pop(number) if number in self._drawn else draw(number)
+        self._left[number] -= 1
+        if self._left[number]:
+            self._drawn[number] = piece
+        return piece
+
+
+def _merge(a: S, b: S) -> S:
+    return a.merge(b)
+
+
+def _key(block: Fixed) -> _Key:
+    """What blocks share of which one may go on from the other."""
+    return block.born.start, block.rows.start, block.rows.stop
+
+
+def _stops(blocks: Sequence[Any]) -> _Stops:
+    return {_key(block): block.born.stop for block in blocks}
+
+
+def _cuts(rounds: Blocks) -> list[list[int]]:
+    """Where the rows of each stamp are cut: wherever a block of any round starts or ends.
+
+    A few cuts too many, between the stamps that blocks of the same rows name, change no law.
+    """
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    for block in itertools.chain.from_iterable(rounds):
+        rows, (first, last) = (block.rows.start, block.rows.stop), (block.born[0], block.born[-1])
+        low, high = spans.get(rows, (first, last))
+        spans[rows] = min(low, first), max(high, last)
+    cuts: list[set[int]] = [set() for _ in rounds]
+    for rows, (low, high) in spans.items():
+        for born in range(low, high + 1):
+            cuts[born].update(rows)
+    return [sorted(cut) for cut in cuts]

@@ -21,7 +21,7 @@ from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import log_round, offer
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
-from lightning_collapse.lit.signals import callbacks_of, check_stop
+from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
@@ -103,10 +103,15 @@ class GenerationLoop(Callback):
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        # Before this callback, which then saves the step that time is up in. A new list: Lightning
-        # is going through the old one.
+        # What stops a run comes first, so that this callback saves the step in which it does;
+        # others come after it, and find the round's figures. A new list: Lightning is going
+        # through the old one.
         trainer.callbacks = sorted(  # type: ignore[attr-defined]
-            callbacks_of(trainer, Callback), key=lambda callback: not isinstance(callback, Timer)
+            callbacks_of(trainer, Callback),
+            key=lambda callback: (
+                not isinstance(callback, (Timer, StopAtStep)),
+                not isinstance(callback, GenerationLoop),
+            ),
         )
         if self.fd_rows is not None and self.fd_rows > data.n_samples:
             raise ValueError(

@@ -208,7 +208,7 @@ class Measuring:
 
     def _told(self, which: int, figures: dict[str, Figure], step: dict[str, Figure]) -> Measured:
         measure, floor = self._measures[which], self._floors[which]
-        if measure.has_floor:
+        if measure.has_floor and floor:
             step = {f"{name}_floor": floor.get(name) for name in figures} | step
         taken = self._n(measure) if measure.has_floor or measure.has_step else 0
         return told(measure, taken, figures, step)
@@ -232,7 +232,8 @@ class Measuring:
         """What the measure tells of held-out real rows; all its figures' names."""
         n = self._n(measure)
         real = self._real.compared(self._space(measure), n)
-        assert real.held_out is not None
+        if real.held_out is None:
+            return {}
         if not measure.splits_held_out:
             return dict(measure.figures(real.held_out, real))
         order = torch.randperm(n, generator=generator(self._seed, "halves"))

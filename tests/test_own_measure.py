@@ -1,24 +1,17 @@
 """A measure from a user's own file in `fit`, `measure` and `evaluate`, by its class path."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_runs import arguments, records
 
 from lightning_collapse import __main__ as door
 
-MINE = '''
-from lightning_collapse import Measure
-
-
-class Radius(Measure):
-    """How far samples lie from the middle of the real rows."""
-
-    def figures(self, samples, real):
-        away = samples.features - real.features.mean(0)
-        return {f"radius_{samples.space}": float(away.norm(dim=1).mean())}
-'''
+README = (Path(__file__).parent.parent / "README.md").read_text()
+(MINE,) = re.findall(r"```python\n([^`]*class Radius\(Measure\):\n[^`]*)```", README)
 COLUMNS = ("radius_points", "radius_points_floor", "radius_points_step")
 
 

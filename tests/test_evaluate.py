@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import one_thread
 
 from lightning_collapse import __main__ as door
 from lightning_collapse.data.store.shards import write_rows
@@ -19,8 +18,6 @@ from lightning_collapse.metrics.frechet import frechet_distance
 from lightning_collapse.metrics.kernel import kernel_distance
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.seeds import generator
-
-__all__ = ["one_thread"]
 
 SIDE, D = 4, 48
 FIGURES = [

@@ -3,10 +3,6 @@
 import re
 from pathlib import Path
 
-from tiny_runs import one_thread
-
-__all__ = ["one_thread"]
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 

@@ -142,7 +142,12 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if not name.startswith("seconds_")}
+    """Leaves out what differs between two starts of the same run: how long it took, and where."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name != "host" and not name.startswith("seconds_")
+    }
 
 
 def outcome(run: Path) -> dict[str, Any]:

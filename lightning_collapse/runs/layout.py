@@ -124,9 +124,9 @@ class Run:
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
         Args:
-            r: the round.
-            trust_class: class of the network, such as `mine.Net`, if it is not of this package: it
-                is imported, and may run any code.
+            r: number of the round.
+            trust_class: class of the network, such as `mine.Net`, if it is not of this package:
+                it is imported, and called with the arguments that the checkpoint names.
 
         Returns:
             The denoiser on the CPU, in eval mode, none of its parameters learning.

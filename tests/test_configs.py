@@ -6,13 +6,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_runs import CONFIGS, arguments, one_thread, records
+from tiny_runs import CONFIGS, arguments, records
 
 from lightning_collapse import SongUNet
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.metrics.features import Inception
-
-__all__ = ["one_thread"]
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 LOCAL = [name for name in NAMES if name.startswith(("digits", "points"))]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import one_thread
 
 from lightning_collapse import __main__ as door
 from lightning_collapse.data.store.shards import write_rows
@@ -18,8 +17,6 @@ from lightning_collapse.metrics.frechet import frechet_distance, frechet_distanc
 from lightning_collapse.metrics.kernel import kernel_distance
 from lightning_collapse.metrics.statistics import Statistics, write_statistics
 from lightning_collapse.seeds import generator
-
-__all__ = ["one_thread"]
 
 SIDE, D = 4, 48
 OF_ROWS = [

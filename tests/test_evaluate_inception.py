@@ -10,15 +10,12 @@ import scipy.linalg
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from tiny_runs import one_thread
 
 from lightning_collapse import __main__ as door
 from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.metrics import inception
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.seeds import generator
-
-__all__ = ["one_thread"]
 
 N, M = 6, 8
 

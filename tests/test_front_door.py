@@ -20,16 +20,6 @@ def python(*arguments):
     )
 
 
-def command(monkeypatch, *arguments):
-    """Runs the command in this process; gives its exit status."""
-    monkeypatch.setattr(sys, "argv", ["lightning-collapse", *arguments])
-    try:
-        door.main()
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
 def imported_by(statement):
     done = python("-c", f"{statement}\n{_LIGHT}print(*sorted(slow), file=sys.stderr)")
     assert done.returncode == 0, done.stderr
@@ -57,20 +47,19 @@ def test_the_module_is_the_command():
     assert done.stderr == (f"error: command = ploot: must be one of {NAMES}; did you mean plot?\n")
 
 
-def test_the_version_is_the_packages(monkeypatch, capsys):
-    assert command(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out == f"lightning-collapse {lightning_collapse.__version__}\n"
+def test_the_version_is_the_packages(cli):
+    version = f"lightning-collapse {lightning_collapse.__version__}\n"
+    assert cli("--version") == (0, version, "")
 
 
-def test_an_unknown_command_unlike_any_gets_no_guess(monkeypatch, capsys):
-    assert command(monkeypatch, "xyz") == 2
-    assert capsys.readouterr().err == f"error: command = xyz: must be one of {NAMES}\n"
+def test_an_unknown_command_unlike_any_gets_no_guess(cli):
+    assert cli("xyz") == (2, "", f"error: command = xyz: must be one of {NAMES}\n")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
-def test_plot_tells_its_use(monkeypatch, capsys, arguments):
-    assert command(monkeypatch, "plot", *arguments) == 0
-    out = capsys.readouterr().out
+def test_plot_tells_its_use(cli, arguments):
+    status, out, _ = cli("plot", *arguments)
+    assert status == 0
     assert out.startswith("usage: lightning-collapse plot")
     assert "folder of the run" in out
 
@@ -83,26 +72,23 @@ def test_plot_tells_its_use(monkeypatch, capsys, arguments):
         (["a", "--rnu=b"], "rnu: unknown key; did you mean run?"),
     ],
 )
-def test_plot_takes_one_run(monkeypatch, capsys, arguments, said):
-    assert command(monkeypatch, "plot", *arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"error: {said}\n"
+def test_plot_takes_one_run(cli, arguments, said):
+    assert cli("plot", *arguments) == (2, "", f"error: {said}\n")
 
 
-def test_plot_names_a_folder_that_is_no_run(monkeypatch, capsys, tmp_path):
-    assert command(monkeypatch, "plot", str(tmp_path / "none")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+def test_plot_names_a_folder_that_is_no_run(cli, tmp_path):
+    status, _, errors = cli("plot", tmp_path / "none")
+    assert status == 2
+    (line,) = errors.splitlines()
     assert line.startswith(f"error: {tmp_path / 'none' / 'rounds.jsonl'}: no such file")
 
 
-def test_ctrl_c_is_a_line_whatever_the_command(monkeypatch, capsys):
+def test_ctrl_c_is_a_line_whatever_the_command(monkeypatch, cli):
     def interrupted(name):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lightning_collapse.commands.table.import_module", interrupted)
-    assert command(monkeypatch, "prepare", "set", "out") == 130
-    assert capsys.readouterr() == ("", "stopped\n")
+    assert cli("prepare", "set", "out") == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize("name", lightning_collapse.__all__)

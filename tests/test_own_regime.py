@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import one_thread  # noqa: F401
 
 from lightning_collapse import __main__ as front_door
 

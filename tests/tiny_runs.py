@@ -7,13 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
 
@@ -143,7 +142,12 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if not name.startswith("seconds_")}
+    """Leaves out what differs between two starts of the same run: how long it took, and where."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name != "host" and not name.startswith("seconds_")
+    }
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -349,13 +353,3 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     with started(*words, **environment) as process:
         out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Keeps to one thread, on whose number the last bits of sums depend; undoes `run_fit`."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)

@@ -1,12 +1,15 @@
 """A function's signature as a command line."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, auto_cli
+from jsonargparse import ArgumentParser, Namespace
 
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.table import refuse
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_command"]
 
@@ -25,32 +28,63 @@ def run_command(
     command: Callable[..., Any],
     arguments: list[str],
     positional: bool = True,
+    without: Collection[str] = (),
     classes: Sequence[str] = (),
 ) -> None:
     """Calls `command` with the arguments of a command line.
 
-    Its docstring is the help. A ValueError or OSError it raises is what the user got wrong, or the
-    disk did: one line on standard error, and exit status 2.
+    Its docstring is the help. A parameter `sampling` comes as the fields of `Sampling`, each an
+    option of its own; `num_steps` is `--steps`. A ValueError or OSError that the command raises is
+    what the user got wrong, or the disk did: one line on standard error, and exit status 2.
 
     Args:
         name: of the command, for the help: `toy gaussian`.
         command: the function, with a type on every parameter.
         arguments: what follows the command's name.
         positional: whether parameters without a default come by position, or by name.
+        without: fields of `Sampling` that the command has no use for.
         classes: what options may name without a module, for hints.
     """
-    parser_class = type("_Parser", (_OneLineParser,), {"classes": classes})
+    about = (inspect.getdoc(command) or "").partition("\n\n")[0]
+    parser = _OneLineParser(
+        prog=f"lightning-collapse {name}", description=about, allow_abbrev=False
+    )
+    parser.classes = classes
+    parser.add_argument("--config", action="config", help="Path to a configuration file.")
+    parser.add_function_arguments(
+        command, as_group=False, as_positional=positional, skip={"sampling"}, sub_configs=True
+    )
+    default = inspect.signature(command).parameters.get("sampling")
+    if default is not None:
+        _add_sampling(parser, default.default, without)
     try:
-        auto_cli(
-            command,
-            args=[_underscored(word) for word in arguments],
-            parser_class=parser_class,
-            prog=f"lightning-collapse {name}",
-            allow_abbrev=False,
-            as_positional=positional,
-        )
+        words = [_underscored(word) for word in arguments]
+        options = parser.instantiate_classes(parser.parse_args(words))
+        options.pop("config")
+        if default is not None:
+            options["sampling"] = _take_sampling(options)
+        command(**options)
     except (ValueError, OSError) as error:
         refuse(made_line(error))
+
+
+def _add_sampling(parser: ArgumentParser, default: Sampling, without: Collection[str]) -> None:
+    parser.add_argument(
+        "--steps", type=int, default=default.num_steps, help="number of noise levels above 0."
+    )
+    parser.add_class_arguments(Sampling, as_group=False, skip={"num_steps", *without})
+    fields = asdict(default)
+    parser.set_defaults({name: fields[name] for name in fields.keys() - {"num_steps", *without}})
+
+
+def _take_sampling(options: Namespace) -> Sampling:
+    """Takes the fields of `Sampling` out of the options that were given."""
+    steps = options.pop("steps")
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: must be at least 1")
+    names = inspect.signature(Sampling).parameters
+    fields = {name: options.pop(name) for name in names if name in options}
+    return Sampling(num_steps=steps, **fields)
 
 
 def _underscored(word: str) -> str:

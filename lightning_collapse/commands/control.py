@@ -1,7 +1,7 @@
 """`lightning-collapse control`: what a sampler alone does to the variance, round after round."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,22 +17,19 @@ from lightning_collapse.toys.tables import command_line, open_folder, write_tabl
 
 __all__ = ["control", "main"]
 
+# A perfect sampler of a Gaussian draws no noise.
+_CHURN = ("S_churn", "S_min", "S_max", "S_noise")
 _MAX_DIM = 16_384
 """A covariance of so many dimensions takes 2 GiB."""
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("control", control, arguments)
+    run_command("control", control, arguments, without=_CHURN)
 
 
 def control(
-    steps: int = 35,
-    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m",
-    schedule: Literal["log_uniform", "karras"] = "log_uniform",
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
-    rho: float = 7.0,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     std: str = "1,0.5,0.2,0.05",
     data: Path | None = None,
     cov: Path | None = None,
@@ -45,23 +42,15 @@ def control(
     `cov`, after one round and after all, and writes rounds.csv, summary.json and bias.png.
 
     Args:
-        steps: number of noise levels above 0.
-        solver: which sampler, without fresh noise.
-        schedule: how the noise levels are spaced.
-        sigma_min: lowest level above 0.
-        sigma_max: highest level.
-        rho: exponent of the Karras schedule.
+        sampling: solver, without fresh noise, and schedule.
         std: standard deviations of the data, separated by commas, in network units.
         data: a store of rows instead, such as RUN/pool/real: a Gaussian of their covariance.
         cov: an npz with the covariance of the data instead, an array `cov` (d, d).
         rounds: how many times the samples become the data.
         out: folder for the results.
     """
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: must be at least 1")
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: must be at least 1")
-    sampling = Sampling(solver, schedule, steps, sigma_min, sigma_max, rho)
     if data is not None and cov is not None:
         raise ValueError(f"data = {data}: cannot be given with cov; drop one of them")
     if data is not None:
@@ -73,19 +62,25 @@ def control(
     course = compounded_std(
         lambda denoise, noise, _: sampling(denoise, noise), Tensor(), given, rounds
     )
-    options: dict[str, Any] = dict(steps=steps, solver=solver, schedule=schedule)
-    options |= dict(sigma_min=sigma_min, sigma_max=sigma_max, rho=rho, rounds=rounds)
+    options: dict[str, Any] = {"steps": sampling.num_steps}
+    for name in ("solver", "schedule", "sigma_min", "sigma_max", "rho"):
+        options[name] = getattr(sampling, name)
+    options["rounds"] = rounds
     from_file = data is not None or cov is not None
     sources = {"data": data, "cov": cov, "std": None if from_file else std}
     options |= {name: value for name, value in sources.items() if value is not None}
     conditions = _conditions(course, from_file)
     write_tables(out, command_line("control", **options), conditions)
-    _draw(out, conditions, f"{solver}, {schedule}, {steps} steps")
+    _draw(out, conditions, _title(sampling))
     print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
     for condition in conditions:
         first, last = (100 * condition["relative_error"][i] for i in (1, -1))
         print(f"{condition['data']:>24}  {first:>+13.3f}%  {last:>+13.3f}%")
     print(f"results: {out}")
+
+
+def _title(sampling: Sampling) -> str:
+    return f"{sampling.solver}, {sampling.schedule}, {sampling.num_steps} steps"
 
 
 def _numbers(text: str) -> Tensor:

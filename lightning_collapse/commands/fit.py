@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +22,21 @@ from lightning_collapse.lit.checks import check_arguments
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.telling import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
-from lightning_collapse.networks.mlp import SigmaMLP
-from lightning_collapse.networks.unet import ddpmpp, ncsnpp
+from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_fit"]
+
+_SECTIONS: dict[type, str] = {
+    Source: "data.source",
+    Regime: "data.regime",
+    Sampling: "loop.sampling",
+    Features: "loop.features",
+}
 
 
 def run_fit(arguments: list[str]) -> None:
@@ -48,6 +57,17 @@ class OneLineParser(LightningArgumentParser):
         for extension in extensions:
             keys.update(inspect.signature(extension).parameters)
         refuse(one_line(message, keys, [extension.__name__ for extension in extensions]))
+
+    def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
+        """Makes what a configuration names; errors tell the section that they are in."""
+        made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
+        made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
+        return made_of
+
+
+def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
+    with within(section):
+        return kind(*args, **options)
 
 
 class CollapseCLI(LightningCLI):
@@ -76,7 +96,8 @@ class CollapseCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         network = next(action for action in parser._actions if action.dest == "model.network")
         # Not every module of torch, which would be most of the help.
-        network.extra_help = lambda: ", such as ddpmpp, ncsnpp, SigmaMLP"  # type: ignore[attr-defined]
+        named = ", ".join(made.__name__ for made in OURS)
+        network.extra_help = lambda: f", such as {named}"  # type: ignore[attr-defined]
         parser.add_argument(
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
@@ -129,7 +150,7 @@ class CollapseCLI(LightningCLI):
 def _extensions() -> list[Callable[..., Any]]:
     """Gives everything that a configuration may name by a class path of ours."""
     bases = (Regime, Source, Features, Measure)
-    return [sub for base in bases for sub in base.__subclasses__()] + [ddpmpp, ncsnpp, SigmaMLP]
+    return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
 
 
 def _config_files(words: Sequence[str]) -> list[Path]:

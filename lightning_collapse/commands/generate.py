@@ -1,6 +1,5 @@
 """`lightning-collapse generate`: samples of a checkpoint, from seeds."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import distributed
@@ -17,7 +16,6 @@ from tqdm import tqdm
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.interop.denoisers import load_denoiser
-from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.runs.weights import file_sha256
 from lightning_collapse.samples.files import (
     commit_shards,
@@ -50,20 +48,12 @@ def generate(
     ckpt: Path,
     seeds: str,
     out: Path,
-    steps: int = 18,
-    solver: Literal["heun", "euler", "dpmpp_2m", "dpmpp_3m"] = "heun",
-    schedule: Literal["karras", "log_uniform"] = "karras",
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
-    rho: float = 7.0,
-    S_churn: float = 0.0,
-    S_min: float = 0.0,
-    S_max: float | None = None,
-    S_noise: float = 1.0,
+    sampling: Sampling = Sampling("heun", "karras", 18),  # noqa: B008 - frozen
     label: int | None = None,
     batch: int | None = None,
     format: Format = "png",
     device: str | None = None,
+    trust_class: str | None = None,
 ) -> None:
     """Makes the samples of seeds, each from its seed alone, and a contact sheet beside them.
 
@@ -74,30 +64,17 @@ def generate(
         ckpt: a converted .safetensors file, or a checkpoint in a run's folder.
         seeds: seeds of the samples, such as 0,1,2,5-10.
         out: folder for the samples.
-        steps: number of noise levels above 0.
-        solver: which sampler; Heun calls the network 2 * steps - 1 times, the others steps times.
-        schedule: how the noise levels are spaced.
-        sigma_min: lowest level above 0.
-        sigma_max: highest level.
-        rho: exponent of the Karras schedule.
-        S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
-        S_min: lowest level at which to add noise.
-        S_max: highest level at which to add noise; default: no limit.
-        S_noise: standard deviation of the added noise.
+        sampling: solver and schedule.
         label: class of all samples; default: each sample's is drawn from its seed.
         batch: samples made at a time by each process, of which samples depend in their last
             bits; default: 64, or 8 on a CPU.
         format: PNG files, or the store that runs keep their samples in.
         device: such as cpu, cuda or mps; default: the accelerator, if there is one.
+        trust_class: class of the network, such as mine.Net, if it is not of this package: it is
+            imported, and may run any code.
     """
     wanted = parse_seeds(seeds)
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: must be at least 1")
-    limit = math.inf if S_max is None else S_max
-    sampling = Sampling(
-        solver, schedule, steps, sigma_min, sigma_max, rho, S_churn, S_min, limit, S_noise
-    )
-    sampler = _sampler(ckpt, sampling, batch, label, _device(device))
+    sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device))
     _check_format(format, sampler.shape)
     recipe = {
         "checkpoint_sha256": file_sha256(ckpt),
@@ -137,32 +114,33 @@ def _device(name: str | None) -> torch.device:
 
 
 def _sampler(
-    ckpt: Path, sampling: Sampling, batch: int | None, label: int | None, device: torch.device
+    ckpt: Path,
+    trust_class: str | None,
+    sampling: Sampling,
+    batch: int | None,
+    label: int | None,
+    device: torch.device,
 ) -> SeedSampler:
     if batch is None:
         batch = 8 if device.type == "cpu" else 64
     if not 1 <= batch <= MAX_SHARD_ROWS:
         raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
-    denoiser = load_denoiser(ckpt)
+    denoiser = load_denoiser(ckpt, trust_class)
     lowest, highest = denoiser.sigma_min, denoiser.sigma_max
     if sampling.sigma_min < lowest or sampling.sigma_max > highest:
         raise ValueError(
             f"sigma_min, sigma_max = {sampling.sigma_min}, {sampling.sigma_max}: must lie in "
             f"{lowest}..{highest}, which the network of {ckpt} serves"
         )
-    label_dim = int(getattr(denoiser.model, "label_dim", 0))
+    label_dim = denoiser.label_dim
     if label is not None and not 0 <= label < label_dim:
         classes = f"lie in 0..{label_dim - 1}" if label_dim else "be left out"
         raise ValueError(f"label = {label}: must {classes}; {ckpt} has {label_dim} classes")
-    shape = _row_shape(denoiser)
-    return SeedSampler(denoiser.to(device), sampling, shape, batch, label_dim, label, device)
-
-
-def _row_shape(denoiser: EDMPrecond) -> tuple[int, ...]:
-    network: Any = denoiser.model
-    if hasattr(network, "dim"):  # of points
-        return (int(network.dim),)
-    return (int(network.in_channels), int(network.img_resolution), int(network.img_resolution))
+    if denoiser.row_shape is None:
+        raise ValueError(f"{ckpt}: tells no shape of samples; the network needs a row_shape")
+    return SeedSampler(
+        denoiser.to(device), sampling, denoiser.row_shape, batch, label_dim, label, device
+    )
 
 
 def _check_format(format: Format, shape: tuple[int, ...]) -> None:

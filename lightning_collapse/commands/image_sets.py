@@ -4,12 +4,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from lightning_collapse.data.foreign.archives import open_archive
 from lightning_collapse.data.foreign.decoding import decode
-from lightning_collapse.data.sources.images import ImageFolder, ImageZip
-from lightning_collapse.data.sources.imports import Policy
+from lightning_collapse.data.sources.imports import ImageImport, Policy
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
@@ -77,12 +77,11 @@ def _read_files(field: str, path: Path, shape: tuple[int, ...] | None) -> Tensor
         raise ValueError(f"{field} = {error}") from error
     _check_shape(field, path, (1 if mode == "L" else 3, side, side), shape)
     try:
-        policy = Policy(mode=mode)
-        source = ImageFolder(path, side, policy) if path.is_dir() else ImageZip(path, None, policy)
-        images, _ = source.read(seed=0)
+        with closing(open_archive(path)) as archive:
+            images = ImageImport(archive, None, Policy(mode=mode))
+            return torch.cat([rows for rows, _ in images.parts()])
     except ValueError as error:
-        raise ValueError(f"{field} = {str(error).removeprefix('data.source.path = ')}") from error
-    return images
+        raise ValueError(f"{field} = {error}") from error
 
 
 def _first_image(path: Path) -> tuple[Literal["RGB", "L"], int]:

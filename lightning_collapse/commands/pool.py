@@ -53,7 +53,7 @@ def verify(run: Path) -> None:
     sys.exit(1 if damaged else 0)
 
 
-def repair(run: Path) -> None:
+def repair(run: Path, trust_class: str | None = None) -> None:
     """Makes the damaged files of a run again, byte for byte; status 1 if any cannot be.
 
     Samples are made again from their round's checkpoint, on the same kind of machine; real rows
@@ -61,12 +61,14 @@ def repair(run: Path) -> None:
 
     Args:
         run: folder of the run, which must not be in use.
+        trust_class: class of its network, such as mine.Net, if it is not of this package: it is
+            imported, and may run any code.
     """
     from lightning_collapse.runs.repair import repair as files_of
 
     _check(folder := Run(run))
     repaired = left = 0
-    for path, done, whole in _with_bar(files_of(folder), "repairing"):
+    for path, done, whole in _with_bar(files_of(folder, trust_class), "repairing"):
         if done is not None:
             repaired, left = repaired + whole, left + (not whole)
             print(f"{path}: {done}")

@@ -64,7 +64,7 @@ def prepare(
                 f"{source}: {len(error.bad)} of {error.total} images cannot be used, all listed "
                 f"in {_table(out)}; {error.ways_out}"
             )
-        raise ValueError(f"source = {str(error).removeprefix('data.source.root = ')}") from error
+        raise ValueError(f"source = {str(error).removeprefix('root = ')}") from error
     _report(out, bad)
     _summarise(out)
 

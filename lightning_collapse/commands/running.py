@@ -51,12 +51,12 @@ def conduct(
     _quieten()
     try:
         stopped_by = run(module, data, loop, **options)
+        if stopped_by is None and is_first() and data.run.table.exists():
+            print(f"picture: {plot_run(data.run)}")
     except Exception as error:
         _fail(error, loop.started)
     if stopped_by is not None:
         _stop(stopped_by, exit_code_on_stop)
-    if is_first() and data.run.table.exists():
-        print(f"picture: {plot_run(data.run)}")
 
 
 def refuse(message: Any) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +30,13 @@ from lightning_collapse.toys.tables import command_line, open_folder, write_tabl
 
 __all__ = ["diffusion", "main"]
 
+# As wherever loops are compared: points here are of one scale.
+_SHARED = ("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise")
+
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("toy diffusion", diffusion, arguments, classes=NAMES)
+    run_command("toy diffusion", diffusion, arguments, without=_SHARED, classes=NAMES)
 
 
 def diffusion(
@@ -48,9 +51,7 @@ def diffusion(
     images_per_round: int = 128_000,
     width: int = 128,
     depth: int = 3,
-    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m",
-    schedule: Literal["log_uniform", "karras"] = "log_uniform",
-    steps: int = 35,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     components: int = 3,
     reg_covar: float = 0.0,
     threshold: float = 2.0,
@@ -78,9 +79,7 @@ def diffusion(
         images_per_round: points seen in training in every round.
         width: hidden features of the network.
         depth: its residual blocks.
-        solver: of the diffusion sampler.
-        schedule: of its noise levels.
-        steps: of the sampler.
+        sampling: solver and schedule of the diffusion.
         components: Gaussians in the mixtures.
         reg_covar: added to the diagonal of their covariances.
         threshold: a mode counts as covered if a fitted mean is within this distance.
@@ -91,13 +90,11 @@ def diffusion(
     for name, value in (("images_per_round", images_per_round), ("width", width)):
         at_least(name, value, 1)
     at_least("depth", depth, 1)
-    at_least("steps", steps, 1)
     protocol = Protocol(
         *(rounds, replicas, seed, components, reg_covar),
         threshold=threshold,
         measures=tuple(as_measures(measures)),
     )
-    sampling = Sampling(solver, schedule, steps)
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
     for condition in wanted:
         protocol.check(condition)
@@ -121,7 +118,7 @@ def diffusion(
             "exact": exact,
             **({} if exact else network),
         },
-        **{"solver": solver, "schedule": schedule, "steps": steps},
+        **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
         measures=list(protocol.measures) or None,
     )

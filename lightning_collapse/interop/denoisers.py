@@ -10,12 +10,14 @@ from lightning_collapse.runs.denoiser import load_run_denoiser
 __all__ = ["load_denoiser"]
 
 
-def load_denoiser(path: str | Path) -> EDMPrecond:
-    """Rebuilds a denoiser D(x, sigma) from a file that runs no code.
+def load_denoiser(path: str | Path, trust_class: str | None = None) -> EDMPrecond:
+    """Rebuilds a denoiser D(x, sigma) from a file, whose own code is never run.
 
     Args:
-        path: a .safetensors file that `lightning-collapse convert` wrote; or a checkpoint in a
-            run's folder, of which the average is taken.
+        path: a .safetensors file that `lightning-collapse convert` wrote; or a checkpoint of a
+            run, of which the average is taken.
+        trust_class: class of the run's network, such as `mine.Net`, if it is not of this package:
+            it is imported, and called with the arguments that the checkpoint names.
 
     Returns:
         The denoiser on the CPU, in eval mode, none of its parameters learning.
@@ -33,7 +35,7 @@ def load_denoiser(path: str | Path) -> EDMPrecond:
             "`lightning-collapse convert`"
         )
     if path.suffix == ".ckpt":
-        return load_run_denoiser(path)
+        return load_run_denoiser(path, trust_class)
     init_kwargs, weights = read_converted(path)
     try:
         return build_denoiser(init_kwargs, weights)

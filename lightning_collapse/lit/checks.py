@@ -126,11 +126,11 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
     Raises:
         ValueError: it does not, or its classes are not the data's.
     """
-    shape, network = data.row_shape, module.model.model
+    shape = data.row_shape
     if module.label_dim:
         _check_labels(module.label_dim, data)
     # A U-Net takes images of any side, but is made for one.
-    fits = getattr(network, "img_resolution", shape[-1]) == shape[-1]
+    fits = module.model.row_shape in (None, shape)
     # Where the weights are: in `setup`, `module.device` is where they will go.
     two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
     try:
@@ -144,6 +144,8 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
             f"model.network: does not take rows of shape {shape}, which {data.source} gives; "
             "set its resolution and channels, or its dim, to that shape"
         )
+    # For its checkpoints, of a network that does not tell.
+    module.model.row_shape = module.ema.row_shape = shape
 
 
 def _check_labels(label_dim: int, data: PoolDataModule) -> None:

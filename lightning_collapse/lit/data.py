@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
+from lightning_collapse.lit.telling import within
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
@@ -92,7 +93,8 @@ class PoolDataModule(LightningDataModule):
                 raise ValueError(f"data.{name} = {value}: must be at least {least}")
         # A run that has its rows does not need their source any more.
         if not is_committed(self.run.real):
-            self.source.check()
+            with within("data.source"):
+                self.source.check()
 
     @property
     def steps_per_round(self) -> int:
@@ -121,7 +123,8 @@ class PoolDataModule(LightningDataModule):
                     f"data.source = {recipe}: the run in {self.run} was started with {imported}; "
                     "restore it, or choose another run"
                 )
-        self.source.keep(folder, self.seed, recipe)
+        with within("data.source"):
+            self.source.keep(folder, self.seed, recipe)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.

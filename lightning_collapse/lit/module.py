@@ -24,11 +24,14 @@ from lightning_collapse.lit.steps import (
     poisoned,
     seeks_scale,
 )
-from lightning_collapse.lit.telling import RunError, warn
+from lightning_collapse.lit.telling import RunError, warn, within
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.networks.network import describe
 from lightning_collapse.rows import network_units
-from lightning_collapse.runs.restoring import check_checkpoint
+from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.denoiser import average_of, model_of, remade, settings_of
+from lightning_collapse.runs.restoring import check_checkpoint, check_weights
 from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.seeds import generator, key
 
@@ -69,8 +72,8 @@ class CollapseModule(LightningModule):
         """Wraps a network.
 
         Args:
-            network: the raw network F(x, c_noise, class_labels, augment_labels); its weights are
-                drawn anew, keyed by the seed, through its layers' `reset_parameters`.
+            network: the raw network F, as `Network` says; its weights are drawn anew, keyed by
+                the seed, through its layers' `reset_parameters`.
             sigma_data: standard deviation of the data, in network units (Karras et al., Table 1).
             P_mean: mean of ln sigma in training.
             P_std: standard deviation of ln sigma in training.
@@ -97,15 +100,16 @@ class CollapseModule(LightningModule):
         if max_skipped_steps < 0:
             raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
-        if augment is not None:
-            _check_told(network, augment)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
         self.max_skipped_steps = max_skipped_steps
-        self._init_sha256 = None if init_from is None else file_sha256(init_from)
+        with within("model"):
+            self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
         self.model = EDMPrecond(network, sigma_data=sigma_data)
+        if augment is not None:
+            _check_told(self.model.augment_dim, augment)
         self._start_from("init", 0)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.progress = RoundProgress()
@@ -120,6 +124,47 @@ class CollapseModule(LightningModule):
         """
         if stage == "fit" and not self.in_loop:
             raise ValueError("trainer.callbacks: must have a GenerationLoop, which ends rounds")
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        *,
+        network: nn.Module | None = None,
+        trust_class: str | None = None,
+        **options: Any,
+    ) -> "CollapseModule":
+        """Gives back the module of a checkpoint, with its weights and their average.
+
+        Args:
+            checkpoint_path: the file, of any Trainer; it is read as tensors and plain values.
+            map_location: device to put the module on; default: the CPU.
+            network: one like the checkpoint's, if that cannot describe its own.
+            trust_class: class of the network, such as `mine.Net`, if it is not of this package:
+                it is imported, and called with the arguments that the checkpoint names.
+            options: other arguments of the constructor than `sigma_data`, `P_mean` and `P_std`,
+                which are the checkpoint's.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no such checkpoint, or its network cannot be made.
+        """
+        path = Path(checkpoint_path)
+        checkpoint = read_checkpoint(path, sealed=False)
+        model = model_of(checkpoint, path)
+        if network is None:
+            # Copies: the module draws weights in place before it is given those of the file.
+            average = average_of(checkpoint, path)
+            weights = {name: value.clone() for name, value in average.items()}
+            network = remade(model, weights, path, trust_class).model
+        told, row_shape = settings_of(model, path)
+        module = cls(network, **(told | options))
+        check_weights(checkpoint, module, path)
+        module.load_state_dict(checkpoint["state_dict"])
+        for denoiser in (module.model, module.ema):
+            denoiser.row_shape = denoiser.row_shape or row_shape
+        return module.to(map_location or "cpu")
 
     @staticmethod
     def _check(
@@ -143,12 +188,13 @@ class CollapseModule(LightningModule):
     @property
     def label_dim(self) -> int:
         """Number of classes the network is conditioned on; 0 for none."""
-        return int(getattr(self.model.model, "label_dim", 0))
+        return self.model.label_dim
 
     def _start_from(self, *path: int | str) -> None:
         """Gives `model` the weights of the file, or random ones keyed by the path."""
         if self.init_from is not None:
-            load_weights(self.model, self.init_from)
+            with within("model"):
+                load_weights(self.model, self.init_from)
         else:
             _randomise(self.model, key(self.seed, *path))
 
@@ -291,6 +337,13 @@ class CollapseModule(LightningModule):
         sums = gather(self.trainer, float(self.progress.loss_sum))
         checkpoint["round_progress"] = self.progress.state_dict() | {"loss_sums": sums}
         checkpoint["init_from_sha256"] = self._init_sha256
+        checkpoint["model"] = {
+            "network": describe(self.model.model),
+            "sigma_data": self.loss.sigma_data,
+            "P_mean": self.loss.P_mean,
+            "P_std": self.loss.P_std,
+            "row_shape": self.model.row_shape,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_checkpoint(checkpoint, self)
@@ -313,9 +366,8 @@ def _processes(n: int) -> str:
     return "1 process" if n == 1 else f"{n} processes"
 
 
-def _check_told(network: nn.Module, augment: AugmentPipe) -> None:
+def _check_told(augment_dim: int, augment: AugmentPipe) -> None:
     """Refuses augmentation that the network is not told of: it would show in the samples."""
-    augment_dim = getattr(network, "augment_dim", 0)
     if augment_dim != augment.label_dim:
         raise ValueError(
             f"model.network.augment_dim = {augment_dim}: must be {augment.label_dim} with "

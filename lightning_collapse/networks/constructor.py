@@ -4,17 +4,18 @@ Arguments are checked one by one, then against the tensors, before any memory is
 whose names and shapes are those of the tensors at hand is no larger than they are.
 """
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_collapse.networks.edm import EDMPrecond
-from lightning_collapse.networks.unet import nvidia_network
+from lightning_collapse.networks.unet import SongUNet, nvidia_network
 
-__all__ = ["build_denoiser", "furnish"]
+__all__ = ["build_denoiser", "check_arguments", "check_weights", "furnish"]
 
 
 def build_denoiser(init_kwargs: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EDMPrecond:
@@ -31,8 +32,10 @@ def build_denoiser(init_kwargs: Mapping[str, Any], weights: Mapping[str, Tensor]
         ValueError: an argument is unknown or out of range, or the tensors are not finite float32
             of the network's names and shapes.
     """
-    _check_arguments(init_kwargs)
-    _check_size(init_kwargs, len(weights))
+    check_arguments(init_kwargs, len(weights), _NVIDIA)
+    for name in ("img_resolution", "img_channels", "model_type"):
+        if name not in init_kwargs:
+            raise ValueError(f"network.{name}: missing; NVIDIA's SongUNet networks name it")
     try:
         with torch.device("meta"):
             denoiser = nvidia_network(**init_kwargs)
@@ -47,35 +50,56 @@ def furnish(denoiser: EDMPrecond, weights: Mapping[str, Tensor]) -> EDMPrecond:
     Raises:
         ValueError: they are not finite float32 of the denoiser's names and shapes.
     """
-    _check_weights(denoiser.state_dict(), weights)
+    check_weights(denoiser.state_dict(), weights)
     denoiser.load_state_dict(dict(weights), assign=True)
     return denoiser.eval().requires_grad_(False)
 
 
-def _check_arguments(init_kwargs: Mapping[str, Any]) -> None:
-    for name, value in init_kwargs.items():
-        if name not in _RULES:
+def check_arguments(
+    arguments: Mapping[str, Any], tensors: int, known: Collection[str] | None = None
+) -> None:
+    """Checks constructor arguments of our networks, which must come from so many tensors.
+
+    Args:
+        arguments: by name.
+        tensors: how many are at hand: what would take long to build, even without memory for
+            them, has more.
+        known: names that there are; default: all of which anything is known.
+
+    Raises:
+        ValueError: an argument is unknown or out of range.
+    """
+    known = [name for name in _RULES if known is None or name in known]
+    for name, value in arguments.items():
+        if name not in known:
             raise ValueError(
-                f"network.{_short(name)}: unknown argument; known are {', '.join(_RULES)}"
+                f"network.{_short(name)}: unknown argument; known are {', '.join(known)}"
             )
         must, holds = _RULES[name]
         if not holds(value):
             raise ValueError(f"network.{name} = {_short(value)}: must be {must}")
-    for name in ("img_resolution", "img_channels", "model_type"):
-        if name not in init_kwargs:
-            raise ValueError(f"network.{name}: missing; NVIDIA's SongUNet networks name it")
+    levels = len(arguments.get("channel_mult", (1, 2, 2, 2)))
+    blocks = {
+        "num_blocks": levels * arguments.get("num_blocks", 0),
+        "depth": arguments.get("depth", 0),
+    }
+    for name, n in blocks.items():
+        if n > tensors:
+            raise ValueError(
+                f"network.{name}: {n} blocks cannot come from the {tensors} tensors at hand"
+            )
 
 
-def _check_size(init_kwargs: Mapping[str, Any], tensors: int) -> None:
-    """Refuses what would take long to build, even without memory for its tensors."""
-    levels = len(init_kwargs.get("channel_mult", (1, 2, 2, 2)))
-    if (blocks := levels * init_kwargs.get("num_blocks", 4)) > tensors:
-        raise ValueError(
-            f"network.num_blocks: {blocks} blocks cannot come from the {tensors} tensors at hand"
-        )
+def check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Checks weights that are to be a network's.
 
+    Args:
+        expected: the network's own, of which shapes and types count.
+        weights: the tensors at hand.
 
-def _check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    Raises:
+        ValueError: they are not of these names, shapes and types, or not finite.
+    """
     for name in [*expected, *weights]:
         wanted, given = _kind(expected.get(name)), _kind(weights.get(name))
         if wanted != given:
@@ -111,7 +135,12 @@ def _whole(low: int, high: int) -> _Rule:
 
 
 def _number(must: str, holds: Callable[[float], bool]) -> _Rule:
-    return must, lambda v: type(v) in (int, float) and holds(v)
+    return must, lambda v: _is_number(v) and holds(v)
+
+
+def _is_number(value: Any) -> bool:
+    # Python's whole numbers may be larger than any float.
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def _several(rule: _Rule, least: int = 1) -> _Rule:
@@ -133,11 +162,16 @@ _SHARE = _number("a number in 0..1", lambda v: 0 <= v <= 1)
 _RULES: dict[str, _Rule] = {
     "img_resolution": _whole(1, 4096),
     "img_channels": _whole(1, 256),
+    "channels": _whole(1, 256),
+    "in_channels": _whole(1, 256),
+    "out_channels": _whole(1, 256),
     "label_dim": _whole(0, 2**20),
     "use_fp16": _one_of(False, True),
     "sigma_min": _number("a number of at least 0", lambda v: 0 <= v < math.inf),
     "sigma_max": _number("a number above 0", lambda v: v > 0),
     "sigma_data": _number("a number above 0", lambda v: 0 < v < math.inf),
+    "P_mean": _number("a finite number", math.isfinite),
+    "P_std": _number("a number of at least 0", lambda v: 0 <= v < math.inf),
     "model_type": _one_of("SongUNet"),
     "augment_dim": _whole(0, 4096),
     "model_channels": (
@@ -155,4 +189,10 @@ _RULES: dict[str, _Rule] = {
     "encoder_type": _one_of("standard", "residual"),
     "decoder_type": _one_of("standard"),
     "resample_filter": _several(_number("a number in 0.001..1000", lambda v: 1e-3 <= v <= 1e3)),
+    "dim": _whole(1, 2**24),
+    "width": _whole(1, 2**20),
+    "depth": _whole(0, 2**16),
 }
+
+_NVIDIA = {*inspect.signature(nvidia_network).parameters, *inspect.signature(SongUNet).parameters}
+_NVIDIA -= {"unet", "in_channels", "out_channels"}

@@ -25,11 +25,15 @@ class EDMPrecond(nn.Module):
     whatever autocast asks for.
 
     Args:
-        network: called as `F(x, c_noise, class_labels, augment_labels)`, with `c_noise` (B,);
-            it becomes the attribute `model`, which gives parameters NVIDIA's names.
+        network: a `Network`; it becomes the attribute `model`, which gives parameters NVIDIA's
+            names.
         sigma_data: standard deviation of the data.
         sigma_min: smallest noise level that the network serves; kept for the caller, not enforced.
         sigma_max: largest noise level that the network serves; likewise.
+
+    Attributes:
+        row_shape: shape of the rows (C, H, W) or (d,), of the network's own accord or set by who
+            knows its data; None while nobody does.
     """
 
     def __init__(
@@ -44,6 +48,17 @@ class EDMPrecond(nn.Module):
         self.sigma_data = sigma_data
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
+        self.row_shape: tuple[int, ...] | None = getattr(network, "row_shape", None)
+
+    @property
+    def label_dim(self) -> int:
+        """Number of classes that the network is conditioned on; 0 for none."""
+        return int(getattr(self.model, "label_dim", 0))
+
+    @property
+    def augment_dim(self) -> int:
+        """Width of the augmentation labels that the network takes; 0 for none."""
+        return int(getattr(self.model, "augment_dim", 0))
 
     def forward(
         self,

@@ -20,8 +20,8 @@ class SigmaMLP(nn.Module):
 
     def __init__(self, dim: int, width: int = 128, depth: int = 3, label_dim: int = 0) -> None:
         super().__init__()
-        self.dim = dim
-        self.label_dim = label_dim
+        self.dim, self.width, self.depth, self.label_dim = dim, width, depth, label_dim
+        self.row_shape = (dim,)
         self.map_noise = PositionalEmbedding(width)
         self.map_label = Linear(label_dim, width, bias=False) if label_dim else None
         self.map_layer = Linear(width, width)

@@ -87,12 +87,15 @@ class SongUNet(nn.Module):
                 f"img_resolution={img_resolution} cannot be halved {len(channel_mult) - 1} times, "
                 f"as channel_mult={tuple(channel_mult)} asks"
             )
-        self.img_resolution = img_resolution
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.label_dim = label_dim
-        self.augment_dim = augment_dim
-        self.label_dropout = label_dropout
+        # All that it is made from, by which checkpoints describe it.
+        self.img_resolution, self.in_channels = img_resolution, in_channels
+        self.out_channels, self.label_dim, self.augment_dim = out_channels, label_dim, augment_dim
+        self.model_channels, self.channel_mult = model_channels, tuple(channel_mult)
+        self.channel_mult_emb, self.channel_mult_noise = channel_mult_emb, channel_mult_noise
+        self.num_blocks, self.attn_resolutions = num_blocks, tuple(attn_resolutions)
+        self.dropout, self.label_dropout = dropout, label_dropout
+        self.embedding_type, self.resample_filter = embedding_type, tuple(resample_filter)
+        self.encoder_type, self.decoder_type = encoder_type, decoder_type
 
         noise_channels = model_channels * channel_mult_noise
         emb_channels = model_channels * channel_mult_emb
@@ -108,52 +111,67 @@ class SongUNet(nn.Module):
         self.map_layer0 = Linear(noise_channels, emb_channels)
         self.map_layer1 = Linear(emb_channels, emb_channels)
 
-        def block(c_in: int, c_out: int, attention: bool = False, resample: str = "") -> UNetBlock:
-            return UNetBlock(
-                c_in, c_out, emb_channels, dropout, attention, resample, resample_filter
-            )
-
         # The order in which modules enter is the order of NVIDIA's state dict.
-        self.enc = nn.ModuleDict()
-        skips: list[int] = []
-        channels = pyramid = in_channels
-        for level, mult in enumerate(channel_mult):
-            side = img_resolution >> level
+        self.enc, skips = self._encoder()
+        self.dec = self._decoder(skips)
+
+    @property
+    def row_shape(self) -> tuple[int, int, int]:
+        """Shape of an image (in_channels, img_resolution, img_resolution)."""
+        return self.in_channels, self.img_resolution, self.img_resolution
+
+    def _block(
+        self, c_in: int, c_out: int, attention: bool = False, resample: str = ""
+    ) -> UNetBlock:
+        emb_channels = self.model_channels * self.channel_mult_emb
+        return UNetBlock(
+            c_in, c_out, emb_channels, self.dropout, attention, resample, self.resample_filter
+        )
+
+    def _encoder(self) -> tuple[nn.ModuleDict, list[int]]:
+        """Makes the encoder; gives the channels of the features that the decoder is handed."""
+        enc, skips = nn.ModuleDict(), []
+        channels = pyramid = self.in_channels
+        for level, mult in enumerate(self.channel_mult):
+            side = self.img_resolution >> level
             name = f"{side}x{side}"
             if level == 0:
-                self.enc[f"{name}_conv"] = Conv(channels, model_channels, 3)
-                channels = model_channels
+                enc[f"{name}_conv"] = Conv(channels, self.model_channels, 3)
+                channels = self.model_channels
             else:
-                self.enc[f"{name}_down"] = block(channels, channels, resample="down")
-                if encoder_type == "residual":
-                    aux = BlurredStridedConv(pyramid, channels, resample_filter)
-                    self.enc[f"{name}_aux_residual"] = aux
+                enc[f"{name}_down"] = self._block(channels, channels, resample="down")
+                if self.encoder_type == "residual":
+                    aux = BlurredStridedConv(pyramid, channels, self.resample_filter)
+                    enc[f"{name}_aux_residual"] = aux
                     pyramid = channels
             skips.append(channels)
-            for index in range(num_blocks):
-                attention = side in attn_resolutions
-                self.enc[f"{name}_block{index}"] = block(
-                    channels, model_channels * mult, attention
-                )
-                channels = model_channels * mult
+            for index in range(self.num_blocks):
+                attention = side in self.attn_resolutions
+                wide = self.model_channels * mult
+                enc[f"{name}_block{index}"] = self._block(channels, wide, attention)
+                channels = wide
                 skips.append(channels)
+        return enc, skips
 
-        self.dec = nn.ModuleDict()
-        for level, mult in reversed(list(enumerate(channel_mult))):
-            side = img_resolution >> level
+    def _decoder(self, skips: list[int]) -> nn.ModuleDict:
+        """Makes the decoder, given the channels of the encoder's features, which it uses up."""
+        dec, channels = nn.ModuleDict(), skips[-1]
+        for level, mult in reversed(list(enumerate(self.channel_mult))):
+            side = self.img_resolution >> level
             name = f"{side}x{side}"
-            if level == len(channel_mult) - 1:
-                self.dec[f"{name}_in0"] = block(channels, channels, attention=True)
-                self.dec[f"{name}_in1"] = block(channels, channels)
+            if level == len(self.channel_mult) - 1:
+                dec[f"{name}_in0"] = self._block(channels, channels, attention=True)
+                dec[f"{name}_in1"] = self._block(channels, channels)
             else:
-                self.dec[f"{name}_up"] = block(channels, channels, resample="up")
-            for index in range(num_blocks + 1):
-                attention = index == num_blocks and side in attn_resolutions
-                c_in = channels + skips.pop()
-                self.dec[f"{name}_block{index}"] = block(c_in, model_channels * mult, attention)
-                channels = model_channels * mult
-        self.dec[f"{name}_aux_norm"] = group_norm(channels)
-        self.dec[f"{name}_aux_conv"] = Conv(channels, out_channels, 3, gain=NEAR_ZERO)
+                dec[f"{name}_up"] = self._block(channels, channels, resample="up")
+            for index in range(self.num_blocks + 1):
+                attention = index == self.num_blocks and side in self.attn_resolutions
+                wide = self.model_channels * mult
+                dec[f"{name}_block{index}"] = self._block(channels + skips.pop(), wide, attention)
+                channels = wide
+        dec[f"{name}_aux_norm"] = group_norm(channels)
+        dec[f"{name}_aux_conv"] = Conv(channels, self.out_channels, 3, gain=NEAR_ZERO)
+        return dec
 
     def forward(
         self,

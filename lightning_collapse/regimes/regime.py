@@ -270,47 +270,24 @@ class Regime(ABC):
         self, blocks: Sequence[Block], starts: NDArray[np.int64], before: int
     ) -> None:
         """Raises ValueError where blocks want rows that there are not, or rows twice, or none."""
-        r = len(starts) - 2
-        blame = f"regime = {self}: round {r}"
+        n_real, r = int(starts[1]), len(starts) - 2
+        wrongs = (_shortage(block, starts, before) for block in blocks if len(block))
+        wrong = next(filter(None, wrongs), None)
+        if not (wrong or any(map(len, blocks))):
+            wrong = "trains on no rows; take at least one"
+        if not wrong and (twice := _overlap(blocks, r)):
+            wrong = f"may take rows twice: {twice[0]} and {twice[1]}"
+        if wrong:
+            raise ValueError(f"regime = {self}: round {r} {wrong}")
         for block in blocks:
-            if isinstance(block, Kept):
-                if block.size > before:
-                    raise ValueError(
-                        f"{blame} keeps {block.size} of only {before} rows; keep fewer"
-                    )
-            elif len(block):
-                if not 0 <= block.born.start < block.born.stop <= r + 1:
-                    raise ValueError(f"{blame} names {block.born}; must lie in range({r + 1})")
-                if isinstance(block, Drawn):
-                    total = starts[block.born.stop] - starts[block.born.start]
-                    if block.size > total:
-                        raise ValueError(
-                            f"{blame} draws {block.size} of only {total} rows; "
-                            "draw fewer or make more samples per round"
-                        )
-                else:
-                    self._refuse_missing(block, starts, blame)
-        if not any(map(len, blocks)):
-            raise ValueError(f"{blame} trains on no rows; take at least one")
-        if twice := _overlap(blocks, r):
-            raise ValueError(f"{blame} may take rows twice: {twice[0]} and {twice[1]}")
-
-    def _refuse_missing(self, block: Fixed, starts: NDArray[np.int64], blame: str) -> None:
-        n_real, wanted = int(starts[1]), block.rows.stop
-        if block.rows.start < 0:
-            raise ValueError(f"{blame} names {block.rows}; must start at 0 or later")
-        if 0 in block.born and wanted > n_real:
-            raise ValueError(
-                f"{blame} needs {wanted} real rows, of {n_real}; "
-                "run fewer rounds, or give more real rows"
-            )
-        generations = np.diff(starts[max(1, block.born.start) : block.born.stop + 1])
-        if generations.size and wanted > (made := generations.min()):
-            wanted = max(wanted, self.samples_needed(n_real))
-            raise ValueError(
-                f"samples_per_round = {made}: the regime needs {wanted} samples a round; "
-                f"make at least {wanted}"
-            )
+            if not (isinstance(block, Fixed) and len(block)):
+                continue
+            if (made := _made(block, starts)) is not None and block.rows.stop > made:
+                wanted = max(block.rows.stop, self.samples_needed(n_real))
+                raise ValueError(
+                    f"samples_per_round = {made}: the regime needs {wanted} samples a round; "
+                    f"make at least {wanted}"
+                )
 
 
 def joined(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
@@ -328,6 +305,34 @@ def _starts(n_real: int, samples_per_round: int, rounds: int) -> NDArray[np.int6
 def _kept(blocks: Sequence[Block]) -> int:
     """How many rows are kept from the training set of the round before."""
     return sum(block.size for block in blocks if isinstance(block, Kept))
+
+
+def _shortage(block: Block, starts: NDArray[np.int64], before: int) -> str | None:
+    """What is wrong with a block that no number of samples a round would mend, if anything."""
+    if isinstance(block, Kept):
+        if block.size > before:
+            return f"keeps {block.size} of only {before} rows; keep fewer"
+        return None
+    end = len(starts) - 1
+    if not 0 <= block.born.start < block.born.stop <= end:
+        return f"names {block.born}; must lie in range({end})"
+    if isinstance(block, Drawn):
+        total = starts[block.born.stop] - starts[block.born.start]
+        if block.size > total:
+            return f"draws {block.size} of only {total} rows; draw fewer or make more samples"
+        return None
+    if block.rows.start < 0:
+        return f"names {block.rows}; must start at 0 or later"
+    wanted, n_real = block.rows.stop, starts[1]
+    if 0 in block.born and wanted > n_real:
+        return f"needs {wanted} real rows, of {n_real}; run fewer rounds, or give more real rows"
+    return None
+
+
+def _made(block: Fixed, starts: NDArray[np.int64]) -> int | None:
+    """The fewest samples of the generations that a block names; None where it names none."""
+    sizes = np.diff(starts[max(1, block.born.start) : block.born.stop + 1])
+    return int(sizes.min()) if sizes.size else None
 
 
 def _overlap(blocks: Sequence[Block], r: int) -> tuple[Block, Block] | None:

@@ -19,20 +19,26 @@ _SEAL = b"sha256 "
 _SEAL_BYTES = len(_SEAL) + 64
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, *, sealed: bool = True) -> dict[str, Any]:
     """Reads a run's checkpoint: tensors and plain values, on the CPU.
+
+    Args:
+        path: the file.
+        sealed: whether it must bear a seal. One that a plain Trainer wrote bears none: then the
+            archive's own checksums show damage.
 
     Raises:
         ValueError: it is damaged, or something else.
         OSError: it cannot be read.
     """
-    if not is_sealed(path):
+    intact = is_sealed(path)
+    if not intact and (sealed or _has_seal(path)):
         raise ValueError(
             f"{path}: is not a checkpoint of a run, or damaged; see `lightning-collapse pool "
             "repair`, or name another"
         )
     try:
-        _check_archive(path)
+        _check_archive(path, summed=not intact)
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint["round_progress"]
     except Exception as error:  # of many kinds, for files that are something else
@@ -54,6 +60,13 @@ def is_sealed(path: Path) -> bool:
             digest.update(block)
             left -= len(block)
         return file.read() == _SEAL + digest.hexdigest().encode()
+
+
+def _has_seal(path: Path) -> bool:
+    """Whether a seal follows the archive, be it the right one."""
+    with open(path, "rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - _SEAL_BYTES, 0))
+        return file.read(len(_SEAL)) == _SEAL
 
 
 def write_checkpoint(checkpoint: dict[str, Any], file: BinaryIO) -> None:
@@ -83,11 +96,16 @@ class _Hashing(io.RawIOBase):
         return self._file.write(data)
 
 
-def _check_archive(path: Path) -> None:
-    """Refuses what torch never writes: members that unpack to more than the file holds."""
+def _check_archive(path: Path, summed: bool) -> None:
+    """Refuses what torch never writes: members that unpack to more than the file holds.
+
+    With `summed`, members must be of the checksums that the archive has of them.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    if any(member.compress_type for member in members):
-        raise ValueError("a member is compressed")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("members overlap")
+        if any(member.compress_type for member in members):
+            raise ValueError("a member is compressed")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("members overlap")
+        if summed and archive.testzip() is not None:
+            raise ValueError("a member is damaged")

@@ -101,8 +101,8 @@ def _dropped(run: Run, r: int, rounds: int) -> bool:
 
 def finished_rounds(run: Run) -> int:
     """Gives the number of rounds that were finished, by any file that tells."""
-    lines = run.table.read_bytes().splitlines() if run.table.exists() else []
-    told = [r + 1 for r, line in enumerate(lines) if _is_record(line, r)]
+    told = [r + 1 for r, line in enumerate(_lines(run.table)) if _is_record(line, r)]
+    told += [r for r, line in enumerate(_lines(run.csv)) if line.startswith(b"%d," % (r - 1))]
     # A round is trained only after the one before is committed.
     trained = [run.round_of(path) or 0 for path in run.checkpoints.glob("*.ckpt")]
     return max([_manifest_rounds(run), *told, *trained])
@@ -112,6 +112,10 @@ def _manifest_rounds(run: Run) -> int:
     folders = [manifest_path(folder) for folder in run.pool.glob("*") if is_committed(folder)]
     found = [run.round_of(path) for path in folders]
     return max([r + 1 for r in found if r is not None], default=0)
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
 
 
 def _is_record(line: bytes, r: int) -> bool:

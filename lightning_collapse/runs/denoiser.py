@@ -1,58 +1,98 @@
-"""A run's network, without the run: average weights in a checkpoint, architecture in config.yaml.
+"""A run's network, without the run: average weights in a checkpoint, and how it is made again.
 
-The configuration of a run that somebody else made is read as data: it names one of the networks
-listed here, and nothing else is imported for it.
+A checkpoint describes its network. Where it cannot, or is older than that, the configuration that
+it holds, or its run's, does. Whoever made them: all are read as data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
-from lightning_collapse.networks.constructor import furnish
+from lightning_collapse.networks.constructor import check_arguments
 from lightning_collapse.networks.edm import EDMPrecond
-from lightning_collapse.networks.mlp import SigmaMLP
-from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
+from lightning_collapse.networks.loading import make_denoiser, row_shape_of
+from lightning_collapse.networks.network import is_described
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["load_run_denoiser", "read_average"]
-
-_MADE_BY: dict[str, Callable[..., nn.Module]] = {
-    "SigmaMLP": SigmaMLP,
-    "SongUNet": SongUNet,
-    "ddpmpp": ddpmpp,
-    "ncsnpp": ncsnpp,
-}
+__all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
 
 
-def load_run_denoiser(path: Path) -> EDMPrecond:
-    """Rebuilds the average denoiser of a checkpoint in a run's folder, RUN/checkpoints.
+def load_run_denoiser(path: Path, trust_class: str | None = None) -> EDMPrecond:
+    """Rebuilds the average denoiser of a run's checkpoint.
+
+    Args:
+        path: the checkpoint; one that does not describe its network must be in the run's folder.
+        trust_class: the network's class, if it is not of this package: it is then imported.
 
     Returns:
         The denoiser on the CPU, in eval mode, none of its parameters learning.
 
     Raises:
-        OSError: the checkpoint, or RUN/config.yaml, cannot be read.
-        ValueError: they hold no network that can be built.
+        OSError: the checkpoint cannot be read.
+        ValueError: it holds no network that can be built.
     """
-    config = Run.of_checkpoint(path).config.path
-    if not config.is_file():
-        raise FileNotFoundError(
-            f"{path}: describes no network by itself, and {config} is missing; leave a run's "
-            "checkpoint in the run's folder"
-        )
-    weights = read_average(path)
+    checkpoint = read_checkpoint(path, sealed=False)
+    weights = average_of(checkpoint, path)
+    denoiser = remade(model_of(checkpoint, path), weights, path, trust_class)
+    return denoiser.eval().requires_grad_(False)
+
+
+def remade(
+    model: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path, trust_class: str | None
+) -> EDMPrecond:
+    """Does what `make_denoiser` does; errors name the file that describes the network."""
     try:
-        text = config.read_bytes().decode(errors="replace")
-        denoiser = _build(load_yaml(text, config.name)["model"], len(weights))
-    except Exception as error:  # of many kinds, for a configuration that is something else
-        raise ValueError(f"{config}: describes no network of ours ({error!r:.200})") from error
+        return make_denoiser(model, weights, trust_class)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: describes no network ({error!r:.200})") from error
+
+
+def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Gives how a checkpoint's denoiser is made, as the section `model` of a configuration does.
+
+    Args:
+        checkpoint: what the file holds.
+        path: of the file.
+
+    Raises:
+        ValueError: the configuration tells of no model.
+    """
+    own = checkpoint.get("model")
+    own = own if isinstance(own, dict) else {}
+    if is_described(own.get("network")):
+        return own
+    where, text = path, checkpoint.get("config")
+    if not isinstance(text, str):
+        where = Run.of_checkpoint(path).config.path
+        if not where.is_file():
+            return own
+        text = where.read_bytes().decode(errors="replace")
     try:
-        return furnish(denoiser, weights)
+        return dict(load_yaml(text, where.name)["model"]) | {"row_shape": own.get("row_shape")}
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{where}: describes no network ({error!r:.200})") from error
+
+
+def settings_of(
+    model: Mapping[str, Any], path: Path
+) -> tuple[dict[str, Any], tuple[int, ...] | None]:
+    """Gives what `model_of` tells besides the network: sigma_data, P_mean, P_std; row_shape.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    names = ("sigma_data", "P_mean", "P_std")
+    told = {name: model[name] for name in names if name in model}
+    try:
+        check_arguments(told, 0)
+        return told, row_shape_of(model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -64,11 +104,19 @@ def read_average(path: Path) -> dict[str, Tensor]:
         OSError: the file cannot be read.
         ValueError: it is no such checkpoint.
     """
+    return average_of(read_checkpoint(path, sealed=False), path)
+
+
+def average_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Gives the average's weights, by its own names, of a checkpoint that was read from a file.
+
+    Raises:
+        ValueError: it is not a checkpoint of a run.
+    """
     try:
-        state = read_checkpoint(path)["state_dict"]
         average = {
             name.removeprefix("ema."): value
-            for name, value in state.items()
+            for name, value in checkpoint["state_dict"].items()
             if name.startswith("ema.") and value.layout is torch.strided
         }
     except (LookupError, TypeError, AttributeError) as error:
@@ -76,19 +124,3 @@ def read_average(path: Path) -> dict[str, Tensor]:
     if not average:
         raise ValueError(f"{path}: holds no average; name a checkpoint of a run")
     return average
-
-
-def _build(model: Mapping[str, Any], tensors: int) -> EDMPrecond:
-    """Gives the denoiser of a configuration's `model`, without memory for its weights."""
-    class_path, options = model["network"]["class_path"], model["network"].get("init_args", {})
-    package, _, name = str(class_path).rpartition(".")
-    if package.partition(".")[0] != "lightning_collapse" or name not in _MADE_BY:
-        raise ValueError(
-            f"model.network.class_path = {class_path}: must be one of {', '.join(_MADE_BY)}"
-        )
-    # What would take long to build, even without memory.
-    for option in ("num_blocks", "depth"):
-        if options.get(option, 0) > tensors:
-            raise ValueError(f"model.network.{option} = {options[option]}: for {tensors} tensors")
-    with torch.device("meta"):
-        return EDMPrecond(_MADE_BY[name](**options), sigma_data=float(model["sigma_data"]))

@@ -122,8 +122,13 @@ class Run:
 
         return StoredRows(self.round(r))
 
-    def denoiser(self, r: int) -> "EDMPrecond":
+    def denoiser(self, r: int, trust_class: str | None = None) -> "EDMPrecond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
+
+        Args:
+            r: number of the round.
+            trust_class: class of the network, such as `mine.Net`, if it is not of this package:
+                it is imported, and called with the arguments that the checkpoint names.
 
         Returns:
             The denoiser on the CPU, in eval mode, none of its parameters learning.
@@ -137,7 +142,7 @@ class Run:
         path = self.checkpoint(r)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file (see loop.keep_checkpoints)")
-        return load_run_denoiser(path)
+        return load_run_denoiser(path, trust_class)
 
     def damage(self) -> dict[Path, str]:
         """Reads every file that the run must have; gives what is wrong with those at fault."""
@@ -145,12 +150,15 @@ class Run:
 
         return {path: fault for path, fault in examine(self) if fault is not None}
 
-    def repair(self) -> dict[Path, str]:
+    def repair(self, trust_class: str | None = None) -> dict[Path, str]:
         """Makes damaged files again, byte for byte; gives what was done, or why nothing could be.
+
+        Args:
+            trust_class: as for `denoiser`.
 
         Raises:
             OSError: the run is in use.
         """
         from lightning_collapse.runs.repair import repair
 
-        return {path: done for path, done, _ in repair(self) if done is not None}
+        return {path: done for path, done, _ in repair(self, trust_class) if done is not None}

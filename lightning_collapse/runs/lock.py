@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, what it was started with, where it goes on from."""
+"""The folder of a run as it is written to: by whom, under which name, from where it goes on."""
 
 import fcntl
 import os

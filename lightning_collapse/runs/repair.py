@@ -22,6 +22,7 @@ from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, manifest_path
 from lightning_collapse.data.store.shards import encode_shard, shard_index, shard_path
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
 from lightning_collapse.runs.damage import derived, examine, finished_rounds
+from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.rounds import RoundSampler
@@ -32,8 +33,12 @@ __all__ = ["repair"]
 _OURS = "lightning_collapse."
 
 
-def repair(run: Run) -> Iterator[tuple[Path, str | None, bool]]:
+def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str | None, bool]]:
     """Makes the damaged files of a run again.
+
+    Args:
+        run: the run.
+        trust_class: class of its network, such as `mine.Net`, if it is not of this package.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
@@ -47,19 +52,19 @@ def repair(run: Run) -> Iterator[tuple[Path, str | None, bool]]:
         torch.set_flush_denormal(True)
         try:
             for path, fault in examine(run):
-                yield path, *(_repaired(run, path, fault) if fault else (None, True))
+                yield path, *(_repaired(run, path, fault, trust_class) if fault else (None, True))
         finally:
             torch.set_flush_denormal(False)
 
 
-def _repaired(run: Run, path: Path, fault: str) -> tuple[str, bool]:
+def _repaired(run: Run, path: Path, fault: str, trust_class: str | None) -> tuple[str, bool]:
     try:
-        return _repair(run, path), True
+        return _repair(run, path, trust_class), True
     except (ValueError, OSError) as error:
         return f"{fault}: {error}", False
 
 
-def _repair(run: Run, path: Path) -> str:
+def _repair(run: Run, path: Path, trust_class: str | None) -> str:
     """Makes one file again, and says how; raises ValueError or OSError with what prevents it."""
     r = run.round_of(path)
     if path.parent == run.checkpoints:
@@ -72,7 +77,7 @@ def _repair(run: Run, path: Path) -> str:
         return _derive(run, path)
     if path == manifest_path(path.parent):
         raise ValueError(_way_back(run, r))
-    return _sample_again(run, path, r)
+    return _sample_again(path, _sampler(run, r, trust_class))
 
 
 def _relink(run: Run, path: Path) -> str:
@@ -122,8 +127,7 @@ def _derive(run: Run, path: Path) -> str:
     return "written again"
 
 
-def _sample_again(run: Run, path: Path, r: int) -> str:
-    sampler = _sampler(run, r)
+def _sample_again(path: Path, sampler: RoundSampler) -> str:
     start, stop = sampler.rows_of(shard_index(path))
     firsts = range(start, stop, sampler.micro_batch)
     rows = torch.cat([sampler.sample(first)[: stop - first] for first in firsts])
@@ -131,14 +135,12 @@ def _sample_again(run: Run, path: Path, r: int) -> str:
     return "its samples were made again"
 
 
-def _sampler(run: Run, r: int) -> RoundSampler:
-    if not run.checkpoint(r).exists():
-        name = run.checkpoint(r).name
-        raise ValueError(
-            f"its samples cannot be made again: {name} is gone (loop.keep_checkpoints)"
-        )
-    run.config.read()  # the network is built by it, and only if it is whole
-    denoiser, stored = run.denoiser(r), run.samples(r)
+def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
+    checkpoint = run.checkpoint(r)
+    if not is_sealed(checkpoint):
+        fault = "damaged" if checkpoint.exists() else "gone (loop.keep_checkpoints)"
+        raise ValueError(f"its samples cannot be made again: {checkpoint.name} is {fault}")
+    denoiser, stored = load_run_denoiser(checkpoint, trust_class), run.samples(r)
     try:
         recipe = stored.recipe
         return RoundSampler(
@@ -147,7 +149,7 @@ def _sampler(run: Run, r: int) -> RoundSampler:
             shape=stored.shape,
             n=len(stored),
             micro_batch=recipe["micro_batch"],
-            label_dim=int(getattr(denoiser.model, "label_dim", 0)),
+            label_dim=denoiser.label_dim,
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),

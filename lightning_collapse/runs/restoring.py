@@ -5,6 +5,8 @@ wrong: of another network, of a run that diverged, or made to do harm.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from lightning_collapse.runs.weights import forms, not_finite
 
-__all__ = ["check_checkpoint"]
+__all__ = ["check_checkpoint", "check_weights"]
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
@@ -21,15 +23,33 @@ def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     Raises:
         ValueError: it does not fit, or a weight is not finite.
     """
-    try:
+    with _told("ckpt_path"):
+        _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
         _check(checkpoint, module)
+
+
+def check_weights(checkpoint: Mapping[str, Any], module: nn.Module, path: Path) -> None:
+    """Compares the weights of a checkpoint's file with the module that is to have them.
+
+    Raises:
+        ValueError: they do not fit, or one is not finite.
+    """
+    with _told(path):
+        _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
+
+
+@contextmanager
+def _told(named: object) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{named}: {error}") from error
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"ckpt_path: is no checkpoint of this run ({error!r:.80})") from error
+        raise ValueError(f"{named}: is no checkpoint of this run ({error!r:.80})") from error
 
 
 def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
-    _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
     progress = checkpoint["round_progress"]
     if start := progress["start"]:
         averages = {name.removeprefix("ema."): value for name, value in parameters.items()}
@@ -37,7 +57,7 @@ def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     sizes = {(), *(tuple(value.shape) for value in parameters.values())}
     for value in _leaves(checkpoint["optimizer_states"]):
         if isinstance(value, Tensor) and tuple(value.shape) not in sizes:
-            raise ValueError(f"ckpt_path: optimizer_states holds a tensor of {list(value.shape)}")
+            raise ValueError(f"optimizer_states holds a tensor of {list(value.shape)}")
     counts = [
         progress["steps"],
         progress["steps_skipped"],
@@ -46,11 +66,11 @@ def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     ]
     for value in [*counts, *_leaves(checkpoint["loops"])]:
         if isinstance(value, Tensor) or (isinstance(value, int) and not 0 <= value < 2**63):
-            raise ValueError(f"ckpt_path: {value!r:.60} is no count of steps or rounds")
+            raise ValueError(f"{value!r:.60} is no count of steps or rounds")
     if not all(
         isinstance(value, float) for value in [progress["seconds"], *progress["loss_sums"]]
     ):
-        raise ValueError("ckpt_path: round_progress holds no sums of losses and seconds")
+        raise ValueError("round_progress holds no sums of losses and seconds")
 
 
 def _check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -58,14 +78,14 @@ def _check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str
     if wrong:
         name, form = min(wrong)
         raise ValueError(
-            f"ckpt_path: {what} does not fit the network, such as {name} ({form}); go on with the "
+            f"{what} does not fit the network, such as {name} ({form}); go on with the "
             "network that it was trained with"
         )
     if any(value.layout is not torch.strided for value in found.values()):
-        raise ValueError(f"ckpt_path: {what} holds what is no plain tensor")
+        raise ValueError(f"{what} holds what is no plain tensor")
     if bad := not_finite(found):
         raise ValueError(
-            f"ckpt_path: {what}.{bad} is not finite: training diverged; go on from an earlier "
+            f"{what}.{bad} is not finite: training diverged; go on from an earlier "
             "checkpoint, or start again with a lower learning rate"
         )
 

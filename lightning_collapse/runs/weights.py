@@ -28,12 +28,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
             if expected.get(name) != found.get(name)
         )
         raise ValueError(
-            f"model.init_from = {path}: {len(wrong)} entries do not fit the "
+            f"init_from = {path}: {len(wrong)} entries do not fit the "
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
             f"{expected.get(wrong[0])} in the network)"
         )
     if bad := not_finite(weights):
-        raise ValueError(f"model.init_from = {path}: {bad} is not finite; name another file")
+        raise ValueError(f"init_from = {path}: {bad} is not finite; name another file")
     model.load_state_dict(weights)
 
 
@@ -58,7 +58,7 @@ def file_sha256(path: Path) -> str:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"model.init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "
+            f"init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "
             "file that `lightning-collapse convert` made"
         )
     with open(path, "rb") as file:
@@ -73,6 +73,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path) if path.suffix == ".safetensors" else read_average(path)
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
-            f"model.init_from = {path}: holds no weights that can be read; name a run's "
+            f"init_from = {path}: holds no weights that can be read; name a run's "
             "checkpoint, or a .safetensors file that `lightning-collapse convert` made of a pickle"
         ) from error

@@ -3,19 +3,18 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
-from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
-from lightning_collapse.sampling.solvers import (
-    Denoiser,
-    dpmpp_2m_sampler,
-    dpmpp_3m_sampler,
-    euler_sampler,
-    heun_sampler,
+from lightning_collapse.sampling.schedules import (
+    check_levels,
+    karras_sigmas,
+    log_uniform_sigmas,
 )
+
+if TYPE_CHECKING:  # The command line knows the options before torch is there.
+    from torch import Tensor
+
+    from lightning_collapse.sampling.solvers import Denoiser
 
 __all__ = ["Sampling"]
 
@@ -25,7 +24,8 @@ class Sampling:
     """A solver and its schedule, chosen by name.
 
     Attributes:
-        solver: which sampler; network calls are `num_steps`, for Heun 2 * num_steps - 1.
+        solver: which sampler; Heun calls the network twice a level but for the last, the others
+            once.
         schedule: how the noise levels are spaced.
         num_steps: number of noise levels above 0.
         sigma_min: lowest level above 0.
@@ -33,7 +33,7 @@ class Sampling:
         rho: exponent of the Karras schedule; the other ignores it.
         S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
         S_min: lowest level at which to add noise.
-        S_max: highest level at which to add noise.
+        S_max: highest level at which to add noise; .inf is no limit.
         S_noise: standard deviation of the added noise.
     """
 
@@ -53,7 +53,7 @@ class Sampling:
             raise ValueError(f"S_churn = {self.S_churn}: only solver heun takes fresh noise")
         if not self.S_churn >= 0:  # NaN too
             raise ValueError(f"S_churn = {self.S_churn}: must be at least 0")
-        _ = self.sigmas
+        check_levels(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> "Sampling":
@@ -62,7 +62,7 @@ class Sampling:
         return cls(**values)
 
     @property
-    def sigmas(self) -> Tensor:
+    def sigmas(self) -> "Tensor":
         """Noise levels (num_steps + 1,), float64."""
         if self.schedule == "karras":
             return karras_sigmas(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
@@ -70,25 +70,27 @@ class Sampling:
 
     def __call__(
         self,
-        denoise: Denoiser,
-        noise: Tensor,
-        randn_like: Callable[[Tensor], Tensor] = torch.randn_like,
-    ) -> Tensor:
-        """Gives samples (B, *) from unit normal noise (B, *); see the samplers."""
+        denoise: "Denoiser",
+        noise: "Tensor",
+        randn_like: "Callable[[Tensor], Tensor] | None" = None,
+    ) -> "Tensor":
+        """Makes samples (B, *) of unit normal noise (B, *).
+
+        Args:
+            denoise: the denoiser D(x, sigma).
+            noise: unit normal noise (B, *).
+            randn_like: draws fresh noise (B, *) for churn; default: from torch's own generator.
+        """
+        from lightning_collapse.sampling import solvers
+
         if self.solver == "heun":
-            return heun_sampler(
-                denoise,
-                noise,
-                self.sigmas,
-                S_churn=self.S_churn,
-                S_min=self.S_min,
-                S_max=self.S_max,
-                S_noise=self.S_noise,
-                randn_like=randn_like,
-            )
-        solvers = {
-            "dpmpp_3m": dpmpp_3m_sampler,
-            "dpmpp_2m": dpmpp_2m_sampler,
-            "euler": euler_sampler,
-        }
-        return solvers[self.solver](denoise, noise, self.sigmas)
+            churn: dict[str, Any] = {} if randn_like is None else {"randn_like": randn_like}
+            for name in ("S_churn", "S_min", "S_max", "S_noise"):
+                churn[name] = getattr(self, name)
+            return solvers.heun_sampler(denoise, noise, self.sigmas, **churn)
+        solver = {
+            "dpmpp_3m": solvers.dpmpp_3m_sampler,
+            "dpmpp_2m": solvers.dpmpp_2m_sampler,
+            "euler": solvers.euler_sampler,
+        }[self.solver]
+        return solver(denoise, noise, self.sigmas)

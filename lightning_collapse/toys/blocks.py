@@ -149,7 +149,7 @@ def _stops(blocks: Sequence[Any]) -> _Stops:
     return {_key(block): block.born.stop for block in blocks}
 
 
-def _cuts(rounds: Blocks) -> list[list[int]]:
+def _cuts(rounds: Blocks) -> list[tuple[int, ...]]:
     """Where the rows of each stamp are cut: wherever a block of any round starts or ends.
 
     A few cuts too many, between the stamps that blocks of the same rows name, change no law.
@@ -159,8 +159,15 @@ def _cuts(rounds: Blocks) -> list[list[int]]:
         rows, (first, last) = (block.rows.start, block.rows.stop), (block.born[0], block.born[-1])
         low, high = spans.get(rows, (first, last))
         spans[rows] = min(low, first), max(high, last)
-    cuts: list[set[int]] = [set() for _ in rounds]
+    cuts: list[tuple[int, ...]] = [()] * len(rounds)
+    several: dict[int, set[int]] = {}
     for rows, (low, high) in spans.items():
         for born in range(low, high + 1):
-            cuts[born].update(rows)
-    return [sorted(cut) for cut in cuts]
+            if cuts[born]:
+                several.setdefault(born, set(cuts[born])).update(rows)
+            else:
+                # Most stamps share one tuple: thousands of lists would wake the garbage collector.
+                cuts[born] = rows
+    for born, cut in several.items():
+        cuts[born] = tuple(sorted(cut))
+    return cuts

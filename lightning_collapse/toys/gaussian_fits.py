@@ -51,7 +51,7 @@ class Fit:
     def covariance(self) -> Array:
         return self.scatter / self.n
 
-    @property
+    @cached_property
     def root(self) -> Array:
         """A root of each covariance (R, d, d)."""
         covariance = self.covariance
@@ -66,8 +66,9 @@ class Fit:
         covariance = self.covariance
         dim = covariance.shape[-1]
         values = np.linalg.eigvalsh(covariance) if dim > 1 else covariance[..., 0]
-        # Of a singular matrix, rounding leaves this much.
-        values = np.where(values > dim * np.finfo(float).eps * values[:, -1:], values, 0)
+        if dim > 1:
+            # Of a singular matrix, rounding leaves this much.
+            values = np.where(values > dim * np.finfo(float).eps * values[:, -1:], values, 0)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(values).sum(-1))
 

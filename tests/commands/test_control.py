@@ -11,6 +11,7 @@ import torch
 from lightning_collapse.commands.control import control, main
 from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.sampling.bias import compounded_std, sampler_bias
+from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
 from lightning_collapse.sampling.solvers import dpmpp_3m_sampler, heun_sampler
 from lightning_collapse.seeds import generator
@@ -50,9 +51,8 @@ def test_rounds_compound_on_what_was_sampled():
 def test_data_of_a_store_is_a_gaussian_of_its_covariance(tmp_path):
     rows = torch.randn(200, 3, generator=generator(0, "rows")) * torch.tensor([1.0, 0.5, 0.0])
     write_rows(tmp_path / "store", [(rows, None)], lambda: {})
-    control(
-        solver="heun", schedule="karras", steps=18, data=tmp_path / "store", out=tmp_path / "o"
-    )
+    edm = Sampling("heun", "karras", 18)
+    control(edm, data=tmp_path / "store", out=tmp_path / "o")
     (condition,) = summary(tmp_path / "o")
     centred = rows.double() - rows.double().mean(0)
     covariance = centred.T @ centred / len(rows)
@@ -107,7 +107,7 @@ def bomb():
 def test_a_covariance_is_that_of_its_file(tmp_path):
     A = torch.randn(4, 3, generator=generator(0, "A")).double() / 3
     (tmp_path / "cov.npz").write_bytes(saved(cov=(A @ A.T).numpy()))
-    control(steps=18, cov=tmp_path / "cov.npz", rounds=1, out=tmp_path / "o")
+    control(Sampling(num_steps=18), cov=tmp_path / "cov.npz", rounds=1, out=tmp_path / "o")
     (condition,) = summary(tmp_path / "o")
     bias = sampler_bias(dpmpp_3m_sampler, log_uniform_sigmas(18), A @ A.T).total_variance_error
     assert condition["relative_error"][1] == pytest.approx(bias, rel=1e-6)

@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_runs import arguments, assert_same, command, one_thread, outcome, records
+from tiny_runs import arguments, assert_same, outcome, records
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.sources.points import Mixture
-
-__all__ = ["one_thread"]
 
 REGIME = "data__regime__init_args__"
 NETWORK = "model__network__init_args__"
@@ -102,7 +100,13 @@ def test_a_run_is_named_after_its_configuration(tmp_path, monkeypatch):
 
 
 MISTAKES: list[tuple[str, dict[str, Any], str]] = [
-    ("digits_mix", {REGIME + "synthetic_fraction": 1.5}, "synthetic_fraction = 1.5: .*[0, 1]"),
+    (
+        "digits_mix",
+        {REGIME + "synthetic_fraction": 1.5},
+        "data.regime.synthetic_fraction = 1.5: .*[0, 1]",
+    ),
+    ("points_replace", {"data__source__init_args__n": 0}, "data.source.n = 0: .* at least 1"),
+    ("points_replace", {"loop__sampling__S_churn": 3}, "loop.sampling.S_churn = 3.0: only solver"),
     ("digits_mix", {REGIME + "synthetic_fraction": -0.1}, "synthetic_fraction = -0.1: "),
     ("digits_mix", {REGIME + "synthetic_fraction": "nan"}, "synthetic_fraction = nan: .* number"),
     ("digits_mix", {REGIME + "synthetic_fraction": ".nan"}, "synthetic_fraction = nan: .* number"),
@@ -292,8 +296,6 @@ def test_a_folder_in_use(tmp_path, refused):
     gc.enable()
 
 
-def test_the_front_door_ends_with_status_2_and_one_line(tmp_path):
-    wrong = command("fit", *arguments(tmp_path, trainer__max_epochs=0))
-    assert wrong.returncode == 2
-    assert wrong.stderr == "error: trainer.max_epochs = 0: must be at least 1 round\n"
-    assert wrong.stdout == ""
+def test_the_front_door_ends_with_status_2_and_one_line(tmp_path, cli):
+    line = "error: trainer.max_epochs = 0: must be at least 1 round\n"
+    assert cli("fit", *arguments(tmp_path, trainer__max_epochs=0)) == (2, "", line)

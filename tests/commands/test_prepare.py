@@ -3,38 +3,18 @@
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from PIL import Image
-from tiny_runs import Fit, arguments, one_thread, records, unet
+from tiny_runs import Fit, arguments, records, unet
 
-from lightning_collapse import __main__ as door
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.data.sources.images import Digits, ImageZip, Prepared
 from lightning_collapse.data.sources.imports import Policy
 from lightning_collapse.data.store.shards import StoredRows
-
-__all__ = ["one_thread"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command in this process; gives its exit status, what it said, and its errors."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lightning-collapse", *map(str, words)])
-        try:
-            door.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def digits(folder: Path, n: int = 80, colour: bool = True) -> Path:
@@ -48,8 +28,8 @@ def digits(folder: Path, n: int = 80, colour: bool = True) -> Path:
     return folder
 
 
-def test_a_folder_is_prepared(tmp_path, run):
-    status, out, err = run("prepare", digits(tmp_path / "set"), tmp_path / "st", "--resolution", 8)
+def test_a_folder_is_prepared(tmp_path, cli):
+    status, out, err = cli("prepare", digits(tmp_path / "set"), tmp_path / "st", "--resolution", 8)
     assert (status, err) == (0, "")
     said = dict(line.split(": ", 1) for line in out.splitlines())
     assert (said["images"], said["kept"], said["skipped"]) == ("80", "80", "0")
@@ -63,12 +43,12 @@ def test_a_folder_is_prepared(tmp_path, run):
     assert (done["resize"], done["on_bad_image"], done["size"]) == ("lanczos", "refuse", [16, 16])
 
 
-def test_a_bad_set_is_refused_with_a_table(tmp_path, run):
+def test_a_bad_set_is_refused_with_a_table(tmp_path, cli):
     folder = digits(tmp_path / "set")
     for i in range(25):
         (folder / "even" / f"bad{i:02d}.png").write_bytes(b"")
     (folder / "page.jpg").write_text("<html>")
-    status, out, err = run("prepare", folder, tmp_path / "st", "--resolution=8")
+    status, out, err = cli("prepare", folder, tmp_path / "st", "--resolution=8")
     table = tmp_path / "st.bad_images.csv"
     assert status == 2
     assert err.startswith(
@@ -85,13 +65,13 @@ def test_a_bad_set_is_refused_with_a_table(tmp_path, run):
 
 
 @pytest.mark.parametrize("option", ["--on-bad-image", "--on_bad_image"])
-def test_bad_images_are_skipped_or_converted_when_asked(tmp_path, run, option):
+def test_bad_images_are_skipped_or_converted_when_asked(tmp_path, cli, option):
     folder = digits(tmp_path / "set", 20)
     Image.new("L", (16, 16)).save(folder / "gray.png")
     Image.new("RGB", (9, 9)).save(folder / "small.png")
     for choice, rows, counted in (("skip", 20, "skipped: 2"), ("convert", 22, "converted: 2")):
         out = tmp_path / choice
-        status, said, err = run("prepare", folder, out, "--resolution", 8, f"{option}={choice}")
+        status, said, err = cli("prepare", folder, out, "--resolution", 8, f"{option}={choice}")
         assert (status, err) == (0, "")
         assert counted in said.splitlines() and "gray.png   mode is L, not RGB" in said
         assert len(StoredRows(out)) == rows
@@ -99,11 +79,11 @@ def test_bad_images_are_skipped_or_converted_when_asked(tmp_path, run, option):
     assert StoredRows(tmp_path / "skip").recipe["import"]["skipped"] == 2
 
 
-def test_mode_and_size_are_declared(tmp_path, run):
+def test_mode_and_size_are_declared(tmp_path, cli):
     folder = digits(tmp_path / "set", 20, colour=False)
-    assert run("prepare", folder, tmp_path / "a")[0] == 2
-    assert run("prepare", folder, tmp_path / "b", "--mode", "L", "--size", "[9, 9]")[0] == 2
-    status, _, _ = run("prepare", folder, tmp_path / "c", "--mode", "L", "--size", "[16, 16]")
+    assert cli("prepare", folder, tmp_path / "a")[0] == 2
+    assert cli("prepare", folder, tmp_path / "b", "--mode", "L", "--size", "[9, 9]")[0] == 2
+    status, _, _ = cli("prepare", folder, tmp_path / "c", "--mode", "L", "--size", "[16, 16]")
     assert status == 0 and StoredRows(tmp_path / "c").shape == (1, 16, 16)
 
 
@@ -121,31 +101,31 @@ def test_mode_and_size_are_declared(tmp_path, run):
         (["TEXT", "OUT"], "source = DIR/TEXT: is no zip archive that can be read"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, run, words, said):
+def test_mistakes_are_one_line(tmp_path, cli, words, said):
     digits(tmp_path / "SET", 2)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "TEXT").write_text("no archive")
     paths = [tmp_path / word if word.isupper() and word != "RGBA" else word for word in words]
-    status, out, err = run("prepare", *paths)
+    status, out, err = cli("prepare", *paths)
     assert (status, out) == (2, "")
     assert err.startswith("error: " + said.replace("DIR", str(tmp_path))), err
     assert err.count("\n") == 1
     assert not (tmp_path / "OUT").exists()
 
 
-def test_a_store_is_not_made_over_another(tmp_path, run):
+def test_a_store_is_not_made_over_another(tmp_path, cli):
     folder = digits(tmp_path / "set", 4)
-    assert run("prepare", folder, tmp_path / "st")[0] == 0
-    status, _, err = run("prepare", folder, tmp_path / "st")
+    assert cli("prepare", folder, tmp_path / "st")[0] == 0
+    status, _, err = cli("prepare", folder, tmp_path / "st")
     assert status == 2 and "holds a store already; choose another folder" in err
 
 
-def test_an_import_that_was_cut_short_is_done_again(tmp_path, run):
+def test_an_import_that_was_cut_short_is_done_again(tmp_path, cli):
     folder = digits(tmp_path / "set", 4)
     (tmp_path / "st").mkdir()
     for name in ("shard-00000.npy", "shard-00001.npy", ".shard-00002.npy.17.tmp"):
         (tmp_path / "st" / name).write_bytes(b"half")
-    assert run("prepare", folder, tmp_path / "st")[0] == 0
+    assert cli("prepare", folder, tmp_path / "st")[0] == 0
     assert sorted(path.name for path in (tmp_path / "st").glob("[!.]*")) == [
         "manifest.json",
         "shard-00000.npy",
@@ -153,23 +133,23 @@ def test_an_import_that_was_cut_short_is_done_again(tmp_path, run):
 
 
 @pytest.mark.parametrize("name", ["out.zip", "sub/out"])
-def test_export_and_prepare_are_inverse(tmp_path, run, name):
+def test_export_and_prepare_are_inverse(tmp_path, cli, name):
     folder = digits(tmp_path / "set", 20)
-    run("prepare", folder, tmp_path / "a", "--resolution", 8)
-    status, out, err = run("export", tmp_path / "a", tmp_path / name)
+    cli("prepare", folder, tmp_path / "a", "--resolution", 8)
+    status, out, err = cli("export", tmp_path / "a", tmp_path / name)
     assert (status, out, err) == (0, f"20 images: {tmp_path / name}\n", "")
-    assert run("prepare", tmp_path / name, tmp_path / "b")[0] == 0
+    assert cli("prepare", tmp_path / name, tmp_path / "b")[0] == 0
     one, other = StoredRows(tmp_path / "a"), StoredRows(tmp_path / "b")
     assert torch.equal(one[torch.arange(20)], other[torch.arange(20)])
     assert torch.equal(one.labels, other.labels)
 
 
-def test_export_refuses_in_one_line(tmp_path, run):
+def test_export_refuses_in_one_line(tmp_path, cli):
     for words, said in (
         ([tmp_path / "none", tmp_path / "out"], f"store = {tmp_path / 'none'}: holds no store"),
         ([tmp_path / "none", tmp_path], f"out = {tmp_path}: is there already"),
     ):
-        status, out, err = run("export", *words)
+        status, out, err = cli("export", *words)
         assert (status, out) == (2, "") and err.startswith(f"error: {said}")
         assert err.count("\n") == 1
 
@@ -177,8 +157,8 @@ def test_export_refuses_in_one_line(tmp_path, run):
 # Runs
 
 
-def test_a_run_on_a_prepared_store_does_without_it_afterwards(tmp_path, run):
-    run("prepare", digits(tmp_path / "set", colour=False), tmp_path / "st", "--mode=L")
+def test_a_run_on_a_prepared_store_does_without_it_afterwards(tmp_path, cli):
+    cli("prepare", digits(tmp_path / "set", colour=False), tmp_path / "st", "--mode=L")
     shutil.rmtree(tmp_path / "set")
     data = {"source": Prepared(tmp_path / "st"), "train_rows": 48, "held_out_rows": 16}
     Fit(tmp_path / "run", rounds=1, network=unet_of(16), data=data)()
@@ -197,20 +177,20 @@ def unet_of(side):
     return network
 
 
-def test_a_rounds_samples_are_exported(tmp_path, run):
+def test_a_rounds_samples_are_exported(tmp_path, cli):
     Fit(tmp_path / "run", rounds=1, network=unet(), data={"source": Digits()})()
     samples = tmp_path / "run" / "pool" / "0000"
-    assert run("export", samples, tmp_path / "out.zip")[0] == 0
+    assert cli("export", samples, tmp_path / "out.zip")[0] == 0
     stored = StoredRows(samples)
     rows, labels = ImageZip(tmp_path / "out.zip", policy=Policy(mode="L")).read(0)
     assert labels is None
     assert torch.equal(rows, stored[torch.arange(len(stored))])
 
 
-def test_configurations_name_zips_with_their_policy(tmp_path, run):
+def test_configurations_name_zips_with_their_policy(tmp_path, cli):
     folder = digits(tmp_path / "set", colour=False)
-    run("prepare", folder, tmp_path / "st", "--mode=L", "--resolution=8")
-    run("export", tmp_path / "st", tmp_path / "set.zip")
+    cli("prepare", folder, tmp_path / "st", "--mode=L", "--resolution=8")
+    cli("export", tmp_path / "st", tmp_path / "set.zip")
     source = {
         "class_path": "ImageZip",
         "init_args": {"path": str(tmp_path / "set.zip"), "policy": {"mode": "L"}},

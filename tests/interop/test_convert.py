@@ -13,7 +13,6 @@ from lookalikes import SMALL, LookAlike, dumps, nvidias_modules, small_network
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lightning_collapse import __main__ as door
 from lightning_collapse import ddpmpp, heun_sampler, karras_sigmas, load_denoiser, nvidia_network
 from lightning_collapse.interop.converted import Origin, read_converted, write_converted
 from lightning_collapse.interop.nvidia import read_network_pickle
@@ -21,14 +20,15 @@ from lightning_collapse.networks.edm import EDMPrecond
 
 
 @pytest.fixture
-def convert(tmp_path, monkeypatch):
+def convert(tmp_path, cli):
     """Converts bytes by the command; gives the path of the result."""
 
     def run(content):
         source, out = tmp_path / "edm.pkl", tmp_path / "edm.safetensors"
         source.write_bytes(content)
-        monkeypatch.setattr(sys, "argv", ["lightning-collapse", "convert", str(source), str(out)])
-        door.main()
+        status, said, _ = cli("convert", source, out)
+        assert status == 0
+        print(said)
         return out
 
     return run

@@ -8,7 +8,6 @@ import io
 import os
 import pickle
 import re
-import sys
 import zipfile
 
 import pytest
@@ -25,8 +24,6 @@ from lookalikes import (
 )
 from safetensors.torch import save
 from torch import nn
-
-from lightning_collapse import __main__ as door
 
 TENSOR = "torch._utils._rebuild_tensor_v2"
 STORAGE = "torch.storage._load_from_bytes"
@@ -322,24 +319,21 @@ BAD = {
 }
 
 
-def refused(monkeypatch, capsys, source, out):
-    monkeypatch.setattr(sys, "argv", ["lightning-collapse", "convert", str(source), str(out)])
-    with pytest.raises(SystemExit) as end:
-        door.main()
-    said = capsys.readouterr()
-    assert end.value.code == 2
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+def refused(cli, source, out):
+    status, said, errors = cli("convert", source, out)
+    assert status == 2
+    assert said == ""
+    (line,) = errors.splitlines()
     return line
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refused_in_one_line_and_nothing_run(tmp_path, monkeypatch, capsys, name):
+def test_refused_in_one_line_and_nothing_run(tmp_path, cli, name):
     make, said = BAD[name]
     canary, source, out = (tmp_path / x for x in ("canary", "edm.pkl", "edm.safetensors"))
     source.write_bytes(make(canary))
     out.write_bytes(b"old")
-    line = refused(monkeypatch, capsys, source, out)
+    line = refused(cli, source, out)
     assert line.startswith(f"error: {source}: ")
     assert re.search(said, line), line
     assert len(line) < 600
@@ -373,8 +367,8 @@ def test_an_ordinary_unpickler_does_run_them(tmp_path, name):
         ("edm.pkl", "none/a.safetensors", "none/a.safetensors: must be in a folder that exists"),
     ],
 )
-def test_paths_that_are_wrong(tmp_path, monkeypatch, capsys, source, out, said):
+def test_paths_that_are_wrong(tmp_path, cli, source, out, said):
     (tmp_path / "edm.pkl").write_bytes(b"")
-    line = refused(monkeypatch, capsys, tmp_path / source, tmp_path / out)
+    line = refused(cli, tmp_path / source, tmp_path / out)
     assert said in line
     assert os.listdir(tmp_path) == ["edm.pkl"]

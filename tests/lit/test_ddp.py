@@ -74,6 +74,8 @@ def test_the_same_weights_give_the_same_samples(tmp_path, two):
     for ours, theirs in zip(again["rounds"], before["rounds"], strict=True):
         assert ours["val_loss"] == theirs["val_loss"]
         for name, value in ours.items():
+            if name == "processes":
+                continue
             close = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
             assert theirs[name] == close, name
 

@@ -1,6 +1,8 @@
 import pytest
 import torch
+from prdc import compute_prdc
 from sklearn.neighbors import NearestNeighbors
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 from lightning_collapse.metrics import coverage
 from lightning_collapse.metrics.coverage import coverage_figures
@@ -37,12 +39,17 @@ def test_agrees_with_the_definitions(monkeypatch, n, m, d, k):
 
 
 def test_precision_and_recall_of_torch_fidelity():
-    prc = pytest.importorskip("torch_fidelity.metric_prc")
     samples, real = 0.5 + 0.7 * normal(80, 3), normal(100, 3, seed=1)
-    theirs = prc.prc_features_to_metric(samples, real, prc_neighborhood=3, verbose=False)
+    theirs = prc_features_to_metric(samples, real, prc_neighborhood=3, verbose=False)
     ours = coverage_figures(samples, real, 3)
     assert ours["precision"] == pytest.approx(theirs["precision"], abs=1e-6)
     assert ours["recall"] == pytest.approx(theirs["recall"], abs=1e-6)
+
+
+def test_all_four_are_those_of_prdc():
+    samples, real = 0.5 + 0.7 * normal(80, 3), normal(100, 3, seed=1)
+    theirs = compute_prdc(real.numpy(), samples.numpy(), nearest_k=3)
+    assert coverage_figures(samples, real, 3) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_the_set_itself_is_all_covered():

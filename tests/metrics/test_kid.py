@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.image.kid import poly_mmd
 
 from lightning_collapse.metrics.kernel import kernel_distance
@@ -22,9 +23,8 @@ def test_a_whole_set_gives_the_estimate_of_torchmetrics(n, d):
 
 def test_subsets_are_those_of_torch_fidelity():
     """Not row by row: both draw at random. Means agree within their errors, spreads roughly."""
-    fidelity = pytest.importorskip("torch_fidelity.metric_kid")
     x, y = normal(300, 16), 0.2 + normal(400, 16, seed=1)
-    theirs = fidelity.kid_features_to_metric(
+    theirs = kid_features_to_metric(
         x, y, kid_subsets=400, kid_subset_size=100, verbose=False, rng_seed=0
     )
     mean, deviation = kernel_distance(x, y, subsets=400, subset_size=100)

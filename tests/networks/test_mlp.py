@@ -24,16 +24,6 @@ def exact_denoiser(x, sigma):
     return (modes[:, :, None] * (MEANS + STD**2 / variance * offset)).sum(1)
 
 
-@pytest.fixture
-def one_thread():
-    """Small steps spend their time in waiting for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_learns_a_three_mode_mixture():
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)

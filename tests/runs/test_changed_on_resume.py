@@ -96,6 +96,22 @@ def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value
         file.refuse_forbidden(file.changes(changed(key, value)))
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "same"),
+    [
+        ("lightning_collapse.data.images.Digits", "lightning_collapse.data.x.y.Digits", True),
+        ("lightning_collapse.data.images.Digits", "lightning_collapse.data.images.CIFAR10", False),
+        ("lightning_collapse.data.images.Digits", "mine.data.images.Digits", False),
+        ("mine.images.Digits", "mine.data.Digits", False),
+    ],
+)
+def test_a_class_of_ours_is_the_same_wherever_its_module_has_moved(tmp_path, was, now, same):
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write({"data": {"source": {"class_path": was}}})
+    changes = file.changes({"data": {"source": {"class_path": now}}})
+    assert [change.kind for change in changes] == ([] if same else ["forbidden"])
+
+
 def test_an_option_that_is_new_is_no_change(file):
     assert file.changes(changed("model.invented_later", 1)) == []
 

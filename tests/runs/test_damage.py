@@ -11,8 +11,9 @@ import torch
 from tiny_runs import CrashError, arguments, assert_same, crash, outcome
 
 from lightning_collapse.commands import fit as cli
-from lightning_collapse.commands import pool
-from lightning_collapse.lit.loop import GenerationLoop
+from lightning_collapse.commands import pool, running
+from lightning_collapse.lit import assemble
+from lightning_collapse.lit import round as round_end
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.samples.rounds import RoundSampler
 
@@ -311,7 +312,7 @@ def uncommitted(tmp_path_factory, finished) -> Path:
     """A run as it is just before its last round is committed."""
     run = tmp_path_factory.mktemp("uncommitted") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GenerationLoop, "_commit", lambda *_: crash())
+        patch.setattr(round_end, "_commit", crash)
         shutil.copytree(finished, run)
         shutil.rmtree(run / "pool" / "0001")
         with pytest.raises(CrashError):
@@ -366,8 +367,9 @@ def test_a_damaged_note_is_named_by_whichever_process_reads_it(
     folder = tmp_path / "run" / "pool" / "0001"
     note = folder / "micro_batch"
     note.write_text("xx")
-    monkeypatch.setattr(cli, "_is_rank_zero", lambda: rank == 0)
-    monkeypatch.setattr(cli, "end_with_parent", lambda: None)
+    for room in (assemble, running):
+        monkeypatch.setattr(room, "is_first", lambda: rank == 0)
+    monkeypatch.setattr(assemble, "end_with_parent", lambda: None)
     code, said = status(cli.run_fit, words(tmp_path / "run"))
     assert (code, said.count("error: ")) == (2, 1)
     assert f"error: {note}: is damaged; remove its folder, and the samples are made again" in said

@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
 from tiny_runs import Fit, mlp
 
+from lightning_collapse import CollapseModule
 from lightning_collapse.commands.plot import plot
 from lightning_collapse.interop.denoisers import load_denoiser
 from lightning_collapse.runs import config_file
@@ -207,11 +208,26 @@ def configuration_of_a_run(run: Path) -> Reader:
 
 def network_of_a_run(run: Path) -> Reader:
     path = run / "checkpoints" / "last.ckpt"
+    tree = read_checkpoint(path)
+    del tree["model"]  # as in a checkpoint of an older version
+    path.write_bytes(checkpoint_bytes(tree))
     data = yaml.safe_dump(CONFIG).encode()
     encode = lambda tree: yaml.safe_dump(tree).encode(errors="replace")  # noqa: E731
     model = lambda tree: encode({"model": tree})  # noqa: E731
     mutant = either(data, CONFIG["model"], model)
     return of(run / "config.yaml", mutant, lambda: load_denoiser(path), named=str(run))
+
+
+def network_in_a_checkpoint(run: Path) -> Reader:
+    path = run / "checkpoints" / "last.ckpt"
+    tree = read_checkpoint(path)
+    mutant = lambda dice: checkpoint_bytes(tree | {"model": altered(tree["model"], dice)})  # noqa: E731
+
+    def read():
+        CollapseModule.load_from_checkpoint(path)
+        assert load_denoiser(path).row_shape == (2,)
+
+    return of(path, mutant, read)
 
 
 def records_to_plot(run: Path) -> Reader:
@@ -254,6 +270,7 @@ def id_of_a_run(run: Path) -> Reader:
     weights_in_safetensors,
     configuration_of_a_run,
     network_of_a_run,
+    network_in_a_checkpoint,
     records_to_plot,
     files_to_verify,
     id_of_a_run,

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,17 @@ def test_what_is_read_is_what_was_written(run):
     for name, value in read.denoiser(1).state_dict().items():
         assert torch.equal(value, weights[f"ema.{name}"])
     assert read.samples(0).record == read.records[0]
+
+
+def test_the_readmes_example_reads_a_run(run, tmp_path, monkeypatch, capsys):
+    readme = (PACKAGE.parent / "README.md").read_text()
+    (example,) = re.findall(r"```python\n([^`]*Run\([^`]*)```", readme)
+    shutil.copytree(run, tmp_path / "runs" / "digits_accumulate")
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+    exec(compile(example, "README.md", "exec"), seen)
+    assert capsys.readouterr().out == f"2 {records(run)[-1]['variance']}\n{{}}\n"
+    assert len(seen["images"]) == 16 and len(seen["lines"]) == 2
 
 
 def test_what_is_not_there_is_named(run, tmp_path):

@@ -9,21 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import CrashError, Fit, assert_same, mlp, outcome
+from tiny_runs import CrashError, Fit, assert_same, mlp, outcome, with_ending
 
 from lightning_collapse.data.store.manifest import read_manifest
 from lightning_collapse.data.store.shards import shard_path
-from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.samples.shards import described, read_described, write_described
 
 
-class DyingLoop(GenerationLoop):
+def three_shards(plain: Any, trainer: Any, sampler: Any, folder: Path) -> bool:
     """Dies in the middle of sampling, with three of six shards written."""
-
-    def _sample(self, trainer: Any, sampler: Any, folder: Path) -> bool:
-        for done in range(3):
-            list(sampler.write_shard(folder, done))
-        raise CrashError
+    for done in range(3):
+        list(sampler.write_shard(folder, done))
+    raise CrashError
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def test_no_shard_is_read_twice_at_a_rounds_end(tmp_path, reads):
 
 def test_no_shard_is_read_twice_after_a_resume_in_the_middle_of_sampling(tmp_path, reads):
     with pytest.raises(CrashError):
-        Fit(tmp_path / "run", rounds=1, loop=DyingLoop)()
+        Fit(tmp_path / "run", rounds=1, loop=with_ending(sample_shards=three_shards))()
     assert not reads
     folder = tmp_path / "run" / "pool" / "0000"
     kept = {path: path.stat().st_ino for path in folder.glob("*.npy")}
@@ -76,15 +73,14 @@ def test_nothing_but_manifest_shards_and_preview_stays(tmp_path):
 
 
 def test_the_manifest_says_what_the_descriptions_said(tmp_path):
-    network = mlp(label_dim=3)
-
-    class WatchingLoop(GenerationLoop):
-        def _commit(self, sampler: Any, folder: Path, record: Any) -> None:
-            seen.extend(described(folder, i).shard for i in range(sampler.n_shards))
-            super()._commit(sampler, folder, record)
-
     seen: list[Any] = []
-    Fit(tmp_path, rounds=1, network=network, loop=WatchingLoop)()
+
+    def commit(plain: Any, sampler: Any, folder: Path, *args: Any) -> None:
+        seen.extend(described(folder, i).shard for i in range(sampler.n_shards))
+        plain(sampler, folder, *args)
+
+    loop = with_ending(_commit=commit)
+    Fit(tmp_path, rounds=1, network=mlp(label_dim=3), loop=loop)()
     assert read_manifest(tmp_path / "pool" / "0000").shards == seen
     assert all(len(shard.labels) == 8 for shard in seen)
 

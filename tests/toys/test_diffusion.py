@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from tiny_runs import one_thread  # noqa: F401
 
 from lightning_collapse.commands.toy_diffusion import main
 from lightning_collapse.learners.learner import GaussianMixtureEM

@@ -1,5 +1,6 @@
 """Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class CIFAR10(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder cifar-10-batches-py; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder cifar-10-batches-py; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -87,8 +88,8 @@ class FashionMNIST(Source):
     def check(self) -> None:
         if not self.download and not self.is_there():
             raise FileNotFoundError(
-                f"data.source.root = {self.root}: has no folder FashionMNIST/raw; name the "
-                "folder that holds it, or set data.source.download to true"
+                f"root = {self.root}: has no folder FashionMNIST/raw; name the "
+                "folder that holds it, or set download to true"
             )
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -101,7 +102,43 @@ class FashionMNIST(Source):
 
 
 @dataclass(frozen=True)
-class ImageFolder(Source):
+class _ImageSet(ABC):
+    """Image files that are imported as they are read, from an archive of either kind."""
+
+    path: Path
+    resolution: int | None
+    policy: Policy
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None and self.resolution < 1:
+            raise ValueError(f"resolution = {self.resolution}: must be at least 1")
+
+    @abstractmethod
+    def check(self) -> None: ...
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        with self._importing() as images:
+            rows, labels = zip(*images.parts(), strict=True)
+        return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
+
+    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
+        with self._importing() as images:
+            write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
+
+    @contextmanager
+    def _importing(self) -> Iterator[ImageImport]:
+        self.check()
+        try:
+            with closing(open_archive(Path(self.path))) as archive:
+                yield ImageImport(archive, self.resolution, self.policy)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"path = {error}") from error
+        except ValueError as error:
+            raise ValueError(f"path = {error}") from error
+
+
+@dataclass(frozen=True)
+class ImageFolder(_ImageSet, Source):
     """All PNG and JPEG images below a folder, resized to a square as NVIDIA does.
 
     Labels come from its dataset.json, or else number its sorted subfolders, if there are several.
@@ -116,26 +153,15 @@ class ImageFolder(Source):
     resolution: int
     policy: Policy = Policy()
 
-    def __post_init__(self) -> None:
-        _check_resolution(self.resolution)
-
     def check(self) -> None:
         if not Path(self.path).is_dir():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such folder; name the folder of the images"
+                f"path = {self.path}: no such folder; name the folder of the images"
             )
-
-    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
-        self.check()
-        return _read(Path(self.path), self.resolution, self.policy)
-
-    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
-        self.check()
-        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
 
 
 @dataclass(frozen=True)
-class ImageZip(Source):
+class ImageZip(_ImageSet, Source):
     """All PNG and JPEG images of a zip archive, such as EDM's dataset zips, read in place.
 
     Labels come as for `ImageFolder`.
@@ -150,22 +176,11 @@ class ImageZip(Source):
     resolution: int | None = None
     policy: Policy = Policy()
 
-    def __post_init__(self) -> None:
-        _check_resolution(self.resolution)
-
     def check(self) -> None:
         if not Path(self.path).is_file():
             raise FileNotFoundError(
-                f"data.source.path = {self.path}: no such file; name the zip of the images"
+                f"path = {self.path}: no such file; name the zip of the images"
             )
-
-    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
-        self.check()
-        return _read(Path(self.path), self.resolution, self.policy)
-
-    def keep(self, folder: Path, seed: int, recipe: dict[str, Any]) -> None:
-        self.check()
-        _keep(Path(self.path), self.resolution, self.policy, folder, recipe)
 
 
 @dataclass(frozen=True)
@@ -193,9 +208,9 @@ class Prepared(Source):
         try:
             return open_rows(Path(self.path))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"data.source.path = {error}") from error
+            raise FileNotFoundError(f"path = {error}") from error
         except ValueError as error:
-            raise ValueError(f"data.source.path = {error}") from error
+            raise ValueError(f"path = {error}") from error
 
 
 @contextmanager
@@ -206,35 +221,6 @@ def _whole(root: Path, files: str) -> Iterator[None]:
     except Exception as error:  # of many kinds
         said = " ".join(str(error).split()) or repr(error)
         raise ValueError(
-            f"data.source.root = {root}: {said}; where there is no network, put {files} there: "
+            f"root = {root}: {said}; where there is no network, put {files} there: "
             "a download takes what is there"
         ) from error
-
-
-def _check_resolution(resolution: int | None) -> None:
-    if resolution is not None and resolution < 1:
-        raise ValueError(f"data.source.resolution = {resolution}: must be at least 1")
-
-
-def _read(path: Path, resolution: int | None, policy: Policy) -> tuple[Tensor, Tensor | None]:
-    with _importing(path, resolution, policy) as images:
-        rows, labels = zip(*images.parts(), strict=True)
-    return torch.cat(rows), None if labels[0] is None else torch.cat(labels)
-
-
-def _keep(
-    path: Path, resolution: int | None, policy: Policy, folder: Path, recipe: dict[str, Any]
-) -> None:
-    with _importing(path, resolution, policy) as images:
-        write_rows(folder, images.parts(), lambda: recipe | {"import": images.recipe()})
-
-
-@contextmanager
-def _importing(path: Path, resolution: int | None, policy: Policy) -> Iterator[ImageImport]:
-    try:
-        with closing(open_archive(path)) as archive:
-            yield ImageImport(archive, resolution, policy)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"data.source.path = {error}") from error
-    except ValueError as error:
-        raise ValueError(f"data.source.path = {error}") from error

@@ -31,13 +31,11 @@ class Mixture(Source):
 
     def __post_init__(self) -> None:
         if self.n < 1:
-            raise ValueError(f"data.source.n = {self.n}: must be at least 1")
+            raise ValueError(f"n = {self.n}: must be at least 1")
         if len({len(mean) for mean in self.means}) != 1 or not self.means[0]:
-            raise ValueError(
-                f"data.source.means = {self.means}: must give every mode as many numbers"
-            )
+            raise ValueError(f"means = {self.means}: must give every mode as many numbers")
         if not self.variance > 0 or not math.isfinite(self.variance):
-            raise ValueError(f"data.source.variance = {self.variance}: must be a number > 0")
+            raise ValueError(f"variance = {self.variance}: must be a number > 0")
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         random = generator(seed, "mixture")

@@ -160,7 +160,7 @@ def test_a_manifest_cannot_place_files_elsewhere(tmp_path):
 def test_what_is_no_store_is_refused(tmp_path, text):
     with pytest.raises(FileNotFoundError, match="holds no store") as caught:
         Prepared(tmp_path / "none").check()
-    assert str(caught.value).startswith(f"data.source.path = {tmp_path / 'none'}: ")
+    assert str(caught.value).startswith(f"path = {tmp_path / 'none'}: ")
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(ValueError, match="is damaged") as caught:
         Prepared(tmp_path).check()

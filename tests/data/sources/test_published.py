@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import pickle
 import struct
-import sys
 import tarfile
 from pathlib import Path
 from urllib.error import URLError
@@ -15,7 +14,6 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from lightning_collapse import __main__ as door
 from lightning_collapse.data.sources.images import CIFAR10, FashionMNIST
 from lightning_collapse.data.sources.published import find_set
 from lightning_collapse.data.store.shards import StoredRows
@@ -93,19 +91,8 @@ def published(request):
 
 
 @pytest.fixture
-def prepare(monkeypatch, capsys):
-    """Runs the command in this process; gives its exit status, what it said, and its errors."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lightning-collapse", "prepare", *map(str, words)])
-        try:
-            door.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
+def prepare(cli):
+    return lambda *words: cli("prepare", *words)
 
 
 def squares(pixels, side):

@@ -92,13 +92,13 @@ def test_means_are_any_lists_of_numbers(means):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"n": 0}, "data.source.n = 0: must be at least 1"),
-        ({"variance": 0.0}, "data.source.variance = 0.0: must be a number > 0"),
-        ({"variance": float("nan")}, "data.source.variance = nan: must be a number > 0"),
-        ({"variance": float("inf")}, "data.source.variance = inf: must be a number > 0"),
-        ({"means": ()}, "data.source.means = (): must give every mode as many numbers"),
-        ({"means": ((),)}, "data.source.means = ((),): must give every mode as many numbers"),
-        ({"means": ((0.0,), (1.0, 2.0))}, "data.source.means = ((0.0,), (1.0, 2.0)): must give"),
+        ({"n": 0}, "n = 0: must be at least 1"),
+        ({"variance": 0.0}, "variance = 0.0: must be a number > 0"),
+        ({"variance": float("nan")}, "variance = nan: must be a number > 0"),
+        ({"variance": float("inf")}, "variance = inf: must be a number > 0"),
+        ({"means": ()}, "means = (): must give every mode as many numbers"),
+        ({"means": ((),)}, "means = ((),): must give every mode as many numbers"),
+        ({"means": ((0.0,), (1.0, 2.0))}, "means = ((0.0,), (1.0, 2.0)): must give"),
     ],
 )
 def test_mixture_refuses(options, line):
@@ -187,7 +187,7 @@ def test_a_bad_set_leaves_no_rows(tmp_path):
     for read in (lambda: source.keep(tmp_path / "store", 0, {}), lambda: source.read(0)):
         with pytest.raises(ValueError, match=r"1 of 2 images .*: b\.png is empty") as bad:
             read()
-        assert one_line(bad).startswith(f"data.source.path = {tmp_path / 'set'}: ")
+        assert one_line(bad).startswith(f"path = {tmp_path / 'set'}: ")
     assert not list(tmp_path.glob("store/*"))
 
 
@@ -195,13 +195,13 @@ def test_a_hostile_zip_is_refused_by_name(tmp_path):
     archive = packed(tmp_path / "a.zip", {"../a.png": encoded(picture(8, 8))})
     with pytest.raises(ValueError, match="is a name that leaves the archive") as caught:
         ImageZip(archive).read(0)
-    assert one_line(caught).startswith(f"data.source.path = {archive}: ")
+    assert one_line(caught).startswith(f"path = {archive}: ")
 
 
 def test_an_empty_and_a_missing_set_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no PNG or JPEG image") as caught:
         ImageFolder(tmp_path, 8).read(seed=0)
-    assert one_line(caught).startswith(f"data.source.path = {tmp_path}: ")
+    assert one_line(caught).startswith(f"path = {tmp_path}: ")
     for kind, source in [
         ("folder; name the folder", ImageFolder(tmp_path / "none", 8)),
         ("file; name the zip", ImageZip(tmp_path / "none")),
@@ -215,7 +215,7 @@ def test_an_empty_and_a_missing_set_are_refused(tmp_path):
 @pytest.mark.parametrize("kind", [ImageFolder, ImageZip])
 @pytest.mark.parametrize("resolution", [0, -8])
 def test_a_square_needs_a_side(tmp_path, kind, resolution):
-    line = f"^data.source.resolution = {resolution}: must be at least 1$"
+    line = f"^resolution = {resolution}: must be at least 1$"
     with pytest.raises(ValueError, match=line):
         kind(tmp_path, resolution)
 
@@ -252,7 +252,7 @@ def test_clothes_that_are_not_whole_are_refused(tmp_path, cut):
     fashion(tmp_path, cut=cut)
     with pytest.raises(ValueError) as caught:
         FashionMNIST(tmp_path).read(0)
-    assert one_line(caught).startswith(f"data.source.root = {tmp_path}: ")
+    assert one_line(caught).startswith(f"root = {tmp_path}: ")
 
 
 def test_clothes_in_a_missing_folder_are_refused(tmp_path):
@@ -273,7 +273,7 @@ def test_cifar_in_a_missing_folder_is_refused(tmp_path):
         with pytest.raises(FileNotFoundError, match="download to true") as caught:
             read()
         line = one_line(caught)
-        assert line.startswith(f"data.source.root = {tmp_path / 'none'}: has no folder cifar-10")
+        assert line.startswith(f"root = {tmp_path / 'none'}: has no folder cifar-10")
     CIFAR10(tmp_path / "none", download=True).check()
 
 
@@ -284,7 +284,7 @@ def test_cifar_that_is_not_whole_is_refused(tmp_path):
     (folder / "data_batch_1").write_bytes(pickle.dumps({"data": 0}))
     with pytest.raises(ValueError, match="corrupted") as caught:
         CIFAR10(tmp_path).read(0)
-    assert one_line(caught).startswith(f"data.source.root = {tmp_path}: ")
+    assert one_line(caught).startswith(f"root = {tmp_path}: ")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Denoisers made again from what a checkpoint or a configuration says of them, and weights.
+
+What it says is data that anyone may have written: it names one of the networks listed here, or a
+class that the user trusts by name. Nothing else is imported, and no memory is taken before the
+weights at hand are known to be the network's.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_collapse.networks.constructor import check_arguments, check_weights
+from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.mlp import SigmaMLP
+from lightning_collapse.networks.network import is_described
+from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
+
+__all__ = ["OURS", "make_denoiser", "row_shape_of"]
+
+OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp)
+"""What configurations may name without being trusted, by the last part of its path."""
+
+_MOST_NUMBERS = 2**28
+"""In a row; 4096 x 4096 images of 16 channels."""
+
+
+def make_denoiser(
+    model: Mapping[str, Any], weights: Mapping[str, Tensor], trust_class: str | None = None
+) -> EDMPrecond:
+    """Makes a denoiser again.
+
+    Args:
+        model: `network`, with `class_path` and `init_args`; `sigma_data`; and, where the network
+            does not know it, `row_shape`. As in a configuration.
+        weights: every entry of the denoiser's state dict. A denoiser of ours uses these tensors
+            themselves.
+        trust_class: a class from outside this package, such as `mine.Net`, that is imported and
+            called if the network is one of that name.
+
+    Returns:
+        The denoiser on the CPU.
+
+    Raises:
+        ValueError: the network is not described, of a class that is not trusted, cannot be made,
+            or is not that of the weights, or these are not finite float32.
+    """
+    network: Any = model.get("network")
+    row_shape = row_shape_of(model)
+    if not is_described(network):
+        raise ValueError(_undescribed(network))
+    class_path, init_args = network["class_path"], network.get("init_args", {})
+    sigma_data = model["sigma_data"]
+    check_arguments({"sigma_data": sigma_data}, len(weights))
+    if (ours := _one_of_ours(class_path)) is not None:
+        kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
+        check_arguments(init_args, len(weights), {"channels", *inspect.signature(kind).parameters})
+        denoiser = _without_memory(ours, init_args, sigma_data)
+        check_weights(denoiser.state_dict(), weights)
+        denoiser.load_state_dict(dict(weights), assign=True)
+    else:
+        foreign = _import(class_path, trust_class)
+        denoiser = _make_foreign(foreign, init_args, sigma_data, weights)
+    denoiser.row_shape = denoiser.row_shape or row_shape
+    return denoiser
+
+
+def row_shape_of(model: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Reads the shape of the rows that a network was trained on, if that is told.
+
+    Raises:
+        ValueError: it is no shape of a row.
+    """
+    if (shape := model.get("row_shape")) is None:
+        return None
+    whole = isinstance(shape, (list, tuple)) and all(type(n) is int and n > 0 for n in shape)
+    if not whole or len(shape) not in (1, 3) or math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError(f"row_shape = {shape!r:.80}: must be (C, H, W) or (d,)")
+    return tuple(shape)
+
+
+def _undescribed(network: Any) -> str:
+    why = network.get("undescribed") if isinstance(network, Mapping) else None
+    return (
+        f"describes no network by itself{f' ({why!s:.200})' if why else ''}; leave a run's "
+        "checkpoint in the run's folder, or give CollapseModule.load_from_checkpoint the network"
+    )
+
+
+def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
+    # By the last part: modules have moved since older runs.
+    package, _, name = str(class_path).rpartition(".")
+    named = {made.__name__: made for made in OURS}
+    return named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
+
+
+def _import(class_path: Any, trust_class: str | None) -> Callable[..., nn.Module]:
+    """Imports what the user trusts, if the network is one of that name."""
+    module, _, name = (trust_class or "").rpartition(".")
+    if not module or name != str(class_path).rpartition(".")[2]:
+        named = ascii(str(class_path)[:100])[1:-1]
+        ours = ", ".join(made.__name__ for made in OURS)
+        raise ValueError(
+            f"network = {named}: is none of {ours}, and may run any code; if you trust it, add "
+            f"--trust_class {named}, in Python trust_class={named!r}"
+        )
+    try:
+        made: Callable[..., nn.Module] = getattr(import_module(module), name)
+    except Exception as error:  # of any kind, in a module of the user's
+        raise ValueError(
+            f"trust_class = {trust_class}: cannot be imported ({error!r:.200}); start where its "
+            "file is, or put that folder in PYTHONPATH"
+        ) from error
+    return made
+
+
+def _make_foreign(
+    foreign: Callable[..., nn.Module],
+    init_args: Mapping[str, Any],
+    sigma_data: float,
+    weights: Mapping[str, Tensor],
+) -> EDMPrecond:
+    try:
+        expected = _without_memory(foreign, init_args, sigma_data).state_dict()
+    except ValueError:
+        pass  # There are constructors that need numbers, not only shapes.
+    else:
+        check_weights(expected, weights)
+    with torch.random.fork_rng(devices=[]):
+        denoiser = _make(foreign, init_args, sigma_data)
+    check_weights(denoiser.state_dict(), weights)
+    denoiser.load_state_dict(dict(weights))
+    return denoiser
+
+
+def _without_memory(
+    kind: Callable[..., nn.Module], init_args: Mapping[str, Any], sigma_data: float
+) -> EDMPrecond:
+    with torch.device("meta"):
+        return _make(kind, init_args, sigma_data)
+
+
+def _make(
+    kind: Callable[..., nn.Module], init_args: Mapping[str, Any], sigma_data: float
+) -> EDMPrecond:
+    try:
+        return EDMPrecond(kind(**init_args), float(sigma_data))
+    except Exception as error:  # of any kind, in a class of the user's
+        raise ValueError(
+            f"network: {kind.__name__} cannot be made with these arguments ({error!r:.200})"
+        ) from error

@@ -1,0 +1,78 @@
+"""What a network is here, and how one is described so that it can be made again."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+__all__ = ["Network", "describe", "is_described"]
+
+
+class Network(Protocol):
+    """A raw network F, which `EDMPrecond` makes a denoiser of: any module with this forward.
+
+    Attributes that it may have, and what is taken where it has none:
+
+        label_dim    number of classes that it is conditioned on; 0
+        augment_dim  width of the augmentation labels that it takes; 0
+        row_shape    of a row: (C, H, W), or (d,) for points; None, that of the rows it trained on
+
+    Layers with parameters of their own need `reset_parameters`, as torch's have. A network that
+    keeps its constructor's arguments, plain values, as attributes of the same names is described
+    by its checkpoints, from which it is then made again.
+    """
+
+    def __call__(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        class_labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Predicts EDM's training target.
+
+        Args:
+            x: scaled noisy rows (B, *).
+            c_noise: condition on the noise level (B,), ln(sigma) / 4.
+            class_labels: class indices (B,) or vectors (B, label_dim); None is "no class".
+            augment_labels: what was done to each row (B, augment_dim); None is "nothing".
+
+        Returns:
+            The prediction (B, *), of the shape of `x`.
+        """
+        ...
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """Describes a network in plain values, by which it can be made again.
+
+    Returns:
+        `class_path`, and `init_args` read from attributes of their names; or, where an argument
+        is not found there, `undescribed`, which says so.
+    """
+    kind = type(network)
+    class_path = f"{kind.__module__}.{kind.__qualname__}"
+    arguments = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        value = getattr(network, name, parameter.empty)
+        if not named or not _is_plain(value):
+            why = f"{kind.__name__} keeps its argument {parameter.name} in no plain attribute"
+            return {"class_path": class_path, "undescribed": why}
+        arguments[name] = value
+    return {"class_path": class_path, "init_args": arguments}
+
+
+def is_described(network: Any) -> bool:
+    """Whether this describes a network, as `describe` or a configuration does."""
+    told = network.keys() if isinstance(network, Mapping) else ()
+    return "class_path" in told and "undescribed" not in told
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(type(key) is str for key in value) and all(map(_is_plain, value.values()))
+    return type(value) in (type(None), bool, int, float, str)

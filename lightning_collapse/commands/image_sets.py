@@ -1,4 +1,4 @@
-"""A set of images that a user names: a store, image files in a folder or a zip, or an array."""
+"""A set of rows that a user names: a store, image files in a folder or a zip, or an array."""
 
 from contextlib import closing
 from pathlib import Path
@@ -14,25 +14,25 @@ from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["open_images"]
+__all__ = ["open_set"]
 
 
-def open_images(
+def open_set(
     field: str, path: Path, shape: tuple[int, ...] | None = None, follow_links: bool = False
 ) -> Rows:
-    """Opens images (n, C, H, W), uint8: of a store, an array, or files in a folder or a zip.
+    """Opens a store's images (n, C, H, W), uint8, or points (n, d); or images of files.
 
     Files must be square, of one size, and all gray or all in colour.
 
     Args:
         field: what the path was given as, for messages.
-        path: the folder or the file.
-        shape: that every image must have (C, H, W), if it must; checked before all are read.
+        path: the store's folder; a folder, a zip or parquet files of images; or an npy or npz.
+        shape: that every row must have, if it must; checked before all are read.
         follow_links: follow links in a folder that lead to something in it.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it.
-        ValueError: what is there are no images, or not of that shape.
+        FileNotFoundError: there is no such folder.
+        ValueError: what is there are no rows, or not of that shape.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -59,9 +59,10 @@ def open_images(
 
 def _check_shape(path: Path, shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> None:
     if wanted not in (None, shape):
+        advice = "; `lightning-collapse prepare` resizes images" if len(shape) == 3 else ""
         raise ValueError(
-            f"{path}: holds images of {shape}; must be of {wanted}, as the samples are; "
-            "`lightning-collapse prepare` resizes images"
+            f"{path}: holds {'images' if len(shape) == 3 else 'points'} of {shape}; "
+            f"must be of {wanted}, as the samples are{advice}"
         )
 
 
@@ -70,8 +71,8 @@ def _stored(path: Path, shape: tuple[int, ...] | None) -> StoredRows:
         rows = StoredRows(path)
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its manifest cannot be read ({error!r})") from error
-    if len(rows.shape) != 3:
-        raise ValueError(f"{path}: holds points, not images")
+    if len(rows.shape) not in (1, 3):
+        raise ValueError(f"{path}: holds neither points nor images, but {rows.shape}")
     _check_shape(path, rows.shape, shape)
     return rows
 

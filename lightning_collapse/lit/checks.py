@@ -153,10 +153,20 @@ def _check_labels(label_dim: int, data: PoolDataModule) -> None:
     if labels is None:
         raise ValueError(
             f"model.network: is conditioned on {label_dim} classes, but the rows of "
-            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
+            f"{data.source} have no labels{_told(data)}; set label_dim to 0 or choose another "
+            "data.source"
         )
     if labels.max() >= label_dim:
         raise ValueError(
             f"model.network: label_dim = {label_dim}, but the rows of {data.source} have labels "
             f"up to {int(labels.max())}; set label_dim to {int(labels.max()) + 1}"
         )
+
+
+def _told(data: PoolDataModule) -> str:
+    """What the import has said of the labels, in brackets, if it has said anything."""
+    imported: Any = data.run.real_rows.recipe
+    while isinstance(imported, Mapping) and "import" in imported:
+        imported = imported["import"]
+    told = imported.get("told") if isinstance(imported, Mapping) else None
+    return f" ({'; '.join(map(str, told)):.300})" if isinstance(told, list) and told else ""

@@ -30,7 +30,7 @@ from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.rounds import RoundSampler, class_weights
 from lightning_collapse.samples.shards import (
     clear_notes,
     described_shards,
@@ -65,6 +65,7 @@ class Ending:
         micro_batch: samples made at a time by each process.
         keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
         measuring: the measures, with their floors.
+        uniform_classes: draw all classes of the training rows equally often.
         before: the round that was measured last, and what was seen of it.
     """
 
@@ -72,6 +73,7 @@ class Ending:
     micro_batch: int
     keep_checkpoints: int | None
     measuring: Measuring
+    uniform_classes: bool
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     @classmethod
@@ -86,6 +88,7 @@ class Ending:
         features: Features,
         measures: Sequence[Measure],
         fd_rows: int | None,
+        uniform_classes: bool,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
         summed = fd_rows or min(data.n_samples, len(data.held_out))
@@ -100,10 +103,13 @@ class Ending:
         measuring = Measuring(
             measures, real, features, data.n_samples, summed=summed, seed=data.seed
         )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring)
+        return cls(sampling, micro_batch, keep_checkpoints, measuring, uniform_classes)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
+        labels, weights = data.train.labels, None
+        if module.label_dim and labels is not None:
+            weights = class_weights(labels, module.label_dim, self.uniform_classes)
         return RoundSampler(
             denoiser=module.ema,
             sampling=self.sampling,
@@ -114,6 +120,7 @@ class Ending:
             seed=data.seed,
             round=r,
             device=module.device,
+            class_weights=weights,
         )
 
 
@@ -232,6 +239,7 @@ def _provenance(
         "processes": trainer.world_size,
         "device": _device_name(module.device),
         "host": socket.gethostname(),
+        "config_sha256": data.run.config.digest,
         "versions": {
             "lightning_collapse": version("lightning-collapse"),
             "torch": torch.__version__,
@@ -257,5 +265,7 @@ def _commit(
         "device": sampler.device.type,
         "checkpoints_kept": keep_checkpoints,
     }
+    if sampler.class_weights is not None:
+        recipe["class_weights"] = list(sampler.class_weights)
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"
     commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)

@@ -168,6 +168,14 @@ class ImageFolder(_ImageSet, Source):
     policy: Policy = Policy()
     follow_links: bool = False
 
+    def __repr__(self) -> str:
+        # A run compares it, and may have been started before there was the option.
+        links = ", follow_links=True" if self.follow_links else ""
+        return (
+            f"ImageFolder(path={self.path!r}, resolution={self.resolution!r}, "
+            f"policy={self.policy!r}{links})"
+        )
+
     def check(self) -> None:
         if not Path(self.path).is_dir():
             raise FileNotFoundError(

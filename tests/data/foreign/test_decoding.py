@@ -50,7 +50,9 @@ def test_an_empty_file_is_refused():
     assert refused(b"") == "is empty"
 
 
-@pytest.mark.parametrize("kind", ["ICO", "PDF", "TGA", "PCX", "DDS", "EPS", "ICNS", "JPEG2000", "SGI"])
+@pytest.mark.parametrize(
+    "kind", ["ICO", "PDF", "TGA", "PCX", "DDS", "EPS", "ICNS", "JPEG2000", "SGI"]
+)
 def test_other_formats_are_not_opened(kind):
     assert refused(encoded(picture(16, 16), kind)) == "is no image that can be read"
 

@@ -1,5 +1,6 @@
 """A set of rows that a user names: a store, image files in a folder or a zip, or an array."""
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -8,7 +9,12 @@ from torch import Tensor
 
 from lightning_collapse.data.foreign.archives import open_archive
 from lightning_collapse.data.sources.arrays import ImageArray, is_array_file
-from lightning_collapse.data.sources.imports import ImageImport, Policy, RefusedSetError
+from lightning_collapse.data.sources.imports import (
+    ImageImport,
+    Policy,
+    RefusedSetError,
+    import_notes,
+)
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
@@ -91,4 +97,7 @@ def _read_files(path: Path, shape: tuple[int, ...] | None, follow_links: bool) -
         images = ImageImport(archive, None, Policy(mode=None))
         channels = 1 if images.mode == "L" else 3
         _check_shape(path, (channels, images.side, images.side), shape)
-        return torch.cat([rows for rows, _ in images.parts()])
+        rows = torch.cat([rows for rows, _ in images.parts()])
+        for line in import_notes(images.recipe() | {"told": []}):  # of labels
+            print(f"{path}: {line}", file=sys.stderr)
+        return rows

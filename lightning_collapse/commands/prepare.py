@@ -12,6 +12,7 @@ from lightning_collapse.data.sources.imports import (
     BadImagesError,
     ImageImport,
     Policy,
+    import_notes,
     write_table,
 )
 from lightning_collapse.data.sources.published import find_set, keep_set
@@ -133,14 +134,10 @@ def _summarise(out: Path) -> None:
     done = stored.recipe["import"]
     for name in ("images", "kept", "converted", "skipped", "ignored_files"):
         print(f"{name.replace('_', ' ')}: {done.get(name, 0)}")
-    if ignored := done.get("ignored"):
-        print(f"ignored: {ignored}")
-    if turned := done.get("turned"):
-        print(f"turned as EXIF says: {turned}")
     print(f"rows: {' x '.join(map(str, stored.shape))}, from {' x '.join(map(str, done['size']))}")
     classes = set() if stored.labels is None else set(stored.labels.tolist())
     print(f"classes: {', '.join(done.get('classes', ())) or len(classes) or 'none'}")
-    for line in done.get("told", ()):
+    for line in import_notes(stored.recipe):
         print(line)
     print(f"sha256 of the images: {done['sha256']}")
     print(f"store: {out}")

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
+from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
@@ -151,9 +152,10 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
 def _check_labels(label_dim: int, data: PoolDataModule) -> None:
     labels = data.train.labels
     if labels is None:
+        notes = "".join(f" ({note:.300})" for note in import_notes(data.run.real_rows.recipe))
         raise ValueError(
             f"model.network: is conditioned on {label_dim} classes, but the rows of "
-            f"{data.source} have no labels{_told(data)}; set label_dim to 0 or choose another "
+            f"{data.source} have no labels{notes}; set label_dim to 0 or choose another "
             "data.source"
         )
     if labels.max() >= label_dim:
@@ -161,12 +163,3 @@ def _check_labels(label_dim: int, data: PoolDataModule) -> None:
             f"model.network: label_dim = {label_dim}, but the rows of {data.source} have labels "
             f"up to {int(labels.max())}; set label_dim to {int(labels.max()) + 1}"
         )
-
-
-def _told(data: PoolDataModule) -> str:
-    """What the import has said of the labels, in brackets, if it has said anything."""
-    imported: Any = data.run.real_rows.recipe
-    while isinstance(imported, Mapping) and "import" in imported:
-        imported = imported["import"]
-    told = imported.get("told") if isinstance(imported, Mapping) else None
-    return f" ({'; '.join(map(str, told)):.300})" if isinstance(told, list) and told else ""

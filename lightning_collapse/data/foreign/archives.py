@@ -11,7 +11,7 @@ import struct
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +31,7 @@ class Archive(ABC):
         path: of the folder or the archive file.
         names: of all files that can be opened, sorted; relative, with forward slashes.
         faults: what is wrong with those that must not be opened, by name.
+        images: names of those that the archive says are images.
         labels: class of every file by its name, where the archive itself tells; else None.
         classes: the names of those classes, if they have any.
     """
@@ -38,6 +39,7 @@ class Archive(ABC):
     path: Path
     names: Sequence[str]
     faults: Mapping[str, str]
+    images: Collection[str] = ()
     labels: Mapping[str, int] | None = None
     classes: Sequence[str] = ()
 

@@ -66,13 +66,11 @@ class Listing:
     hidden: int
 
     def told_ignored(self) -> str:
-        """All that was left out, by kind: `3 .txt, 1 .csv`; empty for nothing."""
+        """The ignored files by kind: `3 .txt, 1 .csv`; empty for none."""
         most = sorted(self.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
         told = [f"{n} {kind}" for kind, n in most[:_KINDS_TOLD]]
         if rest := sum(n for _, n in most[_KINDS_TOLD:]):
             told.append(f"{rest} of other kinds")
-        if self.hidden:
-            told.append(f"{self.hidden} hidden or left by systems")
         return ", ".join(told)
 
 
@@ -88,7 +86,8 @@ def list_images(archive: Archive) -> Listing:
             kind, suffix = _format(start), PurePosixPath(name).suffix.lower()
             if seen is not None:
                 looks[name] = seen
-            if seen is not None or kind in _OURS or (kind is None and suffix in _READ):
+            called = kind is None and (suffix in _READ or name in archive.images)
+            if seen is not None or kind in _OURS or called:
                 images.append(name)
             elif kind is not None or suffix in _FOREIGN:
                 what = kind or suffix[1:].upper()

@@ -69,6 +69,7 @@ class Parquet(Archive):
             for stem, table in self._tables.items()
             for i in range(table.rows)
         }
+        self.images = self._rows.keys()
         self.names = sorted({*self._rows, *self._others})
         self.faults = folder.faults if folder else {}
         self.labels = self._labels()

@@ -116,6 +116,8 @@ def _check(dtype: np.dtype[np.uint8], shape: tuple[int, ...]) -> None:
 def _axis(shape: tuple[int, ...]) -> int | None:
     """Which axis of images has the channels; None for gray images without one."""
     if len(shape) == 3:
+        if shape[2] in (1, 3, 4):
+            raise ValueError(f"has shape {shape}, which is that of a single image")
         return None
     axes = [axis for axis in (3, 1) if shape[axis] in (1, 3)]
     if len(axes) == 2:  # a side of 1 or 3 pixels: squares decide

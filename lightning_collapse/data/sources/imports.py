@@ -9,7 +9,7 @@ import hashlib
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,7 +32,15 @@ from lightning_collapse.data.foreign.labels import read_labels
 from lightning_collapse.data.foreign.listing import list_images
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 
-__all__ = ["BadImage", "BadImagesError", "ImageImport", "Policy", "RefusedSetError", "write_table"]
+__all__ = [
+    "BadImage",
+    "BadImagesError",
+    "ImageImport",
+    "Policy",
+    "RefusedSetError",
+    "import_notes",
+    "write_table",
+]
 
 T = TypeVar("T")
 _MAX_PART_BYTES = 2**28
@@ -104,6 +112,26 @@ class BadImagesError(RefusedSetError):
         )
 
 
+def import_notes(recipe: Mapping[str, Any]) -> list[str]:
+    """Gives what a user should know of an import, a line each, from the store's recipe.
+
+    Args:
+        recipe: of a store, whatever it says.
+    """
+    done: Any = recipe
+    while isinstance(done, Mapping) and "import" in done:
+        done = done["import"]
+    if not isinstance(done, Mapping):
+        return []
+    told = done.get("told")
+    notes = [str(line) for line in told] if isinstance(told, list) else []
+    if ignored := done.get("ignored"):
+        notes.append(f"ignored: {ignored}")
+    if turned := done.get("turned"):
+        notes.append(f"turned as EXIF says: {turned}")
+    return notes
+
+
 def write_table(path: Path, bad: Iterable[BadImage]) -> None:
     """Writes all lines of the table as CSV."""
     text = io.StringIO()
@@ -146,9 +174,10 @@ class ImageImport:
         self.bad = [BadImage(name, what) for name, what in listing.bad.items()]
         self._total = len(self._images) + len(self.bad)
         if not self._total:
-            rest = listing.told_ignored()
+            hidden = [f"{listing.hidden} hidden"] if listing.hidden else []
+            others = ", ".join([listing.told_ignored()] * bool(listing.ignored) + hidden)
             raise FileNotFoundError(
-                f"{archive.path}: holds no image that can be read{rest and f', but {rest}'}"
+                f"{archive.path}: holds no image that can be read{others and f', but {others}'}"
             )
         looks = listing.looks.values()
         self.size = policy.size or _most([look.size for look in looks], (1, 1))

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from hostile import chunk, encoded, picture, raw_png
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from lightning_collapse.data.foreign.decoding import (
     convert,
@@ -186,3 +186,75 @@ def test_damaged_files_are_decoded_or_refused(kind):
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_thousands_of_damaged_files_are_decoded_or_refused(kind, seed):
     assert damage(kind, seed, 5000) > 500
+
+
+# EXIF's orientation, by what has to be done to see the image upright.
+LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}}
+
+
+def turned(image, orientation, kind, **options):
+    exif = Image.Exif()
+    exif[274] = orientation
+    return encoded(image, kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", [*LOSSLESS, "JPEG", "AVIF"])
+def test_images_are_turned_as_exif_says(kind, orientation):
+    image = picture(9, 5)
+    data = turned(image, orientation, kind, **LOSSLESS.get(kind, {}))
+    found = decode(data)
+    with Image.open(io.BytesIO(data)) as other:
+        upright = ImageOps.exif_transpose(other)
+    assert np.array_equal(np.asarray(found), np.asarray(upright))
+    assert found.size == (look(io.BytesIO(data)).size if kind != "PNG" else found.size)
+    assert found.size == ((5, 9) if orientation > 4 else (9, 5))
+    assert found.info["turned"] == (orientation > 1)
+    if kind in LOSSLESS and orientation == 6:  # the camera lay on its side, its top to the right
+        assert np.array_equal(np.asarray(found), np.rot90(np.asarray(image), -1))
+
+
+def test_bad_exif_leaves_an_image_as_it_is():
+    for exif in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"x" * 99):
+        data = encoded(picture(9, 5), "JPEG", exif=exif)
+        assert decode(data).size == (9, 5) and look(io.BytesIO(data)).size == (9, 5)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF", "AVIF"])
+def test_several_frames_are_refused(kind):
+    others = [picture(8, 8, 1), picture(8, 8, 2)]
+    data = encoded(picture(8, 8), kind, save_all=True, append_images=others)
+    assert refused(data).startswith("has more than one frame or page")
+
+
+def test_a_phones_second_picture_is_left_out():
+    """Of MPO, a JPEG with others of the same scene behind it, the first is the image."""
+    data = encoded(picture(8, 8), "MPO", save_all=True, append_images=[picture(8, 8, 1)])
+    assert decode(data).size == (8, 8)
+
+
+def test_headers_that_claim_much_are_refused_before_there_is_room_for_it():
+    riff = b"RIFF" + bytes(4) + b"WEBP"
+    claims = {
+        "VP8X": b"VP8X\x0a\0\0\0" + bytes(4) + b"\xff\x3f\0" * 2,
+        "VP8L": b"VP8L\x0a\0\0\0\x2f" + (0x3FFF | 0x3FFF << 14).to_bytes(4, "little"),
+        "VP8 ": b"VP8 \x0a\0\0\0" + bytes(3) + b"\x9d\x01\x2a\xff\x3f\xff\x3f",
+    }
+    for claim in claims.values():
+        assert refused(riff + claim + bytes(99)) == "has more than 67108864 pixels"
+    tiled = encoded(Image.new("RGB", (8, 8)), "TIFF", tiffinfo={65000: 2**15, 65001: 2**15})
+    tiled = tiled.replace(b"\xe8\xfd", b"\x42\x01").replace(b"\xe9\xfd", b"\x43\x01")
+    assert refused(tiled) == "has more than 67108864 pixels"
+    wide = b"P6 20000 20000 255\n" + bytes(99)
+    assert refused(wide) == "has more than 67108864 pixels"
+
+
+def test_numbers_without_a_known_range_are_not_converted():
+    for array in (np.zeros((4, 4), np.float32), np.zeros((4, 4), np.int32)):
+        image = decode(encoded(Image.fromarray(array), "TIFF"))
+        assert "of 32 bits" in describe_mode(image)
+        with pytest.raises(ValueError, match="is of 32 bits"):
+            convert(image, "L")
+    deep = decode(b"P5 2 1 65535\n\x12\x34\xff\xff")
+    assert "of 16 bits" in describe_mode(deep)
+    assert np.asarray(convert(deep, "L")).tolist() == [[0x12, 0xFF]]

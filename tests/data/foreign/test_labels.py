@@ -66,6 +66,50 @@ def test_a_set_may_have_no_labels(tmp_path, text):
     assert labels(tmp_path, text, ["a/1.png", "b/2.png"]) is None
 
 
+def test_labels_of_some_images_are_told_with_the_first_without(tmp_path):
+    (tmp_path / LABELS_FILE).write_text('{"labels": [["b.png", 0], ["d.png", 1]]}')
+    found = read_labels(Folder(tmp_path), ["a.png", "b.png", "c.png", "d.png"])
+    line = "no classes: dataset.json labels 2 of 4 images, a.png is the first without"
+    assert (found.of, found.told) == (None, [line])
+    (tmp_path / LABELS_FILE).write_text('{"labels": null}')
+    assert read_labels(Folder(tmp_path), ["a.png"]).told == []
+
+
+def test_classes_without_an_image_are_told(tmp_path):
+    names = [f"{i}.png" for i in range(3)]
+    pairs = [list(pair) for pair in zip(names, [0, 2, 30], strict=True)]
+    (tmp_path / LABELS_FILE).write_text(json.dumps({"labels": pairs}))
+    found = read_labels(Folder(tmp_path), names)
+    assert list(found.of.values()) == [0, 2, 30]
+    gaps = "1, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more"
+    assert found.told == [f"classes without an image: {gaps}"]
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"set/dataset.json": ["a.png", "sub/b.png"]}, {"set/a.png": 0, "set/sub/b.png": 1}),
+        ({"set/dataset.json": ["set/a.png"]}, {"set/a.png": 0}),
+        ({"set/dataset.json": [r"sub\b.png", "./a.png"]}, {"set/sub/b.png": 0, "set/a.png": 1}),
+        (
+            {"x/dataset.json": ["a.png"], "y/dataset.json": ["b.png", "a.png"]},
+            {"x/a.png": 0, "y/b.png": 0, "y/a.png": 1},
+        ),
+        ({"dataset.json": ["set/a.png"], "set/dataset.json": ["none.png"]}, {"set/a.png": 0}),
+        ({"set/dataset.json": ["a.png"], "__MACOSX/set/dataset.json": ["z"]}, {"set/a.png": 0}),
+    ],
+)
+def test_labels_may_lie_beside_their_images_in_a_folder(tmp_path, files, found):
+    for name in [*found, *files]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for file, names in files.items():
+        pairs = [[name, i] for i, name in enumerate(names)]
+        # As Windows' editor saves it.
+        (tmp_path / file).write_text(json.dumps({"labels": pairs}), encoding="utf-8-sig")
+    assert read_labels(Folder(tmp_path), sorted(found)).of == found
+
+
 def test_labels_of_some_images_are_no_labels(tmp_path):
     assert labels(tmp_path, '{"labels": [["a.png", 1]]}') is None
     assert labels(tmp_path, '{"labels": [["a.png", 1], ["b.png", 1]]}') is not None

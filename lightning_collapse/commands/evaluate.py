@@ -64,8 +64,7 @@ def evaluate(
     Figures depend on n, the FID most of all: each is printed with what it is worth.
 
     Args:
-        samples: a folder or a zip of images; an npy or npz with one array of them; a store, such
-            as RUN/pool/0003; or RUN.
+        samples: images in a folder, zip, npy or npz; a store, such as RUN/pool/0003; or RUN.
         reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
             KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
@@ -87,7 +86,6 @@ def evaluate(
         seed: keys the KID's subsets, the directions of projections and the noise.
     """
     _check_targets(json, export_stats)
-    named = as_measures(measures)
     spaces = {
         "inception": Inception(inception, convention, download),
         "pixels": Pixels(),
@@ -97,36 +95,30 @@ def evaluate(
     run = Run(samples)
     if reference is None and run.pool.is_dir():
         _refuse({"n": n, "baseline": baseline, "export_stats": export_stats})
-        _evaluate_run(run, named, space, rounds, json)
+        _evaluate_run(run, as_measures(measures), space, rounds, json)
         return
     rows = open_set("samples", samples, follow_links=follow_links)
-    if space is None:
-        space = spaces["inception" if len(_shape(rows)) == 3 else "points"]
+    space = space or spaces["inception" if len(_shape(rows)) == 3 else "points"]
     n = _checked(n, len(rows))
     noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
-    comparison = _compared(reference, rows, space, follow_links)
-    if export_stats is not None:
-        write_statistics(export_stats, comparison.statistics())
-    wanted = [*map(partial(_keyed, seed), COMPARED), *named]
+    comparison = _compared(reference, rows, space, export_stats, follow_links)
+    wanted = [*map(partial(_keyed, seed), COMPARED), *as_measures(measures)]
     told = comparison.measured(wanted, rows, n, _latents(rows))
     beside = None if baseline is None else comparison.measured(wanted, noise, n)
     report = {
-        "samples": str(samples),
-        "reference": str(reference),
-        "features": space.name,
+        **{"samples": str(samples), "reference": str(reference), "features": space.name},
         "convention": space.convention if isinstance(space, Inception) else None,
         "dimensions": comparison.dim,
-        "n": n,
-        "n_reference": comparison.n_reference,
-        **record_of(told),
-        "baseline": beside and {"name": baseline, "fraction": noise.fraction, **record_of(beside)},
+        **{"n": n, "n_reference": comparison.n_reference, **record_of(told), "baseline": None},
         "notes": _notes(wanted, told, n),
     }
+    sets = {"samples": record_of(told)}
+    if beside is not None:
+        sets[str(baseline)] = figures = record_of(beside)
+        report["baseline"] = {"name": baseline, "fraction": noise.fraction, **figures}
     print(_heading(report, space))
-    sets = {"samples": told} if beside is None else {"samples": told, str(baseline): beside}
-    print(_table({name: record_of(part) for name, part in sets.items()}, report["notes"]))
-    if json is not None:
-        _write(json, report)
+    print(_table(sets, report["notes"]))
+    _write(json, report)
 
 
 def _keyed(seed: int, measure: Measure) -> Measure:
@@ -152,8 +144,7 @@ def _evaluate_run(
     rows = told[wanted[-1]]["measured_rows"] if wanted else {}
     print(f"run: {run}\nn: {', '.join(f'{n:,} ({name})' for name, n in rows.items())}")
     print(_table({f"round {r}": fields for r, fields in told.items()}, {}))
-    if json is not None:
-        _write(json, {"run": str(run), "rounds": [{"round": r, **told[r]} for r in wanted]})
+    _write(json, {"run": str(run), "rounds": [{"round": r, **told[r]} for r in wanted]})
 
 
 def _refuse(options: dict[str, Any]) -> None:
@@ -183,7 +174,20 @@ def _shape(rows: Rows) -> tuple[int, ...]:
     return tuple(rows[torch.arange(1)].shape[1:])
 
 
-def _compared(path: Path | None, samples: Rows, space: Features, follow_links: bool) -> Comparison:
+def _compared(
+    path: Path | None,
+    samples: Rows,
+    space: Features,
+    export: Path | None,
+    follow_links: bool,
+) -> Comparison:
+    comparison = _opened(path, samples, space, follow_links)
+    if export is not None:
+        write_statistics(export, comparison.statistics())
+    return comparison
+
+
+def _opened(path: Path | None, samples: Rows, space: Features, follow_links: bool) -> Comparison:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.
@@ -269,6 +273,8 @@ def _table(columns: dict[str, dict[str, Any]], notes: dict[str, str]) -> str:
     return figure_table({**shown, "real": real}, notes)
 
 
-def _write(path: Path, report: dict[str, Any]) -> None:
+def _write(path: Path | None, report: dict[str, Any]) -> None:
+    if path is None:
+        return
     text = dumps(finite(report), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(path, lambda file: file.write(f"{text}\n".encode()))

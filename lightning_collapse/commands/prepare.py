@@ -22,6 +22,10 @@ from lightning_collapse.data.store.shards import StoredRows, write_rows
 __all__ = ["main", "prepare"]
 
 _SHOWN = 20
+_WAYS_OUT = (
+    "repair or remove them, declare another --mode or --size, or choose --on_bad_image convert or "
+    "skip"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -67,7 +71,7 @@ def prepare(
             _report(out, error.bad)
             error = ValueError(
                 f"{source}: {len(error.bad)} of {error.total} images cannot be used, all listed "
-                f"in {_table(out)}; {error.ways_out}"
+                f"in {_table(out)}; {_WAYS_OUT}"
             )
         said = str(error).removeprefix("root = ").removeprefix("path = ")
         raise ValueError(f"source = {said}") from error

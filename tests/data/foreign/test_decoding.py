@@ -176,16 +176,16 @@ def damage(kind, seed, n):
     return refusals
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_decoded_or_refused(kind):
-    assert damage(kind, 0, 300) > 30
+    assert damage(kind, 0, 300) > 15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_thousands_of_damaged_files_are_decoded_or_refused(kind, seed):
-    assert damage(kind, seed, 5000) > 500
+    assert damage(kind, seed, 5000) > 250
 
 
 # EXIF's orientation, by what has to be done to see the image upright.

@@ -58,7 +58,7 @@ class GenerationLoop(Callback):
                 CPU samples depend on it in their last bits. Where memory runs out, all samples of
                 the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
-                there are held-out real rows to give its floor, or all of fewer samples.
+                there are held-out real rows to give its floor, at most 5,000.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.

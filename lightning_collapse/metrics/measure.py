@@ -19,7 +19,10 @@ from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.rows import Rows
 
-__all__ = ["Figure", "Measure", "RealRows", "Sample"]
+__all__ = ["MEASURED_ROWS", "Figure", "Measure", "RealRows", "Sample"]
+
+MEASURED_ROWS = 5_000
+"""Rows of either set that a measure takes unless told otherwise."""
 
 Figure = float | int | bool | str | list[float] | None
 """A figure: a number, several of one kind, or null where it cannot be told."""
@@ -154,7 +157,7 @@ class Measure(ABC):
     """
 
     features: Features | None = None
-    rows: int = 5_000
+    rows: int = MEASURED_ROWS
 
     needs_rows: ClassVar[bool] = True
     """Whether it needs the reference's rows; if not, mean and covariance will do."""

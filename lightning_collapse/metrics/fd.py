@@ -1,5 +1,6 @@
 """The Fréchet distance as a measure: FID in Inception features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +25,9 @@ _SPLITS = 4
 class Frechet(Measure):
     """The Fréchet distance of the first `fd_n` samples to *all* real training rows.
 
-    Figures: `fd_<space>`, or `fid`, biased upward, and what that comes to. In a run this is
+    Figures: `fd_<space>`, or `fid`, biased upward, and its two terms: `…_mean`, the squared
+    distance of the means, and `…_cov`, that of the covariances; and what the bias comes to. In a
+    run this is
     `fd_<space>_floor`, the distance of as many held-out rows. Beyond the number of held-out rows,
     h, the floor is extrapolated from h and h/2, and `fd_floor_extrapolated` says so: the bias
     falls as 1/n (Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023). Beside a reference
@@ -40,7 +43,9 @@ class Frechet(Measure):
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         name, n = samples.distance, samples.n_known
-        told: dict[str, Figure] = {name: _distance(samples, real)}
+        distance, apart = _distance(samples, real), _apart(samples, real)
+        told: dict[str, Figure] = {name: distance}
+        told |= {f"{name}_mean": apart, f"{name}_cov": max(0.0, distance - apart)}
         if real.all_held_out is not None:
             floor, extrapolated = _floor(n, real.all_held_out, real)
             prefix = "fd" if self.features is None else name
@@ -59,6 +64,11 @@ class Frechet(Measure):
         if figure.endswith("_bias"):
             return "of as many real rows, if Gaussian; told from 4 rows a dimension on"
         return "biased upward: compare at equal n"
+
+    def doubts(self, figures: Mapping[str, Figure], samples: Sample) -> dict[str, str]:
+        n, d = samples.n_known, samples.features.shape[1]
+        few = f"of {n} rows in {d} dimensions: mostly bias"
+        return {samples.distance: few} if n < d else {}
 
 
 def frechet_reference(real: RealRows) -> FrechetReference:
@@ -79,6 +89,15 @@ def _distance(samples: Sample, real: RealRows) -> float:
     if samples.summed is None and real.summed is None:
         return frechet_distance_of_rows(samples.known, real.features)
     return frechet_reference(real).distance(samples.statistics.mu, samples.statistics.sigma)
+
+
+def _apart(samples: Sample, real: RealRows) -> float:
+    """The squared distance of the means."""
+    mine = samples.known.double().mean(0) if samples.summed is None else samples.summed.mu
+    if real.summed is not None:
+        return float((mine - real.summed.mu).square().sum())
+    theirs = real.features if real.all_features is None else real.all_features
+    return float((mine - theirs.double().mean(0)).square().sum())
 
 
 def _split(size: int, real: RealRows) -> float | None:

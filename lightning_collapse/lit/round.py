@@ -138,7 +138,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         return False
     losses = {
         "train_loss": module.mean_loss(),
-        "val_loss": held_out_loss(
+        **held_out_loss(
             trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
         ),
     }

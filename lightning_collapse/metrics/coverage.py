@@ -39,10 +39,9 @@ class Balls(Measure):
         told: dict[str, float | None] = dict.fromkeys(names)
         if min(len(samples), len(real.rows)) > self.k:
             apart = samples.distances(real.first)
-            radii = [
-                nearest_others(part.distances(part), self.k) for part in (samples, real.first)
-            ]
-            told |= _figures(apart, *radii, self.k)
+            mine = nearest_others(samples.distances(samples), self.k)
+            theirs = nearest_others(real.first.distances(real.first), self.k)
+            told |= _figures(apart, mine, theirs, self.k)
         return {f"{name}_{samples.space}": value for name, value in told.items()}
 
     def caution(self, figure: str, n: int) -> str:
@@ -66,8 +65,8 @@ def coverage_figures(samples: Tensor, real: Tensor, k: int = 3) -> dict[str, flo
         raise ValueError(
             f"k = {k}: must be below {min(len(samples), len(real))}, the rows of a set"
         )
-    radii = [nearest_others(all_distances(x, x), k) for x in (samples, real)]
-    return _figures(all_distances(samples, real), *radii, k)
+    mine, theirs = (nearest_others(all_distances(x, x), k) for x in (samples, real))
+    return _figures(all_distances(samples, real), mine, theirs, k)
 
 
 def _figures(

@@ -53,12 +53,13 @@ class Discrepancy(Measure):
         names = f"{self.name}_{samples.space}", f"{self.name}_z_{samples.space}"
         if min(len(samples), len(real.rows)) < 2:
             return dict.fromkeys(names)
-        pairs = [(samples, samples), (samples, real.first), (real.first, real.first)]
-        blocks = [self.kernel(one.distances(other), real) for one, other in pairs]
-        if any(block is None for block in blocks):
+        xx = self.kernel(samples.distances(samples), real)
+        xy = self.kernel(samples.distances(real.first), real)
+        yy = self.kernel(real.first.distances(real.first), real)
+        if xx is None or xy is None or yy is None:
             return dict.fromkeys(names)
         random = generator(self.seed, "permutations")
-        own, others = _discrepancies(*blocks, self.permutations, random)  # type: ignore[arg-type]
+        own, others = _discrepancies(xx, xy, yy, self.permutations, random)
         deviation = float(others.std())
         z = (own - float(others.mean())) / deviation if deviation > 0 else None
         return dict(zip(names, (own, z), strict=True))

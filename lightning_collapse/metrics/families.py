@@ -1,8 +1,13 @@
 """The measures of this package, and which of them a round has."""
 
+from lightning_collapse.metrics.classes import Classes
+from lightning_collapse.metrics.copying import Copying, DataCopying
 from lightning_collapse.metrics.coverage import Balls
+from lightning_collapse.metrics.discrepancy import MMD, Energy
+from lightning_collapse.metrics.dispersion import Dispersion
 from lightning_collapse.metrics.distance import SlicedWasserstein
-from lightning_collapse.metrics.fd import Frechet
+from lightning_collapse.metrics.diversity import Entropy, KolmogorovSmirnov, Vendi
+from lightning_collapse.metrics.fd import Frechet, FrechetInfinity
 from lightning_collapse.metrics.feature_moments import FeatureMoments
 from lightning_collapse.metrics.kernel import KernelDistance
 from lightning_collapse.metrics.measure import Measure
@@ -14,13 +19,45 @@ __all__ = ["ALWAYS", "COMPARED", "DEFAULT", "NAMES"]
 
 ALWAYS: tuple[Measure, ...] = (Spread(), Frechet(), Collapsed())
 """What every record has."""
-DEFAULT: tuple[Measure, ...] = (Balls(), SlicedWasserstein())
+DEFAULT: tuple[Measure, ...] = (
+    Dispersion(),
+    Balls(),
+    SlicedWasserstein(),
+    MMD(),
+    DataCopying(),
+    Modes(),
+    Classes(),
+)
 """What a record has unless it is turned off."""
-COMPARED: tuple[Measure, ...] = (Frechet(), KernelDistance(), *DEFAULT, FeatureMoments())
+COMPARED: tuple[Measure, ...] = (
+    Frechet(),
+    KernelDistance(),
+    Balls(),
+    SlicedWasserstein(),
+    FeatureMoments(),
+)
 """What samples of no run are compared with a reference by."""
 
 NAMES = [
     kind.__name__
-    for kind in (Balls, FeatureMoments, Frechet, KernelDistance, Modes, SlicedWasserstein)
-] + [TorchMetric.__name__]
+    for kind in (
+        Balls,
+        Classes,
+        Copying,
+        DataCopying,
+        Dispersion,
+        Energy,
+        Entropy,
+        FeatureMoments,
+        Frechet,
+        FrechetInfinity,
+        KernelDistance,
+        KolmogorovSmirnov,
+        MMD,
+        Modes,
+        SlicedWasserstein,
+        TorchMetric,
+        Vendi,
+    )
+]
 """What `measures` may name without a module."""

@@ -23,7 +23,7 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
-from lightning_collapse.metrics.families import ALWAYS, DEFAULT
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
@@ -64,7 +64,8 @@ class GenerationLoop(Callback):
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
+            measures: taken of every round, beside the default ones or, of the same class, in
+                their place; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
@@ -127,7 +128,7 @@ class GenerationLoop(Callback):
             micro_batch=self.micro_batch,
             keep_checkpoints=self.keep_checkpoints,
             features=self.features,
-            measures=[*ALWAYS, *(DEFAULT if self.default_measures else ()), *self.measures],
+            measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
         )
 

@@ -1,5 +1,7 @@
 """The measures of this package, and which of them a round has."""
 
+from collections.abc import Sequence
+
 from lightning_collapse.metrics.classes import Classes
 from lightning_collapse.metrics.copying import Copying, DataCopying
 from lightning_collapse.metrics.coverage import Balls
@@ -15,7 +17,7 @@ from lightning_collapse.metrics.modes import Modes
 from lightning_collapse.metrics.spread import Collapsed, Spread
 from lightning_collapse.metrics.torch_metrics import TorchMetric
 
-__all__ = ["ALWAYS", "COMPARED", "DEFAULT", "NAMES"]
+__all__ = ["ALWAYS", "COMPARED", "DEFAULT", "NAMES", "joined"]
 
 ALWAYS: tuple[Measure, ...] = (Spread(), Frechet(), Collapsed())
 """What every record has."""
@@ -61,3 +63,13 @@ NAMES = [
     )
 ]
 """What `measures` may name without a module."""
+
+
+def joined(usual: Sequence[Measure], named: Sequence[Measure]) -> list[Measure]:
+    """Usual measures, then named ones, which stand for usual ones of their class and space."""
+    taken = {_kind(measure) for measure in named}
+    return [*(measure for measure in usual if _kind(measure) not in taken), *named]
+
+
+def _kind(measure: Measure) -> tuple[type[Measure], str | None]:
+    return type(measure), None if measure.features is None else measure.features.name

@@ -220,7 +220,10 @@ OLDER = ("seed", "n_train", "n_held_out")
             ["{}/run", "--measures", '[{"class_path": "Balls", "init_args": {"k": 0}}]'],
             "k = 0: must be at least 1",
         ),
-        (["{}/run", "--measures", "[Balls]"], "measures: coverage_points is a figure of two of"),
+        (
+            ["{}/run", "--measures", "[Balls, Balls]"],
+            "measures: coverage_points is a figure of two of",
+        ),
         (["{}/run", "--default_measures", "false"], "measures: none; name one, or leave"),
         (["{}/run", "--measures", "[torchmetrics.image.StructuralSimilarityIndexMeasure]"], "mea"),
     ],

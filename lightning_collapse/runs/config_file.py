@@ -17,7 +17,7 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "digest", "same_first_round"]
+__all__ = ["Change", "ConfigFile", "config_digest", "run_digest", "same_first_round"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -131,6 +131,11 @@ class ConfigFile:
             if _unplaced(was) != _unplaced(now)
         ]
 
+    @property
+    def digest(self) -> str | None:
+        """The digest of the file's configuration; None where there is no file."""
+        return config_digest(self.read()) if self.path.exists() else None
+
     def refuse_forbidden(self, changes: Iterable[Change]) -> None:
         """Raises ValueError where a key has changed that results depend on."""
         if forbidden := [str(change) for change in changes if change.kind == "forbidden"]:
@@ -157,7 +162,16 @@ class ConfigFile:
         write_atomically(self.path, lambda file: file.write(text.encode()))
 
 
-def digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+def config_digest(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of what results depend on in a configuration: equal for equal experiments.
+
+    What a run that goes on may change is left out, and so are the modules of our classes.
+    """
+    counts = sorted((k, _unplaced(v)) for k, v in _flatten(config) if _kind(k) == "forbidden")
+    return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
+
+
+def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Gives 8 hexadecimal digits that tell experiments apart by what their results depend on.
 
     Options at their default are left out, and the digest outlasts the options that a later

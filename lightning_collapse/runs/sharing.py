@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store.manifest import is_committed
+from lightning_collapse.data.store.manifest import finite, is_committed
 from lightning_collapse.data.store.shards import StoredRows, link_rows
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.checkpoints import is_sealed
@@ -58,7 +58,8 @@ class FirstRound:
         """Whether samples of the same training are those that this round would make."""
         record = made.record or {}
         n = self.samples_per_round or self.regime.samples_needed(record["n_train"])
-        same = all(made.recipe.get(name) == value for name, value in self.recipe.items())
+        recipe = finite(self.recipe)  # as a manifest has it
+        same = all(made.recipe.get(name) == value for name, value in recipe.items())
         # How many of each shard were not finite is not kept.
         return same and record.get("n_nonfinite") == 0 and len(made) == (n or record["n_train"])
 

@@ -200,34 +200,33 @@ def test_children_of_a_killed_driver_save_and_stop(tmp_path):
     sweep.assert_whole()
 
 
-def torment(sweep: Sweep, kills: int, seed: int) -> Counter:
+def torment(sweep: Sweep, kills: int, seed: int) -> Counter[str]:
     """Kills drivers, children and both until it has killed often enough; two drivers at once."""
-    random.seed(seed)
-    counted: Counter = Counter()
+    chance, counted = random.Random(seed), Counter[str]()
     drivers: list[subprocess.Popen[str]] = []
-    while sum(counted.values()) < kills:
-        drivers = [driver for driver in drivers if driver.poll() is None]
+    while counted["drivers killed"] + counted["runs killed"] < kills:
+        for driver in [driver for driver in drivers if driver.poll() is not None]:
+            drivers.remove(driver)
+            driver.communicate()
         while len(drivers) < 2:
             drivers.append(sweep.start())
-            counted_drivers[sweep.folder] += 1
-        time.sleep(random.uniform(0.0, 0.1))
-        what = random.choice(["driver", "child", "child", "child", "both"])
-        if what in ("driver", "both"):
-            driver = random.choice(drivers)
-            kill(driver.pid)
-            driver.wait()
-            counted["driver"] += 1
-        if what in ("child", "both"):
-            for pid in sweep.children()[:1]:
+            counted["drivers"] += 1
+        time.sleep(chance.uniform(0.0, 0.1))
+        what = chance.choice([*["run"] * 6, "driver", "both"])
+        if what != "run":
+            kill(chance.choice(drivers).pid)
+            counted["drivers killed"] += 1
+        if what != "driver":
+            until = time.monotonic() + 1
+            while not (found := sweep.children()) and time.monotonic() < until:
+                time.sleep(0.01)
+            for pid in found[:1]:
                 kill(pid)
-                counted["child"] += 1
+                counted["runs killed"] += 1
     for driver in drivers:
         kill(driver.pid)
         driver.communicate()
     return counted
-
-
-counted_drivers: Counter = Counter()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +241,7 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_runs_twice(tmp_path, kill
         pass
     sweep.assert_whole()
     starts = sum(event["event"] == "start" for event in sweep.events)
-    print(f"killed {dict(counted)}, {counted_drivers[tmp_path]} drivers, {starts} starts")
+    print(dict(counted), starts, "starts")
 
 
 def test_slots_are_told_apart():

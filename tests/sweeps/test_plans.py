@@ -111,7 +111,7 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 def test_the_issues_plans_are_all_there():
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
-    assert NAMES == [
+    assert [
         "domains_digits_patches",
         "lambda_grid_digits",
         "lambda_grid_points",
@@ -119,7 +119,7 @@ def test_the_issues_plans_are_all_there():
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
-    ]
+    ] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,8 +132,11 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     check, seen, first = checker(told), set(), []
 
     def some(words):
-        # One of every option's values: the rest are combinations.
-        pairs = set(zip(words[7::2], words[8::2], strict=True))
+        # One of every option and of every name: the rest are other numbers, and combinations.
+        pairs = {
+            (key, "" if value[0].isdigit() else value)
+            for key, value in zip(words[7::2], words[8::2], strict=True)
+        }
         if pairs - seen:
             seen.update(pairs)
             first.append(check(words))
@@ -142,5 +145,5 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     made = Study.of(told, some)
     assert told.name == name and (told.control is not None) is not name.startswith("sampling")
     assert len(made.runs) >= 15
-    # One of every seed, and of every domain.
-    assert len({one.round_zero for one in first}) <= 4
+    # One of every domain.
+    assert len({one.round_zero for one in first}) <= 2

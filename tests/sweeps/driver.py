@@ -1,4 +1,4 @@
-"""A sweep of stubs as a process of its own: `python driver.py PLAN SLOTS`, in a working folder."""
+"""A driver as a process of its own, of stubs or real runs: `python driver.py PLAN SLOTS [fit]`."""
 
 import sys
 from pathlib import Path
@@ -31,4 +31,5 @@ def study(plan: Path) -> Study:
 if __name__ == "__main__":
     made = study(Path(sys.argv[1]))
     made.open()
-    sys.exit(Driver(made, made.runs, slots(sys.argv[2]), STUB).run())
+    program = () if sys.argv[3:] else (STUB,)
+    sys.exit(Driver(made, made.runs, slots(sys.argv[2]), *program).run())

@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from driver import study
+from tiny_runs import CONFIGS, arguments, assert_same, unshared
 
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.local import TRIES, slots
@@ -31,6 +33,9 @@ grid:
 class Sweep:
     """A study of stubs in a folder, and its drivers."""
 
+    words: tuple[str, ...] = ()
+    name = "stub.py"
+
     def __init__(self, folder, labels=("a", "b"), seeds=2, rounds=3, slots="0,1", seconds=0.02):
         self.folder, self.slots, self.seconds = folder, slots, seconds
         (folder / "marks").mkdir()
@@ -44,7 +49,7 @@ class Sweep:
         environment = {**os.environ, **marks, "PYTHONPATH": str(HERE.parent.parent)}
         environment.pop("OMP_NUM_THREADS", None)
         return subprocess.Popen(
-            [sys.executable, str(HERE / "driver.py"), "plan.yaml", self.slots],
+            [sys.executable, str(HERE / "driver.py"), "plan.yaml", self.slots, *self.words],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -54,7 +59,7 @@ class Sweep:
 
     def finish(self) -> tuple[int, str]:
         driver = self.start()
-        said, _ = driver.communicate(timeout=120)
+        said, _ = driver.communicate(timeout=900)
         return driver.returncode, said
 
     @property
@@ -82,7 +87,7 @@ class Sweep:
         """Processes of runs that are alive."""
         found = []
         for event in self.events:
-            if event["event"] == "start" and alive(event["pid"], "stub.py"):
+            if event["event"] == "start" and alive(event["pid"], self.name):
                 found.append(event["pid"])
         return found
 
@@ -200,7 +205,7 @@ def test_children_of_a_killed_driver_save_and_stop(tmp_path):
     sweep.assert_whole()
 
 
-def torment(sweep: Sweep, kills: int, seed: int) -> Counter[str]:
+def torment(sweep: Sweep, kills: int, seed: int, pause: float = 0.1) -> Counter[str]:
     """Kills drivers, children and both until it has killed often enough; two drivers at once."""
     chance, counted = random.Random(seed), Counter[str]()
     drivers: list[subprocess.Popen[str]] = []
@@ -211,7 +216,7 @@ def torment(sweep: Sweep, kills: int, seed: int) -> Counter[str]:
         while len(drivers) < 2:
             drivers.append(sweep.start())
             counted["drivers"] += 1
-        time.sleep(chance.uniform(0.0, 0.1))
+        time.sleep(chance.uniform(0.0, pause))
         what = chance.choice([*["run"] * 6, "driver", "both"])
         if what != "run":
             kill(chance.choice(drivers).pid)
@@ -242,6 +247,39 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_runs_twice(tmp_path, kill
     sweep.assert_whole()
     starts = sum(event["event"] == "start" for event in sweep.events)
     print(dict(counted), starts, "starts")
+
+
+class RealSweep(Sweep):
+    """The same of tiny runs of points."""
+
+    words, name = ("fit",), "lightning_collapse"
+
+    def __init__(self, folder):
+        super().__init__(folder, labels=("Replace", "Accumulate"), seeds=1, rounds=3)
+        words = arguments("-", trainer__max_epochs=3)[4:]
+        told = yaml.safe_load((folder / "plan.yaml").read_text())
+        told["config"] = str(CONFIGS / "points_replace.yaml")
+        told["set"] = {
+            key.removeprefix("--"): value
+            for key, value in zip(words[::2], words[1::2], strict=True)
+        }
+        (folder / "plan.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+
+
+@pytest.mark.slow
+def test_real_runs_end_as_if_nobody_had_been_killed(tmp_path):
+    for name in ("killed", "left alone"):
+        (tmp_path / name).mkdir()
+    sweep, quiet = RealSweep(tmp_path / "killed"), RealSweep(tmp_path / "left alone")
+    counted = torment(sweep, 60, seed=1, pause=10)
+    while sweep.finish()[0]:
+        pass
+    assert quiet.finish()[0] == 0
+    print(dict(counted), sum(event["event"] == "start" for event in sweep.events), "starts")
+    kinds = Counter(event["event"] for event in sweep.events)
+    assert kinds["start"] == kinds["end"]
+    for run, other in zip(sweep.study.runs, quiet.study.runs, strict=True):
+        assert_same(unshared(sweep.folder / run.folder), unshared(quiet.folder / other.folder))
 
 
 def test_slots_are_told_apart():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import arguments, assert_same, outcome, records
+from tiny_runs import arguments, assert_same, records, unshared
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.runs.config_file import same_first_round
@@ -30,19 +30,9 @@ def sharer(donor) -> Path:
     return study(donor.parent, "sharer", **ACCUMULATE)
 
 
-def told(run: Path) -> dict[str, Any]:
-    """The outcome of a run, but for where round 0 is from."""
-    found = outcome(run)
-    found["rounds"][0].pop("shared_from", None)
-    manifest = found["pool"]["pool/0000/manifest.json"]
-    manifest["record"].pop("shared_from", None)
-    manifest["recipe"].pop("shared_from", None)
-    return found
-
-
 def test_a_shared_round_is_the_same_as_one_made_anew(donor, sharer, tmp_path):
     alone = study(tmp_path, "alone", shared=False, **ACCUMULATE)
-    assert_same(told(sharer), told(alone))
+    assert_same(unshared(sharer), unshared(alone))
     assert "shared_from" not in records(alone)[0]
     assert records(sharer)[0]["shared_from"] == "donor"
     assert "shared_from" not in records(sharer)[1]
@@ -64,7 +54,7 @@ def test_under_another_sampler_the_training_alone_is_shared(donor):
         loop__sampling__solver="euler",
         trainer__max_epochs=1,
     )
-    assert_same(told(run), told(alone))
+    assert_same(unshared(run), unshared(alone))
     assert (donor / "checkpoints/round-0000.ckpt").samefile(run / "checkpoints/round-0000.ckpt")
     samples = "pool/0000/shard-00000.npy"
     assert (donor / samples).read_bytes() != (run / samples).read_bytes()
@@ -166,5 +156,5 @@ def test_a_half_made_link_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(sharing, "link_atomically", real)
     sharer = study(tmp_path, "sharer", **ACCUMULATE)
     alone = study(tmp_path / "alone", "alone", False, **ACCUMULATE)
-    assert_same(told(sharer), told(alone))
+    assert_same(unshared(sharer), unshared(alone))
     assert not json.loads((sharer / "pool/0000/manifest.json").read_text())["recipe"]["seed"]

@@ -111,6 +111,7 @@ class GenerationLoop(Callback):
             callbacks_of(trainer, Callback),
             key=lambda callback: (
                 not isinstance(callback, (Timer, StopAtStep)),
+                not getattr(callback, "before_loop", False),
                 not isinstance(callback, GenerationLoop),
             ),
         )

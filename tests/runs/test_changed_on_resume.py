@@ -9,7 +9,7 @@ import yaml
 from tiny_runs import arguments
 
 from lightning_collapse.commands import fit as cli
-from lightning_collapse.runs.config_file import Change, ConfigFile, load_yaml
+from lightning_collapse.runs.config_file import Change, ConfigFile, config_digest, load_yaml
 
 STARTED = {
     "seed_everything": 0,
@@ -75,6 +75,7 @@ def test_the_same_configuration_has_no_changes(file):
 )
 def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
     assert file.changes(changed(key, value)) == [Change(key, was, json.dumps(value), kind)]
+    assert config_digest(changed(key, value)) == file.digest
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
     with pytest.raises(ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another --run$"):
         file.refuse_forbidden(file.changes(changed(key, value)))
+    assert config_digest(changed(key, value)) != file.digest
 
 
 @pytest.mark.parametrize(

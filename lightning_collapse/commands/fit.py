@@ -29,7 +29,7 @@ from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.sampling.choice import Sampling
 
-__all__ = ["run_fit"]
+__all__ = ["OptionsOf", "run_fit"]
 
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
@@ -48,6 +48,38 @@ def run_fit(arguments: list[str]) -> None:
     cli.fit()
 
 
+class OptionsOf:
+    """What tells all options that command lines of `fit` come to; they share one parser.
+
+    Attributes:
+        defaults: the options of a run of which nothing is said.
+    """
+
+    def __init__(self) -> None:
+        self._seen: _Options | None = None
+        self.defaults: dict[str, Any] = {}
+
+    def __call__(self, arguments: list[str]) -> dict[str, Any]:
+        """Parses the words that follow `fit`.
+
+        It makes the regime, the source and the loop, which refuse what they cannot work with, but
+        no network, no Trainer and no folder.
+
+        Raises:
+            ValueError: an option is out of its range or contradicts another.
+            OSError: a file cannot be read.
+        """
+        if self._seen is None:
+            self._seen = _Options(arguments)
+            parser = self._seen.parser
+            told = parser.dump(parser.get_defaults(), skip_validation=True, skip_none=False)
+            self.defaults = load_yaml(told, "defaults")
+        else:
+            self._seen.parse_arguments(self._seen.parser, arguments)
+            self._seen.instantiate_classes()
+        return self._seen.options
+
+
 class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
@@ -60,9 +92,12 @@ class OneLineParser(LightningArgumentParser):
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
-        made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
-        made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
+        made_of: Namespace = self.instantiate(cfg, **options, instantiators=_instantiators())
         return made_of
+
+
+def _instantiators() -> list[tuple[Callable[..., Any], type, bool]]:
+    return [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
 
 
 def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
@@ -100,6 +135,11 @@ class CollapseCLI(LightningCLI):
         network.extra_help = lambda: f", such as {named}"  # type: ignore[attr-defined]
         parser.add_argument(
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
+        )
+        parser.add_argument(
+            "--share",
+            type=Path | None,
+            help="Folder of other runs, of which one may have made the same round 0: none.",
         )
         parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
@@ -141,10 +181,29 @@ class CollapseCLI(LightningCLI):
             self.datamodule,
             self.config_init.loop,
             config=self.config_dump,
+            share=self.config.share,
             ckpt_path=self.config.ckpt_path,
             exit_code_on_stop=self.config.exit_code_on_stop,
             **self.config_init.trainer,
         )
+
+
+class _Options(CollapseCLI):
+    """Makes no network and no Trainer."""
+
+    def instantiate_classes(self) -> None:
+        told = self.parser.dump(self.config, skip_link_targets=False, skip_none=False)
+        self.options: dict[str, Any] = load_yaml(told, "options")
+        parts = self.config.clone()
+        parts.model.network = None
+        made = [(_unmade, CollapseModule, True), *_instantiators()]
+        self.parser.instantiate(parts, instantiators=made)
+
+
+def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> None:
+    """Looks for the file that a module starts from, in place of making the module."""
+    if init_from is not None and not init_from.is_file():
+        raise FileNotFoundError(f"model.init_from = {init_from}: no such file")
 
 
 def _extensions() -> list[Callable[..., Any]]:

@@ -35,6 +35,7 @@ def run(
     loop: GenerationLoop,
     *,
     config: Mapping[str, Any] | None = None,
+    share: Path | None = None,
     ckpt_path: Path | None = None,
     **trainer: Any,
 ) -> int | None:
@@ -48,6 +49,8 @@ def run(
         loop: what ends a round.
         config: the run's options, written to its `config.yaml`, from which `pool repair` and
             `generate` make the network again; default: nothing is written.
+        share: folder of other runs, one of which may have made the same round 0: it is then
+            linked, not made again; default: it is made.
         ckpt_path: checkpoint to go on from; default: the run's last one, if there is any.
         **trainer: arguments of Lightning's Trainer. Without a `logger` the run is mirrored to W&B,
             offline unless WANDB_MODE is online.

@@ -8,27 +8,19 @@ from pathlib import Path
 import pytest
 from tiny_runs import arguments, records
 
-from lightning_collapse import __main__ as door
-
 README = (Path(__file__).parent.parent / "README.md").read_text()
 (MINE,) = re.findall(r"```python\n([^`]*class Radius\(Measure\):\n[^`]*)```", README)
 COLUMNS = ("radius_points", "radius_points_floor", "radius_points_step")
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(cli, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
 
     def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lightning-collapse", *map(str, words)])
-        try:
-            door.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        _, err = capsys.readouterr()
+        status, _, err = cli(*words)
         assert (status, err) == (0, "")
 
     yield call

@@ -82,7 +82,6 @@ def evaluate(
         seed: keys the KID's subsets, the directions of projections and the noise.
     """
     _check_targets(json, export_stats)
-    named = as_measures(measures)
     spaces = {
         "inception": Inception(inception, convention, download),
         "pixels": Pixels(),
@@ -92,34 +91,30 @@ def evaluate(
     run = Run(samples)
     if reference is None and run.pool.is_dir():
         _refuse({"n": n, "baseline": baseline, "export_stats": export_stats})
-        _evaluate_run(run, named, space, rounds, json)
+        _evaluate_run(run, as_measures(measures), space, rounds, json)
         return
     rows = open_set("samples", samples)
     if space is None:
         space = spaces["inception" if len(_shape(rows)) == 3 else "points"]
     n = _checked(n, len(rows))
     noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
-    comparison = _compared(reference, rows, space)
-    if export_stats is not None:
-        write_statistics(export_stats, comparison.statistics())
-    wanted = [*map(partial(_keyed, seed), COMPARED), *named]
+    comparison = _compared(reference, rows, space, export_stats)
+    wanted = [*map(partial(_keyed, seed), COMPARED), *as_measures(measures)]
     told = comparison.measured(wanted, rows, n, _latents(rows))
     beside = None if baseline is None else comparison.measured(wanted, noise, n)
     report = {
-        "samples": str(samples),
-        "reference": str(reference),
-        "features": space.name,
+        **{"samples": str(samples), "reference": str(reference), "features": space.name},
         "convention": space.convention if isinstance(space, Inception) else None,
         "dimensions": comparison.dim,
-        "n": n,
-        "n_reference": comparison.n_reference,
-        **record_of(told),
-        "baseline": beside and {"name": baseline, "fraction": noise.fraction, **record_of(beside)},
+        **{"n": n, "n_reference": comparison.n_reference, **record_of(told), "baseline": None},
         "notes": _notes(wanted, told, n),
     }
+    sets = {"samples": record_of(told)}
+    if beside is not None:
+        sets[str(baseline)] = figures = record_of(beside)
+        report["baseline"] = {"name": baseline, "fraction": noise.fraction, **figures}
     print(_heading(report, space))
-    sets = {"samples": told} if beside is None else {"samples": told, str(baseline): beside}
-    print(_table({name: record_of(part) for name, part in sets.items()}, report["notes"]))
+    print(_table(sets, report["notes"]))
     if json is not None:
         _write(json, report)
 
@@ -178,7 +173,16 @@ def _shape(rows: Rows) -> tuple[int, ...]:
     return tuple(rows[torch.arange(1)].shape[1:])
 
 
-def _compared(path: Path | None, samples: Rows, space: Features) -> Comparison:
+def _compared(
+    path: Path | None, samples: Rows, space: Features, export: Path | None
+) -> Comparison:
+    comparison = _opened(path, samples, space)
+    if export is not None:
+        write_statistics(export, comparison.statistics())
+    return comparison
+
+
+def _opened(path: Path | None, samples: Rows, space: Features) -> Comparison:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.

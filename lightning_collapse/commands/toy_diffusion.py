@@ -83,8 +83,7 @@ def diffusion(
         components: Gaussians in the mixtures.
         reg_covar: added to the diagonal of their covariances.
         threshold: a mode counts as covered if a fitted mean is within this distance.
-        measures: taken of the samples too, each beside real points of its own: names, class paths,
-            or {class_path, init_args}.
+        measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json, the figure and the runs.
     """
     for name, value in (("images_per_round", images_per_round), ("width", width)):
@@ -110,14 +109,8 @@ def diffusion(
     command = command_line(
         "toy diffusion",
         **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
-        **{
-            "n": n,
-            "rounds": rounds,
-            "replicas": replicas,
-            "seed": seed,
-            "exact": exact,
-            **({} if exact else network),
-        },
+        **{"n": n, "rounds": rounds, "replicas": replicas, "seed": seed, "exact": exact},
+        **({} if exact else network),
         **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
         measures=list(protocol.measures) or None,

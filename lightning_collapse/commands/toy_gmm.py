@@ -55,8 +55,7 @@ def gmm(
             under the variance.
         init: start every fit from k-means, as scikit-learn does, or warm from the last fit.
         threshold: a mode counts as covered if a fitted mean is within this distance.
-        measures: taken of the samples too, each beside real points of its own: names, class paths,
-            or {class_path, init_args}.
+        measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json and figures.
     """
     named = tuple(as_measures(measures))

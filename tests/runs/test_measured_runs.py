@@ -3,14 +3,12 @@
 import json
 import os
 import shutil
-import sys
 from functools import partial
 
 import pytest
 import torch
 from tiny_runs import DIGITS, BadSamples, Fit, assert_same, records, unet, without_seconds
 
-from lightning_collapse import __main__ as door
 from lightning_collapse.metrics.kernel import KernelDistance
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.modes import Modes
@@ -57,20 +55,6 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lightning-collapse", *map(str, words)])
-        try:
-            door.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
 def run(runs, tmp_path):
     shutil.copytree(runs["points", "plain"], tmp_path / "run")
     return Run(tmp_path / "run")
@@ -81,10 +65,10 @@ def bare(record):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_measured_later_is_what_the_run_would_have_recorded(runs, command, tmp_path, kind):
+def test_what_is_measured_later_is_what_the_run_would_have_recorded(runs, cli, tmp_path, kind):
     shutil.copytree(runs[kind, "plain"], tmp_path / "run")
     before = records(tmp_path / "run")
-    status, out, err = command("measure", tmp_path / "run", "--measures", json.dumps(NAMED))
+    status, out, err = cli("measure", tmp_path / "run", "--measures", json.dumps(NAMED))
     assert (status, err) == (0, "") and "2 rounds measured: precision_" in out
     after, wanted = records(tmp_path / "run"), records(runs[kind, "more"])
     for old, new, other in zip(before, after, wanted, strict=True):
@@ -98,10 +82,10 @@ def test_what_is_measured_later_is_what_the_run_would_have_recorded(runs, comman
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evaluating_a_run_tells_its_records_and_writes_nothing(runs, command, tmp_path, kind):
+def test_evaluating_a_run_tells_its_records_and_writes_nothing(runs, cli, tmp_path, kind):
     path, told = runs[kind, "plain"], tmp_path / "told.json"
     state = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    status, out, err = command("evaluate", path, "--json", told, "--measures", "[Modes]")
+    status, out, err = cli("evaluate", path, "--json", told, "--measures", "[Modes]")
     assert (status, err) == (0, "") and "round 0" in out and "round 1" in out
     for record, fields in zip(records(path), json.loads(told.read_text())["rounds"], strict=True):
         modes = [name for name in fields if name.startswith(("modes_", "mode_"))]
@@ -116,23 +100,23 @@ def test_evaluating_a_run_tells_its_records_and_writes_nothing(runs, command, tm
     assert state == {file: file.stat().st_mtime_ns for file in path.rglob("*")}
 
 
-def test_some_rounds_of_a_run_may_be_asked_for(runs, command, tmp_path):
+def test_some_rounds_of_a_run_may_be_asked_for(runs, cli, tmp_path):
     words = ("evaluate", runs["points", "plain"], "--json", tmp_path / "out.json", "--rounds")
-    assert command(*words, "[1]")[0] == 0
+    assert cli(*words, "[1]")[0] == 0
     (told,) = json.loads((tmp_path / "out.json").read_text())["rounds"]
     record = records(runs["points", "plain"])[1]
     assert_same(told, {name: record[name] for name in told})
-    assert command(*words, "[2]")[2] == "error: rounds = 2: must lie in 0..1, the finished ones\n"
+    assert cli(*words, "[2]")[2] == "error: rounds = 2: must lie in 0..1, the finished ones\n"
 
 
-def test_measured_again_by_another_k_the_columns_are_replaced(run, command):
+def test_measured_again_by_another_k_the_columns_are_replaced(run, cli):
     k9 = '[{"class_path": "Balls", "init_args": {"k": 60}}]'
     words = ("measure", run, "--default_measures", "false", "--measures")
-    assert command(*words, k9)[0] == 0
+    assert cli(*words, k9)[0] == 0
     assert run.records[1]["recall_points"] is None
     assert run.records[1]["cautions"]["recall_points"] == "needs more rows than its 60 neighbours"
     before = run.records
-    assert command(*words, "[Balls]")[0] == 0
+    assert cli(*words, "[Balls]")[0] == 0
     assert run.records[1]["recall_points"] > 0 and run.records[1]["cautions"] == {}
     assert run.records != before and not run.damage()
 
@@ -173,7 +157,7 @@ def measured(path):
     _measured(RunFolder(path), [KernelDistance()], None)
 
 
-def test_a_failure_while_measuring_changes_nothing(run, command, monkeypatch):
+def test_a_failure_while_measuring_changes_nothing(run, cli, monkeypatch):
     def fail(self, samples, real):
         if real.anchor is not None:
             raise OSError("the disk has gone")
@@ -181,25 +165,25 @@ def test_a_failure_while_measuring_changes_nothing(run, command, monkeypatch):
 
     monkeypatch.setattr(TrainedOn, "figures", fail)
     before = {file: file.read_bytes() for file in run.path.rglob("*.*") if file.is_file()}
-    status, _, err = command("measure", run, "--measures", f"[{__name__}.TrainedOn]")
+    status, _, err = cli("measure", run, "--measures", f"[{__name__}.TrainedOn]")
     run.lock_file.unlink()
     assert (status, err) == (2, "error: the disk has gone\n")
     assert before == {f: f.read_bytes() for f in run.path.rglob("*.*") if f.is_file()}
 
 
-def test_a_run_in_use_is_not_measured(run, command):
+def test_a_run_in_use_is_not_measured(run, cli):
     with RunFolder(run.path).locked():
-        status, _, err = command("measure", run)
+        status, _, err = cli("measure", run)
     assert status == 2 and "in use by process" in err and err.count("\n") == 1
 
 
-def test_older_records_leave_the_split_to_the_configuration(runs, run, command, monkeypatch):
+def test_older_records_leave_the_split_to_the_configuration(runs, run, cli, monkeypatch):
     """Records of before had neither seed nor numbers of rows."""
     monkeypatch.setattr(
         "lightning_collapse.runs.measuring._record",
         lambda samples, r: {n: v for n, v in samples.record.items() if n not in OLDER},
     )
-    assert command("measure", run, "--measures", "[KernelDistance]")[0] == 0
+    assert cli("measure", run, "--measures", "[KernelDistance]")[0] == 0
     wanted = records(runs["points", "more"])
     assert [r["kd_points_floor"] for r in run.records] == [r["kd_points_floor"] for r in wanted]
 
@@ -225,25 +209,23 @@ OLDER = ("seed", "n_train", "n_held_out")
         (["{}/run", "--measures", "[torchmetrics.image.StructuralSimilarityIndexMeasure]"], "mea"),
     ],
 )
-def test_mistakes_are_one_line_and_change_nothing(run, command, words, says):
+def test_mistakes_are_one_line_and_change_nothing(run, cli, words, says):
     before = run.records
-    status, _, err = command(
-        "measure", *(word.replace("{}", str(run.path.parent)) for word in words)
-    )
+    status, _, err = cli("measure", *(word.replace("{}", str(run.path.parent)) for word in words))
     assert status == 2 and err.count("\n") == 1
     assert err.startswith("error: " + says.replace("{}", str(run.path.parent)))
     assert run.records == before
 
 
 def test_samples_that_share_latents_with_the_reference_are_not_compared_row_by_row(
-    runs, command, tmp_path
+    runs, cli, tmp_path
 ):
     """Equal seeds make nearly equal samples, whatever the network."""
     told = {}
     for r in (0, 1):
         a, b = (Run(runs["points", name]) for name in ("plain", "more"))
         words = (a.round(1), "--reference", b.round(r), "--json", tmp_path / "out.json")
-        assert command("evaluate", *words)[0] == 0
+        assert cli("evaluate", *words)[0] == 0
         told[r] = json.loads((tmp_path / "out.json").read_text())
     assert told[0]["precision_points"] is not None and not told[0]["cautions"]
     assert told[1]["precision_points"] is told[1]["kd_points"] is told[1]["sw2_points"] is None

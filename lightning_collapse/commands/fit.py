@@ -27,7 +27,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
-from lightning_collapse.runs.config_file import digest
+from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["OptionsOf", "run_fit"]
@@ -172,7 +172,7 @@ class CollapseCLI(LightningCLI):
             if config.run_root is None:
                 config.run = Path("runs") / named
             else:
-                known = digest(self.told(config), self.told(parser.get_defaults()))
+                known = run_digest(self.told(config), self.told(parser.get_defaults()))
                 config.run = config.run_root / f"{named}-{known}"
         config.data.run = config.run
 

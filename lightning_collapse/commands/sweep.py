@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.runs.config_file import digest, same_first_round
+from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Check, Checked, PlannedRun, Study
@@ -108,7 +108,7 @@ def checker(plan: Plan) -> Check:
     def check(words: Sequence[str]) -> Checked:
         config = options_of(list(words[1:]))
         return Checked(
-            digest=digest(config, options_of.defaults),
+            digest=run_digest(config, options_of.defaults),
             round_zero=same_first_round(config),
             rounds=config["trainer"]["max_epochs"],
         )
@@ -128,7 +128,7 @@ def _check_toy(words: Sequence[str]) -> Checked:
         if end.code:
             raise
     config = load_yaml(printed.getvalue(), "toy")
-    return Checked(digest({**config, "out": None}, {}))
+    return Checked(run_digest({**config, "out": None}, {}))
 
 
 def _tell(study: Study) -> None:

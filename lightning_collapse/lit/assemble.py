@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightning_collapse.lit.signals import StopAtStep, callbacks_of
 from lightning_collapse.runs.config_file import Change, ConfigFile
 from lightning_collapse.runs.damage import refuse_gaps
 from lightning_collapse.runs.lock import RunFolder
+from lightning_collapse.runs.sharing import FirstRound, share_first_round
 
 __all__ = ["TRAINER_DEFAULTS", "assemble", "run"]
 
@@ -68,7 +70,7 @@ def run(
     if not is_first():
         end_with_parent()
     try:
-        return _run(folder, module, data, loop, config, ckpt_path, trainer)
+        return _run(folder, module, data, loop, config, share, ckpt_path, trainer)
     except Exception:
         if is_first():
             folder.discard_if_empty()
@@ -81,6 +83,7 @@ def _run(
     data: PoolDataModule,
     loop: GenerationLoop,
     config: Mapping[str, Any] | None,
+    share: Path | None,
     ckpt_path: Path | None,
     options: dict[str, Any],
 ) -> int | None:
@@ -100,11 +103,36 @@ def _run(
                 record[0].check()
             # Here and not in a hook: before other processes are started.
             data.check_share(made.world_size)
+            if share is not None and config is not None and is_first():
+                _share(folder, share, made, data, loop, config)
             made.fit(module, data, ckpt_path=ckpt_path or folder.last_checkpoint)
     except (SystemExit, KeyboardInterrupt):
         if stop.signal is None:
             raise
     return stop.signal
+
+
+def _share(
+    folder: RunFolder,
+    others: Path,
+    trainer: Trainer,
+    data: PoolDataModule,
+    loop: GenerationLoop,
+    config: Mapping[str, Any],
+) -> None:
+    """Links round 0 from a run that has made the same, before the run's processes look for it."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.world_size > 1 and environment and environment.creates_processes_externally:
+        return  # which have looked already
+    recipe = {
+        "sampling": asdict(loop.sampling),
+        "micro_batch": loop.micro_batch,
+        "seed": data.seed,
+        "device": trainer.strategy.root_device.type,
+    }
+    wanted = FirstRound(config, data.regime, data.seed, data.samples_per_round, recipe)
+    if other := share_first_round(folder, others, wanted):
+        print(f"round 0 is that of {other.path.name}")
 
 
 def assemble(loop: GenerationLoop, **options: Any) -> Trainer:

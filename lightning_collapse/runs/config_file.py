@@ -17,7 +17,7 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "config_digest", "digest", "same_first_round"]
+__all__ = ["Change", "ConfigFile", "config_digest", "run_digest", "same_first_round"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -172,7 +172,7 @@ def config_digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
 
 
-def digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Gives 8 hexadecimal digits that tell experiments apart by what their results depend on.
 
     Options at their default are left out, and the digest outlasts the options that a later

@@ -19,7 +19,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_collapse.runs.config_file import digest
+from lightning_collapse.runs.config_file import config_digest
 from lightning_collapse.runs.lock import RunFolder
 
 __all__ = ["WandbMirror", "described", "fill_in", "wandb_mirror"]
@@ -58,7 +58,7 @@ def described(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
         "id": os.environ.get("WANDB_RUN_ID", run.id) if agent else run.id,
         "name": run.path.resolve().name,
         "project": "lightning-collapse",
-        "group": "-".join([*classes, digest(seedless, {})]) if config else None,
+        "group": "-".join([*classes, config_digest(seedless)[:8]]) if config else None,
         "job_type": "fit",
     }
     given = ("name", "project", "job_type")

@@ -173,7 +173,9 @@ class CollapseCLI(LightningCLI):
                 config.run = Path("runs") / named
             else:
                 known = run_digest(self.told(config), self.told(parser.get_defaults()))
-                config.run = config.run_root / f"{named}-{known}"
+                # A sweep's folder of the same run has another name before the digest.
+                there = sorted(config.run_root.glob(f"*-{known}"))
+                config.run = there[0] if there else config.run_root / f"{named}-{known}"
         config.data.run = config.run
 
     def told(self, config: Namespace) -> dict[str, Any]:

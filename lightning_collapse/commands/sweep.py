@@ -14,7 +14,7 @@ from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.plan import Plan
-from lightning_collapse.sweeps.study import Check, Checked, PlannedRun, Study
+from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
 
 __all__ = ["Asked", "main", "sweep"]
 
@@ -58,6 +58,7 @@ def sweep(
     at_once: int | None = None,
     status: bool = False,
     retry_failed: bool = False,
+    within: Path = STUDIES,
 ) -> None:
     """Runs all that a plan asks for, or goes on with it.
 
@@ -71,11 +72,12 @@ def sweep(
         at_once: most runs at a time. Default: as many as there are devices.
         status: tells how the runs stand, and starts none.
         retry_failed: tries those again that have ended with an error.
+        within: folder in which the study has its own, of its name.
     """
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once = {at_once}: must be at least 1")
     told = Plan.read(plan)
-    study = Study.of(told, checker(told))
+    study = Study.of(told, checker(told), within)
     if status:
         _tell(study)
         return

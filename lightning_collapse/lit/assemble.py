@@ -159,6 +159,9 @@ def _listed(value: Any) -> list[Any]:
 class _RecordConfig(Callback):
     """Writes `config.yaml` once everything has been checked."""
 
+    # Which may end a round as the fit starts, and tells the digest of the file.
+    before_loop = True
+
     def __init__(self, file: ConfigFile, config: Mapping[str, Any]) -> None:
         self._file, self._config = file, config
         self._changes: Sequence[Change] = ()

@@ -23,7 +23,7 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
-from lightning_collapse.metrics.families import ALWAYS, DEFAULT
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
@@ -58,13 +58,14 @@ class GenerationLoop(Callback):
                 CPU samples depend on it in their last bits. Where memory runs out, all samples of
                 the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
-                there are held-out real rows to give its floor, or all of fewer samples.
+                there are held-out real rows to give its floor, at most 5,000.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
+            measures: taken of every round, beside the default ones or, of the same class, in
+                their place; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
@@ -110,6 +111,7 @@ class GenerationLoop(Callback):
             callbacks_of(trainer, Callback),
             key=lambda callback: (
                 not isinstance(callback, (Timer, StopAtStep)),
+                not getattr(callback, "before_loop", False),
                 not isinstance(callback, GenerationLoop),
             ),
         )
@@ -127,7 +129,7 @@ class GenerationLoop(Callback):
             micro_batch=self.micro_batch,
             keep_checkpoints=self.keep_checkpoints,
             features=self.features,
-            measures=[*ALWAYS, *(DEFAULT if self.default_measures else ()), *self.measures],
+            measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_collapse.data.files import link_atomically, make_folder, remove
-from lightning_collapse.data.store.manifest import is_committed
+from lightning_collapse.data.store.manifest import finite, is_committed
 from lightning_collapse.data.store.shards import StoredRows, link_rows
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.checkpoints import is_sealed
@@ -58,7 +58,8 @@ class FirstRound:
         """Whether samples of the same training are those that this round would make."""
         record = made.record or {}
         n = self.samples_per_round or self.regime.samples_needed(record["n_train"])
-        same = all(made.recipe.get(name) == value for name, value in self.recipe.items())
+        recipe = finite(self.recipe)  # as a manifest has it
+        same = all(made.recipe.get(name) == value for name, value in recipe.items())
         # How many of each shard were not finite is not kept.
         return same and record.get("n_nonfinite") == 0 and len(made) == (n or record["n_train"])
 
@@ -91,7 +92,7 @@ def share_first_round(run: Run, folder: Path, wanted: FirstRound) -> Run | None:
             made = other.samples(0)
             if not wanted.has_training_of(other, made):
                 continue
-            _link(run, other, made if wanted.has_samples(made) else None)
+            _link(run, other, made, with_samples=wanted.has_samples(made))
         except (ValueError, FileNotFoundError):
             continue  # it is damaged, and not for this run to mend
         return other
@@ -105,16 +106,17 @@ def _others(run: Run, folder: Path) -> Iterator[Run]:
             yield other
 
 
-def _link(run: Run, other: Run, samples: StoredRows | None) -> None:
+def _link(run: Run, other: Run, made: StoredRows, with_samples: bool) -> None:
     if not is_committed(run.real):
         real = other.real_rows
         link_rows(real, run.real, real.recipe)
     make_folder(run.round(0))
     # What an earlier attempt has linked may be another run's.
     clear_round(run.round(0))
-    if samples is not None:
-        link_described(samples, run.round(0))
-    note_shared(run.round(0), other.path.name)
+    if with_samples:
+        link_described(made, run.round(0))
+    # By the name of the run that has trained it, be it linked from one that has not.
+    note_shared(run.round(0), str(made.recipe.get("shared_from", other.path.name)))
     link_atomically(other.checkpoint(0), run.checkpoint(0))
     if not is_sealed(run.checkpoint(0)):
         remove([run.checkpoint(0)])

@@ -66,7 +66,9 @@ def slots(devices: str | None) -> list[Slot]:
     Raises:
         ValueError: it names something else, or a GPU twice.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     names = _all_gpus() or ["cpu"] * cores if devices is None else devices.split(",")
     for name in names:
         if name != "cpu" and not name.isdecimal():
@@ -200,7 +202,8 @@ class Driver:
         events = os.open(self._claims.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
         def ready() -> None:  # in the child, before it becomes the program
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if hasattr(_libc, "prctl"):  # Linux
+                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
             if os.getppid() != me:
                 os._exit(1)
             event = {"event": "start", "run": run.name, "slot": slot.name, "pid": os.getpid()}
@@ -259,7 +262,9 @@ class Driver:
         woken, waking = os.pipe()
         os.set_blocking(woken, False)
         os.set_blocking(waking, False)
-        before: dict[int, Any] = {n: signal.signal(n, self._stop) for n in _SIGNALS}
+        # Under nohup the end of the terminal is nobody's concern.
+        heard = [n for n in _SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
+        before: dict[int, Any] = {n: signal.signal(n, self._stop) for n in heard}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         old = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
         try:

@@ -12,6 +12,7 @@ study is what lies in its folder: nothing else is kept, so nothing else can be l
 """
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
 
-__all__ = ["Checked", "PlannedRun", "Study"]
+__all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study"]
 
 Condition = tuple[tuple[str, str], ...]
 
@@ -150,13 +151,14 @@ class Study:
         return cls(plan, folder, runs)
 
     @classmethod
-    def at(cls, folder: Path) -> "Study":
+    def at(cls, folder: str | os.PathLike[str]) -> "Study":
         """Opens a study that was started, by its folder alone.
 
         Raises:
             FileNotFoundError: there is none.
             ValueError: its files do not belong together.
         """
+        folder = Path(folder)
         if not (commands := folder / "commands.txt").is_file():
             raise FileNotFoundError(f"{commands}: no such file; {folder} holds no study")
         plan = Plan.read(folder / "plan.yaml", stored=True)

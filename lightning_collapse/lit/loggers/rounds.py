@@ -55,7 +55,9 @@ def numbers_of(record: dict[str, Any]) -> dict[str, float]:
         if isinstance(value, (bool, int, float)):
             numbers[f"round/{name}"] = value
         elif isinstance(value, list):
-            numbers |= {f"round/{name}/{i}": part for i, part in enumerate(value)}
+            numbers |= {
+                f"round/{name}/{i}": part for i, part in enumerate(value) if part is not None
+            }
     numbers["round/collapsed"] = record["collapsed"] is not None
     return numbers
 

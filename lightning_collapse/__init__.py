@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         euler_sampler,
         heun_sampler,
     )
+    from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
 
 __version__ = "0.1.0"
@@ -96,6 +97,7 @@ _WHERE = {
     "toys.generations": ["generations"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
+    "sweeps.study": ["Study"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
@@ -140,6 +142,7 @@ __all__ = [
     "SigmaMLP",
     "SlicedWasserstein",
     "SongUNet",
+    "Study",
     "Turnover",
     "Vendi",
     "ddpmpp",

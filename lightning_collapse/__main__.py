@@ -58,6 +58,10 @@ _COMMANDS = {
         "lightning_collapse.commands.pool:main",
         "verify a run's files, repair damaged ones from their recipes",
     ),
+    "doctor": (
+        "lightning_collapse.commands.doctor:main",
+        "tell whether a run can be made here, and what to do if not",
+    ),
 }
 
 

@@ -27,6 +27,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
+from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["OptionsOf", "run_fit"]
@@ -71,9 +72,7 @@ class OptionsOf:
         """
         if self._seen is None:
             self._seen = _Options(arguments)
-            parser = self._seen.parser
-            told = parser.dump(parser.get_defaults(), skip_validation=True, skip_none=False)
-            self.defaults = load_yaml(told, "defaults")
+            self.defaults = self._seen.told(self._seen.parser.get_defaults())
         else:
             self._seen.parse_arguments(self._seen.parser, arguments)
             self._seen.instantiate_classes()
@@ -137,6 +136,11 @@ class CollapseCLI(LightningCLI):
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
         parser.add_argument(
+            "--run_root",
+            type=Path | None,
+            help="Folder for a run named after its options, in place of --run: none.",
+        )
+        parser.add_argument(
             "--share",
             type=Path | None,
             help="Folder of other runs, of which one may have made the same round 0: none.",
@@ -162,11 +166,25 @@ class CollapseCLI(LightningCLI):
                 raise ValueError(f"config = {path}: must be a table of options")
         self.config = parser.parse_args(args)
         config = self.config
-        if config.run is None:
-            named = config.config[0] if config.config else "run"
-            config.run = Path("runs") / Path(str(named)).stem
-        config.data.run = config.run
         _check(config)
+        if config.run is None:
+            named = Path(str(config.config[0] if config.config else "run")).stem
+            if config.run_root is None:
+                config.run = Path("runs") / named
+            else:
+                known = run_digest(self.told(config), self.told(parser.get_defaults()))
+                # A sweep's folder of the same run has another name before the digest.
+                there = sorted(config.run_root.glob(f"*-{known}"))
+                config.run = there[0] if there else config.run_root / f"{named}-{known}"
+        config.data.run = config.run
+
+    def told(self, config: Namespace) -> dict[str, Any]:
+        """Gives all options as plain values, those that follow from others too."""
+        told = self.parser.dump(
+            config, skip_validation=True, skip_link_targets=False, skip_none=False
+        )
+        options: dict[str, Any] = load_yaml(told, "options")
+        return options
 
     def instantiate_classes(self) -> None:
         """Makes the three parts of a run; its Trainer comes with it."""
@@ -192,8 +210,7 @@ class _Options(CollapseCLI):
     """Makes no network and no Trainer."""
 
     def instantiate_classes(self) -> None:
-        told = self.parser.dump(self.config, skip_link_targets=False, skip_none=False)
-        self.options: dict[str, Any] = load_yaml(told, "options")
+        self.options = self.told(self.config)
         parts = self.config.clone()
         parts.model.network = None
         made = [(_unmade, CollapseModule, True), *_instantiators()]
@@ -225,6 +242,8 @@ def _leaf(key: str) -> str:
 
 
 def _check(config: Namespace) -> None:
+    if config.run is not None and config.run_root is not None:
+        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
     if config.ckpt_path is not None and not config.ckpt_path.is_file():
         raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
     seed = config.seed_everything

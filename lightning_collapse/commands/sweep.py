@@ -38,6 +38,9 @@ Launcher: TypeAlias = Callable[[Study, list[PlannedRun], Asked], int]
 _LAUNCHERS = {
     "local": "lightning_collapse.commands.sweep:_local",
     "print": "lightning_collapse.commands.sweep:_print",
+    "slurm": "lightning_collapse.commands.launchers:slurm",
+    "htcondor": "lightning_collapse.commands.launchers:htcondor",
+    "wandb": "lightning_collapse.commands.launchers:wandb",
 }
 _FLAGS = ("--status", "--retry-failed", "--retry_failed")
 
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 def sweep(
     plan: Path,
-    launcher: Literal["local", "print"] = "local",
+    launcher: Literal["local", "slurm", "htcondor", "wandb", "print"] = "local",
     devices: str | None = None,
     at_once: int | None = None,
     status: bool = False,
@@ -61,8 +64,9 @@ def sweep(
 
     Args:
         plan: the plan, a YAML file.
-        launcher: what starts the runs: workers on this machine; or nothing, and the commands of
-            the runs that are left are printed.
+        launcher: what starts the runs: workers on this machine; SLURM, as one array; HTCondor or
+            W&B's agents, of what is written for them; or nothing, and the commands of the runs
+            that are left are printed.
         devices: one run at a time on each of these, such as 0,1 or cpu,cpu. Default: every GPU,
             or as many of cpu as there are cores.
         at_once: most runs at a time. Default: as many as there are devices.

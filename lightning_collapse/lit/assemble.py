@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
 
 from lightning_collapse.lit.data import PoolDataModule
-from lightning_collapse.lit.loggers.wandb_mirror import wandb_mirror
+from lightning_collapse.lit.loggers.wandb_mirror import fill_in, wandb_mirror
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import end_with_parent, is_first
@@ -88,6 +89,9 @@ def _run(
 ) -> int | None:
     if options.get("logger") is None:
         options["logger"] = wandb_mirror(folder, config or {})
+    for logger in _listed(options["logger"]):
+        if isinstance(logger, WandbLogger) and is_first():
+            fill_in(logger, folder, config or {})
     record = [] if config is None else [_RecordConfig(folder.config, config)]
     options["callbacks"] = [*record, *_listed(options.get("callbacks"))]
     made = assemble(loop, **options)

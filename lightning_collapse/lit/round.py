@@ -26,7 +26,7 @@ from lightning_collapse.lit.shards import halved, sample_shards, shares
 from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.runs.layout import Run
@@ -90,7 +90,7 @@ class Ending:
         fd_rows: int | None,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
-        summed = fd_rows or min(data.n_samples, len(data.held_out))
+        summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
         most = max(summed, *(measure.rows for measure in measures))
         real = RealData(
             data.train,
@@ -140,7 +140,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         return False
     losses = {
         "train_loss": module.mean_loss(),
-        "val_loss": held_out_loss(
+        **held_out_loss(
             trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
         ),
     }
@@ -227,6 +227,7 @@ def _provenance(
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,
+        "n_trainable": data.n_trainable,
         "images_seen": data.steps_of(r) * data.batch_size,
         "seed": data.seed,
         "restart": module.restart,

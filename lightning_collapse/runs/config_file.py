@@ -26,6 +26,7 @@ Kind = Literal["free", "recorded", "forbidden"]
 # another machine. Forbidden, and so is what is not here: it would be another experiment.
 _KINDS: dict[str, Kind] = {
     "run": "free",
+    "run_root": "free",
     "share": "free",
     "config": "free",
     "ckpt_path": "free",

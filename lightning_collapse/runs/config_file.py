@@ -101,6 +101,16 @@ class ConfigFile:
             raise ValueError(f"{self.path}: must be a table of options")
         return config
 
+    def experiment(self) -> dict[str, str]:
+        """Reads what results depend on: keys with dots, and their values as JSON.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged.
+        """
+        values = _flatten(self.read())
+        return {key: _unplaced(value) for key, value in values if _kind(key) == "forbidden"}
+
     def changes(self, config: Mapping[str, Any]) -> list[Change]:
         """Compares a configuration with the file's; no file, no changes.
 

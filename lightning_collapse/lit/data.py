@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_collapse.data.sources.source import Source
+from lightning_collapse.data.split import split_order
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.telling import within
@@ -131,7 +132,7 @@ class PoolDataModule(LightningDataModule):
             ValueError: there are not enough rows for what was asked.
         """
         real = self.run.real_rows
-        order = torch.randperm(len(real), generator=generator(self.seed, "real"))
+        order = split_order(len(real), self.seed)
         held_out, train = self._split(len(real))
         self.held_out = _Subset(real, order[:held_out])
         self.train = _Subset(real, order[held_out : held_out + train])

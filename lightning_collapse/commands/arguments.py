@@ -1,8 +1,10 @@
 """A function's signature as a command line."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
@@ -46,8 +48,13 @@ def run_command(
         prog=f"lightning-collapse {name}", description=about, allow_abbrev=False
     )
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
+    several = _add_several(parser, command)
     parser.add_function_arguments(
-        command, as_group=False, as_positional=positional, skip={"sampling"}, sub_configs=True
+        command,
+        as_group=False,
+        as_positional=positional,
+        skip={"sampling", *several},
+        sub_configs=True,
     )
     default = inspect.signature(command).parameters.get("sampling")
     if default is not None:
@@ -61,6 +68,26 @@ def run_command(
         command(**options)
     except (ValueError, OSError) as error:
         refuse(error)
+
+
+def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str]:
+    """Adds parameters that are lists of paths, which the shell may have made of a pattern."""
+    names = set()
+    documented = dict(
+        re.findall(r"^    (\w+): ((?:.|\n {8})*)", inspect.getdoc(command) or "", re.M)
+    )
+    for name, parameter in inspect.signature(command).parameters.items():
+        if parameter.annotation in (list[Path], list[Path] | None):
+            needed = parameter.default is inspect.Parameter.empty
+            parser.add_argument(
+                name if needed else f"--{name}",
+                nargs="+",
+                type=Path,
+                metavar=None if needed else "PATH",
+                help=" ".join(documented.get(name, "").split()),
+            )
+            names.add(name)
+    return names
 
 
 def _add_sampling(parser: ArgumentParser, default: Sampling, without: Collection[str]) -> None:

@@ -158,10 +158,7 @@ def check_comparable(condition: Condition, other: Condition) -> None:
 
 
 def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Replica]:
-    first = records[0] if records else {}
-    missing = [name for name in ("seed", "regime", "n_synthetic") if name not in first]
-    if missing:
-        raise ValueError(f"{run.table}: its records have no {missing[0]}")
+    first = _checked(run, records)
     settings = {name: json.dumps(first.get(name)) for name in _RECORDED}
     split = first["seed"]
     if run.config.path.exists():
@@ -170,6 +167,19 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
         own = json.loads(known.get("data.split_seed", "null"))
         split = split if own is None else own
     return settings, Replica(first["seed"], split)
+
+
+def _checked(run: Run, records: Sequence[Record]) -> Record:
+    """Gives the first record, after a look at what every analysis needs of each."""
+    try:
+        for record in records:
+            whole = [record["seed"], record["n_real"], record["n_synthetic"]]
+            if any(type(number) is not int for number in whole) or not sum(whole[1:]):
+                raise ValueError("seed, n_real, n_synthetic: must be whole numbers, rows > 0")
+            distance_name(dict(record))
+        return records[0]
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"{run.table}: holds records that cannot be read ({error})") from error
 
 
 def _names(settings: Sequence[Mapping[str, str]]) -> list[str]:

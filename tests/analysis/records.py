@@ -36,3 +36,12 @@ def write_run(folder: Path, columns: dict[str, list], seed: int = 0, **fixed) ->
 
 
 CONTROL = {"regime_options": {"synthetic_fraction": 0.0}, "n_real": 1000, "n_synthetic": 0}
+
+
+def write_samples(run: Run, real, rounds: list) -> Run:
+    """Adds the stores of real rows, and of every round's samples, tensors (n, *)."""
+    from lightning_collapse.data.store.shards import write_rows
+
+    for folder, rows in [(run.real, real), *((run.round(r), s) for r, s in enumerate(rounds))]:
+        write_rows(folder, [(part, None) for part in rows.split(4000)], dict)
+    return run

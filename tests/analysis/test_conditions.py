@@ -68,3 +68,12 @@ def test_runs_are_found_in_folders_of_them(tmp_path):
         find_runs([tmp_path / "none"])
     with pytest.raises(ValueError, match="named twice"):
         find_runs([tmp_path / "many", tmp_path / "many" / "a"])
+
+
+@pytest.mark.parametrize("broken", [{"seed": "x"}, {"n_real": None}, {"fd_pixels_floor": ...}])
+def test_records_that_cannot_be_read_are_refused_in_one_line(tmp_path, broken):
+    run = write_run(tmp_path / "r", FLAT, **{k: v for k, v in broken.items() if v is not ...})
+    if broken.get("fd_pixels_floor") is ...:
+        run.table.write_text(run.table.read_text().replace("fd_pixels_floor", "other"))
+    with pytest.raises(ValueError, match="holds records that cannot be read"):
+        conditions([run])

@@ -72,7 +72,10 @@ def _draw_steps(axes: "Axes", profiles: Sequence[Profile]) -> None:
         if told is not None:
             line = number**told * (steps / number**told).mean()
             axes.plot(number, line, lw=1, color=style(i)["color"])
-    axes.set(xscale="log", yscale="log", xlabel="fit", ylabel="squared step of the mean")
+    axes.set(xlabel="fit", ylabel="squared step of the mean")
+    # Steps may all be lost in noise, and below 0.
+    if any(step > 0 for one in profiles for step in one.exponent.steps):
+        axes.set(xscale="log", yscale="log")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7)
 

@@ -107,10 +107,10 @@ def verdict(
 ) -> Verdict:
     """Judges a figure that is worse the higher it is.
 
-    On simulated series, whose rounds have an autocorrelation of 0.8 and whose true excess is the
-    margin, the worst case, 2.5 % are called *collapses* and 2.5 % *stable*, with 3, 5 and 8 seeds
-    alike (20,000 each); at 2 standard deviations from the margin 47, 91 and 99.8 % are called what
-    they are (`benchmarks/verdict_power.py`).
+    On simulated series, 12 rounds with an autocorrelation of 0.8, whose true excess is the margin,
+    the worst case, 2.3 to 2.7 % are called *collapses* and as many *stable*, with 3, 5 and 8 seeds
+    alike; two standard deviations above the margin 47, 91 and 99.7 % are called *collapses*, and
+    as far below 48, 91 and 99.7 % *stable* (20,000 studies each, `benchmarks/verdict_power.py`).
 
     Args:
         series: the figure in every round (K,), by seed; NaN where it is not known.

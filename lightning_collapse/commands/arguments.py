@@ -71,22 +71,23 @@ def run_command(
 
 
 def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str]:
-    """Adds parameters that are lists of paths, which the shell may have made of a pattern."""
-    names = set()
+    """Adds parameters that are lists of paths, the first parameter by position; gives names."""
+    names: set[str] = set()
     documented = dict(
         re.findall(r"^    (\w+): ((?:.|\n {8})*)", inspect.getdoc(command) or "", re.M)
     )
-    for name, parameter in inspect.signature(command).parameters.items():
-        if parameter.annotation in (list[Path], list[Path] | None):
-            needed = parameter.default is inspect.Parameter.empty
-            parser.add_argument(
-                name if needed else f"--{name}",
-                nargs="+",
-                type=Path,
-                metavar=None if needed else "PATH",
-                help=" ".join(documented.get(name, "").split()),
-            )
-            names.add(name)
+    for i, (name, parameter) in enumerate(inspect.signature(command).parameters.items()):
+        if parameter.annotation not in (list[Path], list[Path] | None):
+            continue
+        needed = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            f"--{name}" if i else name,
+            nargs="+" if i or needed else "*",
+            type=Path,
+            metavar="PATH" if i else None,
+            help=" ".join(documented.get(name, "").split()),
+        )
+        names.add(name)
     return names
 
 

@@ -66,7 +66,8 @@ def test_runs_without_samples_on_disk_keep_their_answers(tmp_path, cli):
     (tmp_path / "replace-1" / "pool" / "0002" / "manifest.json").unlink()
     out = tmp_path / "out"
     paths = [tmp_path / f"{name}-{s}" for name in ("replace", "real") for s in range(2)]
-    status, said, _ = cli("analyse", "profile", *paths, "--out", out)
+    status, said, errors = cli("analyse", "profile", *paths, "--out", out)
+    assert errors == ""
     assert status == 0 and "0002" in said
     (condition,) = json.loads((out / "summary.json").read_text())["conditions"]
     assert condition["distances"]["squared_frechet"] is None

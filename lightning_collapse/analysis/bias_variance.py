@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.decompose import Decomposition, Errors, crossed_variance
-from lightning_collapse.analysis.sets import feature_space
-from lightning_collapse.data.split import split_order
+from lightning_collapse.analysis.sets import feature_space, split_rows
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
@@ -92,11 +91,11 @@ def common_batch(condition: Condition, rows: int = _BATCH) -> Batch:
     stores = [run.real_rows for run in condition.runs.values()]
     real, chance = stores[0], generator(0, "bias and variance")
     shared = all(_checksums(store) == _checksums(real) for store in stores)
-    held_out = int(condition.first[0].get("n_held_out") or 0)
-    unseen = set(range(len(real)))
-    for replica in list(condition.runs)[: None if shared else 1]:
-        unseen &= set(split_order(len(real), replica.split)[:held_out].tolist())
-    enough = len(unseen) >= min(rows, held_out) // 2
+    held_out = [
+        set(split_rows(run, replica)[1].order.tolist()) for replica, run in condition.runs.items()
+    ]
+    unseen = set.intersection(*held_out) if shared else held_out[0]
+    enough = len(unseen) >= min(rows, len(held_out[0])) // 2
     pool = torch.tensor(sorted(unseen)) if enough else torch.arange(len(real))
     chosen = pool[torch.randperm(len(pool), generator=chance)[:rows]]
     clean = network_units(real[chosen])

@@ -3,22 +3,20 @@
 All sets are of one size, the largest that there is of each: a Fréchet distance depends on it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightning_collapse.analysis.conditions import Replica
-from lightning_collapse.data.split import split_order
-from lightning_collapse.data.store.shards import StoredRows
-from lightning_collapse.metrics.features import Features, Inception, Pixels, Points
+from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.records import distance_name
+from lightning_collapse.runs.split import Subset, split
 
 __all__ = ["Sets", "feature_space", "read_sets", "split_rows"]
 
@@ -27,11 +25,6 @@ Array = NDArray[np.float64]
 _MOST_ROWS = 5_000
 _MOST_FEATURES = 4_096
 _BLOCK = 512
-_SPACES: dict[str, Callable[..., Features]] = {
-    "Pixels": Pixels,
-    "Points": Points,
-    "Inception": Inception,
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def read_sets(run: Run, replica: Replica) -> Sets:
         ValueError: the feature space is one of the user's own, or has too many features.
     """
     features, records = feature_space(run), run.records
-    train, held_out = split_rows(run, replica, records[0]["n_train"], records[0]["n_held_out"])
+    train, held_out = split_rows(run, replica)
     samples = [run.samples(r) for r in range(len(records))]
     n = min(_MOST_ROWS, len(train), len(held_out), *map(len, samples))
     sets: list[tuple[str, Rows]] = [("real", train), ("held out", held_out)]
@@ -90,42 +83,26 @@ def read_sets(run: Run, replica: Replica) -> Sets:
 
 
 def feature_space(run: Run) -> Features:
-    """Gives the feature space that a run is measured in, by its configuration.
+    """Gives the feature space of a run's Fréchet distance.
 
     Raises:
-        ValueError: it is of a class that is not of this package.
+        ValueError: it is one of the user's own.
     """
-    config = run.config.read() if run.config.path.exists() else {}
-    named = (config.get("loop") or {}).get("features")
-    if not named:
-        return Points() if len(run.real_rows.shape) == 1 else Pixels()
-    kind = _SPACES.get(str(named.get("class_path")).rpartition(".")[2])
-    if kind is None:
-        raise ValueError(
-            f"{run}: loop.features = {named.get('class_path')} is not of this package"
-        )
-    return kind(**(named.get("init_args") or {}))
+    features = features_of(name := distance_name(run.records[0]))
+    if features is None:
+        raise ValueError(f"{run}: its {name} is of a feature space of its user's own")
+    return features
 
 
-def split_rows(run: Run, replica: Replica, train: int, held_out: int) -> tuple[Rows, Rows]:
-    """Gives a run's real rows as it split them: those trained on, and those held out."""
-    real = run.real_rows
-    order = split_order(len(real), replica.split)
-    return _Chosen(real, order[held_out : held_out + train]), _Chosen(real, order[:held_out])
+def split_rows(run: Run, replica: Replica) -> tuple[Subset, Subset]:
+    """Gives a run's real rows as it split them: those trained on, and those held out.
 
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Rows of a store at some positions (n,)."""
-
-    rows: StoredRows
-    positions: Tensor
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self.rows[self.positions[indices]]
+    Raises:
+        OSError: the real rows are not there.
+        ValueError: they are fewer than the records say.
+    """
+    first = run.records[0]
+    return split(run.real_rows, replica.split, first.get("n_train"), first.get("n_held_out"))
 
 
 def _summed(rows: Rows, features: Features, n: int) -> Statistics:

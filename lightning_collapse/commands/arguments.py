@@ -2,14 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.messages import one_line
+from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.table import refuse
 from lightning_collapse.sampling.choice import Sampling
 
@@ -19,8 +19,10 @@ __all__ = ["run_command"]
 class _OneLineParser(ArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
+    classes: Sequence[str] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        refuse(one_line(message, [action.dest for action in self._actions], []))
+        refuse(one_line(message, [action.dest for action in self._actions], self.classes))
 
 
 def run_command(
@@ -29,6 +31,7 @@ def run_command(
     arguments: list[str],
     positional: bool = True,
     without: Collection[str] = (),
+    classes: Sequence[str] = (),
 ) -> None:
     """Calls `command` with the arguments of a command line.
 
@@ -42,11 +45,13 @@ def run_command(
         arguments: what follows the command's name.
         positional: whether parameters without a default come by position, or by name.
         without: fields of `Sampling` that the command has no use for.
+        classes: what options may name without a module, for hints.
     """
     about = (inspect.getdoc(command) or "").partition("\n\n")[0]
     parser = _OneLineParser(
         prog=f"lightning-collapse {name}", description=about, allow_abbrev=False
     )
+    parser.classes = classes
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
     several = _add_several(parser, command)
     parser.add_function_arguments(
@@ -67,7 +72,7 @@ def run_command(
             options["sampling"] = _take_sampling(options)
         command(**options)
     except (ValueError, OSError) as error:
-        refuse(error)
+        refuse(made_line(error))
 
 
 def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str]:

@@ -13,7 +13,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
-from lightning_collapse.commands.messages import one_line
+from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.running import conduct, refuse
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
@@ -24,6 +24,7 @@ from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.telling import within
 from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.sampling.choice import Sampling
@@ -43,7 +44,7 @@ def run_fit(arguments: list[str]) -> None:
     try:
         cli = CollapseCLI(arguments)
     except (ValueError, OSError, MisconfigurationException) as error:
-        refuse(error)
+        refuse(made_line(error))
     cli.fit()
 
 
@@ -148,7 +149,7 @@ class CollapseCLI(LightningCLI):
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives everything that a configuration may name by a class path of ours."""
-    bases = (Regime, Source, Features)
+    bases = (Regime, Source, Features, Measure)
     return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
 
 

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["one_line"]
+__all__ = ["made_line", "one_line"]
 
 _PLAIN = {
     "int": "a whole number",
@@ -37,6 +37,16 @@ def one_line(message: str, keys: Iterable[str], classes: Iterable[str]) -> str:
     return text
 
 
+def made_line(error: Exception) -> str:
+    """Gives the error of an object in the making as one line: its own, not jsonargparse's."""
+    text = " ".join(str(error).split())
+    # What any of several types might be is told for each of them: ours come first.
+    found = re.match(
+        r"Does not validate against any of the Union subtypes.*? Errors: - (.+)", text
+    )
+    return re.split(r" - (?=Type |Import path )", found[1])[0] if found else text
+
+
 def _unknown_key(key: str, keys: Iterable[str]) -> str:
     return f"{key}: unknown key{_hint(key, keys)}"
 
@@ -49,6 +59,8 @@ def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
         return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], classes)}"
     found = re.search(r"(?:Got|Given) value: (.*)$", text)
     value = found[1] if found else "?"
+    if wanted := re.search(r"does not correspond to a subclass of (\w+)", text):
+        return f"{key} = {value}: is no {wanted[1]}"
     if choices := re.findall(r"Literal\[(.*?)\]", text):
         allowed = list(dict.fromkeys(", ".join(choices).replace("'", "").split(", ")))
         return f"{key} = {value}: must be one of {', '.join(allowed)}{_hint(value, allowed)}"

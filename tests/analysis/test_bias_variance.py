@@ -16,7 +16,8 @@ from lightning_collapse.analysis.bias_variance import (
     varied,
 )
 from lightning_collapse.analysis.bias_variance_toys import gaussian_splits, ridge_splits
-from lightning_collapse.analysis.conditions import conditions
+from lightning_collapse.analysis.conditions import Replica, conditions
+from lightning_collapse.analysis.sets import split_rows
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.rows import network_units
 from lightning_collapse.theory.regression import ridge_error, ridge_split
@@ -145,9 +146,7 @@ def test_rows_that_all_runs_hold_out_are_preferred(tmp_path):
 
 
 def held_out(run, seed):
-    from lightning_collapse.data.split import split_order
-
-    return run.real_rows[split_order(400, seed)[:200]]
+    return split_rows(run, Replica(seed, seed))[1][torch.arange(200)]
 
 
 def test_the_toy_writes_its_splits_beside_theory(tmp_path, cli):

@@ -47,7 +47,7 @@ def test_a_runs_own_split_is_taken(tiny_run):
     run = Run(tiny_run)
     data = PoolDataModule(None, Replace(), 48, 16, 64, run=run.path)
     data.setup()
-    train, held_out = split_rows(run, Replica(0, 0), 48, 16)
+    train, held_out = split_rows(run, Replica(0, 0))
     everything = torch.arange(48), torch.arange(16)
     assert torch.equal(train[everything[0]], data.train[everything[0]])
     assert torch.equal(held_out[everything[1]], data.held_out[everything[1]])

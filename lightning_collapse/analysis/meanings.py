@@ -16,7 +16,7 @@ from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.intervals import Interval
 from lightning_collapse.analysis.verdict import Verdict, verdict
 
-__all__ = ["Answer", "answers", "headline", "headline_figure"]
+__all__ = ["Answer", "answers", "headline", "headline_figure", "relaxation_rounds"]
 
 Array = NDArray[np.float64]
 
@@ -209,8 +209,7 @@ def _unbounded(condition: Condition, control: Condition | None) -> Answer:
         answer = "yes"
         why = f"up to round {judged.rounds - 1}: no finite run shows more"
     elif judged.rise is not None:
-        real, needed = _real_rows(condition), None
-        needed = math.ceil(_RELAXATIONS / real) if real else None
+        needed = relaxation_rounds(condition)
         if judged.trend != "level":
             why = "its rise is neither told from 0 nor within the margin"
         elif needed is None:
@@ -223,11 +222,14 @@ def _unbounded(condition: Condition, control: Condition | None) -> Answer:
     return Answer("unbounded increase", answer, measure, judged.rise, rule, why)
 
 
-def _real_rows(condition: Condition) -> float:
-    """The share of real rows in the last round's training set, m/N."""
+def relaxation_rounds(condition: Condition) -> int | None:
+    """Gives 5 N/m, m real rows of N in the last round: rounds after which level is level.
+
+    None without real rows: then no number of rounds is enough.
+    """
     last = condition.first[-1]
-    real, synthetic = float(last["n_real"]), float(last["n_synthetic"])
-    return real / (real + synthetic)
+    real, synthetic = int(last["n_real"]), int(last["n_synthetic"])
+    return math.ceil(_RELAXATIONS * (real + synthetic) / real) if real else None
 
 
 def _scaling(condition: Condition) -> Answer:

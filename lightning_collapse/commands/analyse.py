@@ -13,6 +13,10 @@ _ANALYSES = {
         "lightning_collapse.commands.analyse_bias_variance:main",
         "bias and variance over the seeds of a condition, round by round, or of a toy",
     ),
+    "min-real": (
+        "lightning_collapse.commands.analyse_min_real:main",
+        "how few real rows prevent collapse, by the verdicts of runs, or in the Gaussian loop",
+    ),
 }
 
 

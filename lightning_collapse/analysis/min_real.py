@@ -3,9 +3,9 @@
 In the Gaussian loop, *prevented* means both, over replicas and after eight times the memory of
 real rows, N/m rounds: the one-sided lower 95 % bound of the mean of v_K / v_ref is at least ρ; and
 the slope of log v over the last half, replica by replica, is equivalent to 0: its 90 % interval,
-times K, lies within ± -log ρ (two one-sided tests). v_ref is the population's variance, or that of
-the replica's own m rows. Theory settles both (`theory.gaussian.min_real_rows`); the search's answer
-is a little larger, as its bound asks for more than the mean: at ρ = 0.9, N = 1000 and 4,000
+times K, lies within ± -log ρ (two one-sided tests). v_ref is the population's variance, or that
+of the replica's own m rows. Theory settles both (`theory.gaussian.min_real_rows`); the search's
+answer is a little larger, as its bound asks for more than the mean: at ρ = 0.9, N = 1000 and 4,000
 replicas 17 for theory's 15, and 6 for 5.
 
 Of runs there are two answers, by the verdict at every m: *bounded*, the least m from which on the

@@ -5,6 +5,7 @@ seeds. Runs of scripts may have no configuration; then, and in any case, their r
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,8 @@ class Condition:
 def find_runs(paths: Iterable[Path]) -> list[Run]:
     """Finds the runs that are meant by folders of runs, or of many of them.
 
+    Of many, those without a finished round are left out with a warning.
+
     Raises:
         ValueError: a folder holds none, or a run is named twice.
     """
@@ -105,6 +108,9 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         if not runs:
             raise ValueError(f"runs = {path}: holds no run; name a run's folder, or one of many")
         for run in runs:
+            if run.path != path and not run.table.exists():
+                warnings.warn(f"{run} is left out: it has no finished round", stacklevel=2)
+                continue
             if run.path.resolve() in found:
                 raise ValueError(f"runs = {run}: is named twice")
             found[run.path.resolve()] = run

@@ -68,7 +68,8 @@ def chosen_control(
     others = [one for one in read if one is not control]
     for one in others if control is not None else []:
         check_comparable(one, candidates[0])
-    return others or list(read), control
+    # The control alone has nothing beside it.
+    return (others, control) if others else (list(read), None)
 
 
 def profile_of(condition: Condition, control: Condition | None) -> Profile:

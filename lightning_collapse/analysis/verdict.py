@@ -81,6 +81,7 @@ class Verdict:
         if self.excess is None:
             return f"{self.word}: {self.why}"
         told = f"{self.word}, {self.trend}: excess {self.excess}, margin {self.margin:.3g}"
+        told += f", {self.seeds} seeds"
         if not self.why:
             return told
         needed = self.seeds_needed or f"more than {_MOST_SEEDS}"

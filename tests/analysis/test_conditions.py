@@ -77,3 +77,11 @@ def test_records_that_cannot_be_read_are_refused_in_one_line(tmp_path, broken):
         run.table.write_text(run.table.read_text().replace("fd_pixels_floor", "other"))
     with pytest.raises(ValueError, match="holds records that cannot be read"):
         conditions([run])
+
+
+def test_of_many_runs_those_without_a_round_are_left_out(tmp_path):
+    for name in "ab":
+        write_run(tmp_path / name, FLAT)
+    (tmp_path / "a" / "rounds.jsonl").unlink()
+    with pytest.warns(UserWarning, match="a is left out"):
+        assert [run.path.name for run in find_runs([tmp_path])] == ["b"]

@@ -53,6 +53,8 @@ def test_the_control_may_be_named_and_must_be_one(tmp_path, cli):
     named = tmp_path / "replace-0", "--control", tmp_path / "real-0", "--out", tmp_path / "out"
     status, said, _ = cli("analyse", "profile", *named)
     assert status == 0 and "undecided: 1 seed in common" in said
+    status, said, _ = cli("analyse", "profile", tmp_path / "real-0", "--out", tmp_path / "out")
+    assert status == 0 and "control: none" in said and "undecided: no control" in said
     write_run(tmp_path / "other", {"fd_pixels": [1.0] * 3}, fd_n=7, **CONTROL)
     status, _, errors = cli("analyse", "profile", *named[:3], tmp_path / "other")
     assert status == 2 and errors.startswith("error: control: is several conditions")

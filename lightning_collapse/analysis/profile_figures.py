@@ -38,6 +38,9 @@ def draw_profiles(out: Path, profiles: Sequence[Profile]) -> list[str]:
 
 def _draw_excess(axes: "Axes", profiles: Sequence[Profile]) -> None:
     """Mean over seeds in every round, with its interval; the margin as a gray strip."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for i, one in enumerate(profiles):
         figure = headline_figure(one.condition)
         series = one.condition.series(figure)

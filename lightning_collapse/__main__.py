@@ -17,6 +17,10 @@ _COMMANDS = {
         "lightning_collapse.commands.fit:run_fit",
         "run a recursive experiment, or go on with one",
     ),
+    "sweep": (
+        "lightning_collapse.commands.sweep:main",
+        "run all that a plan asks for: regimes, shares, sizes, seeds and their control",
+    ),
     "generate": (
         "lightning_collapse.commands.generate:main",
         "make samples of a checkpoint from seeds, as PNG files or a store",
@@ -57,6 +61,10 @@ _COMMANDS = {
     "pool": (
         "lightning_collapse.commands.pool:main",
         "verify a run's files, repair damaged ones from their recipes",
+    ),
+    "doctor": (
+        "lightning_collapse.commands.doctor:main",
+        "tell whether a run can be made here, and what to do if not",
     ),
 }
 

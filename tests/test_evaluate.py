@@ -24,7 +24,7 @@ OF_ROWS = [
     *("coverage_pixels", "sw2_pixels"),
 ]
 MOMENTS = [
-    *("mean_distance_pixels", "feature_mean_pixels", "feature_spread_pixels"),
+    *("mean_distance_pixels", "grand_mean_pixels", "feature_spread_pixels"),
     *("covariance_trace_pixels", "covariance_logdet_pixels", "covariance_frobenius_pixels"),
 ]
 FIGURES = ["fd_pixels", *OF_ROWS, *MOMENTS]
@@ -89,7 +89,7 @@ def test_a_folder_beside_a_folder_and_a_store(sets, run, tmp_path):
         **dict(zip(["kd_pixels", "kd_pixels_sd"], kernel_distance(x, y[:70]), strict=True)),
         **{f"{name}_pixels": v for name, v in coverage_figures(x, y[:70], 5).items()},
         "mean_distance_pixels": float((a.mu - b.mu).norm()),
-        "feature_mean_pixels": float(a.mu.mean()),
+        "grand_mean_pixels": float(a.mu.mean()),
         "feature_spread_pixels": float(a.mu.std(correction=0)),
         "covariance_trace_pixels": float(a.sigma.trace()),
         "covariance_logdet_pixels": float(torch.linalg.slogdet(a.sigma).logabsdet),

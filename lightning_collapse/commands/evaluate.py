@@ -17,7 +17,7 @@ from lightning_collapse.data.store.manifest import finite
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.comparison import Comparison
-from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES
+from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES, joined
 from lightning_collapse.metrics.features import Features, Inception, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, record_of
@@ -99,7 +99,7 @@ def evaluate(
     n = _checked(n, len(rows))
     noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
     comparison = _compared(reference, rows, space, export_stats)
-    wanted = [*map(partial(_keyed, seed), COMPARED), *as_measures(measures)]
+    wanted = joined([*map(partial(_keyed, seed), COMPARED)], as_measures(measures))
     told = comparison.measured(wanted, rows, n, _latents(rows))
     beside = None if baseline is None else comparison.measured(wanted, noise, n)
     report = {
@@ -132,7 +132,7 @@ def _evaluate_run(
     rounds: list[int] | None,
     json: Path | None,
 ) -> None:
-    measuring = RunMeasuring(run, [*ALWAYS, *DEFAULT, *named], space, bar=True)
+    measuring = RunMeasuring(run, joined([*ALWAYS, *DEFAULT], named), space, bar=True)
     known = range(len(measuring.records))
     wanted = list(known) if rounds is None else rounds
     for r in wanted:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.metrics.families import DEFAULT, NAMES
+from lightning_collapse.metrics.families import DEFAULT, NAMES, joined
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
@@ -41,7 +41,7 @@ def measure(
         default_measures: whether those that `fit` takes by default are measured too.
         features: space of measures that name none; default: that of the run's Fréchet distance.
     """
-    wanted = [*(DEFAULT if default_measures else ()), *as_measures(measures)]
+    wanted = joined(DEFAULT if default_measures else (), as_measures(measures))
     for path in runs:
         if not Run(path).rounds:
             raise FileNotFoundError(f"run = {path}: has no finished round; name the folder of one")

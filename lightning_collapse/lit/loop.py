@@ -18,12 +18,12 @@ from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.checks import check_network, check_trainer
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
-from lightning_collapse.lit.loggers.rounds import log_round, offer
+from lightning_collapse.lit.loggers.rounds import log_round, offer, tell_stop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
-from lightning_collapse.metrics.families import ALWAYS, DEFAULT
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
@@ -58,13 +58,14 @@ class GenerationLoop(Callback):
                 CPU samples depend on it in their last bits. Where memory runs out, all samples of
                 the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
-                there are held-out real rows to give its floor, or all of fewer samples.
+                there are held-out real rows to give its floor, at most 5,000.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
+            measures: taken of every round, beside the default ones or, of the same class, in
+                their place; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
@@ -110,6 +111,7 @@ class GenerationLoop(Callback):
             callbacks_of(trainer, Callback),
             key=lambda callback: (
                 not isinstance(callback, (Timer, StopAtStep)),
+                not getattr(callback, "before_loop", False),
                 not isinstance(callback, GenerationLoop),
             ),
         )
@@ -127,7 +129,7 @@ class GenerationLoop(Callback):
             micro_batch=self.micro_batch,
             keep_checkpoints=self.keep_checkpoints,
             features=self.features,
-            measures=[*ALWAYS, *(DEFAULT if self.default_measures else ()), *self.measures],
+            measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
         )
 
@@ -156,6 +158,8 @@ class GenerationLoop(Callback):
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
             clear_notes(data.run.round(data.pool.round - 1))
+            for r in range(len(data.records)):
+                self._log(trainer, data, r, known=True)
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
         elif data.pool.round < (trainer.max_epochs or 1):
@@ -222,8 +226,15 @@ class GenerationLoop(Callback):
         data = data_of(trainer)
         rounds = data.pool.round
         idle = rounds == self._rounds_before and rounds < (trainer.max_epochs or 1)
+        _tell_stop(trainer)
         if idle and not self._ends_collapsed(data):
             check_stop(trainer, "no round was made")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Tells W&B of a signal that came before there was anything to save."""
+        _tell_stop(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -240,10 +251,14 @@ class GenerationLoop(Callback):
         if trainer.is_global_zero:
             write_records(data.run, data.records)
             self._drop_checkpoints(data.run, r)
-            log_round(trainer, data.records[-1], data.run.preview(r))
+            self._log(trainer, data, r)
             _tell_collapse(trainer, data.records[-1])
         offer(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
+
+    def _log(self, trainer: Trainer, data: PoolDataModule, r: int, known: bool = False) -> None:
+        steps = sum(map(data.steps_of, range(r + 1))) // trainer.accumulate_grad_batches
+        log_round(trainer, data.records[r], data.run.preview(r), steps, known)
 
     def _stop_if_collapsed(self, trainer: Trainer) -> None:
         """Ends the run, as one that is finished, where its last round has collapsed."""
@@ -267,6 +282,12 @@ class GenerationLoop(Callback):
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
+
+
+def _tell_stop(trainer: Trainer) -> None:
+    for stop in callbacks_of(trainer, StopAtStep):
+        if stop.signal is not None:
+            tell_stop(trainer, stop.signal)
 
 
 def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:

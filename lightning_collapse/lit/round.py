@@ -26,15 +26,17 @@ from lightning_collapse.lit.shards import halved, sample_shards, shares
 from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.sharing import rows_digest
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import (
     clear_notes,
     described_shards,
     noted_micro_batch,
+    noted_shared,
     read_described,
 )
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
@@ -88,7 +90,7 @@ class Ending:
         fd_rows: int | None,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
-        summed = fd_rows or min(data.n_samples, len(data.held_out))
+        summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
         most = max(summed, *(measure.rows for measure in measures))
         real = RealData(
             data.train,
@@ -138,7 +140,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         return False
     losses = {
         "train_loss": module.mean_loss(),
-        "val_loss": held_out_loss(
+        **held_out_loss(
             trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
         ),
     }
@@ -152,7 +154,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending.keep_checkpoints)
+        _commit(sampler, folder, record, ending.keep_checkpoints, rows_digest(data.selection()))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -225,6 +227,7 @@ def _provenance(
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,
+        "n_trainable": data.n_trainable,
         "images_seen": data.steps_of(r) * data.batch_size,
         "seed": data.seed,
         "restart": module.restart,
@@ -247,9 +250,15 @@ def _device_name(device: torch.device) -> str:
 
 
 def _commit(
-    sampler: RoundSampler, folder: Path, record: dict[str, Any], keep_checkpoints: int | None
+    sampler: RoundSampler,
+    folder: Path,
+    record: dict[str, Any],
+    keep_checkpoints: int | None,
+    trained_on: str,
 ) -> None:
     shards = described_shards(folder, sampler.n_shards)
+    other = noted_shared(folder)
+    shared = {} if other is None else {"shared_from": other}
     recipe = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": asdict(sampler.sampling),
@@ -257,6 +266,8 @@ def _commit(
         "seed": sampler.seed,
         "device": sampler.device.type,
         "checkpoints_kept": keep_checkpoints,
+        "trained_on": trained_on,
+        **shared,
     }
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"
-    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
+    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record | shared)

@@ -17,7 +17,7 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "config_digest"]
+__all__ = ["Change", "ConfigFile", "config_digest", "run_digest", "same_first_round"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -26,6 +26,8 @@ Kind = Literal["free", "recorded", "forbidden"]
 # another machine. Forbidden, and so is what is not here: it would be another experiment.
 _KINDS: dict[str, Kind] = {
     "run": "free",
+    "run_root": "free",
+    "share": "free",
     "config": "free",
     "ckpt_path": "free",
     "weights_only": "free",
@@ -54,6 +56,19 @@ _KINDS: dict[str, Kind] = {
     "trainer.gradient_clip_val": "forbidden",
     "trainer.gradient_clip_algorithm": "forbidden",
 }
+# Of the options that a run may change, those that its figures depend on.
+_FIGURES = ("loop.features", "loop.fd_rows", "loop.measures", "loop.default_measures")
+# Of those that it may not, what the training of round 0 does not depend on; and beside them what
+# it does in its last bits.
+_LATER = ("loop", "data.regime", "data.samples_per_round", "model.restart")
+_MACHINE = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.deterministic",
+    "trainer.benchmark",
+)
 _SEAL = "# sha256 "
 
 
@@ -168,6 +183,47 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
     return {k: _unplaced(v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
+
+
+def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Gives 8 hexadecimal digits that tell experiments apart by what their results depend on.
+
+    Options at their default are left out, and the digest outlasts the options that a later
+    version adds; so are those that a run may change as it goes on, but for its measures.
+
+    Args:
+        config: a run's options.
+        defaults: those of a run of which nothing is said.
+    """
+    usual = set(_flatten(defaults))
+    told = {
+        key: value
+        for key, value in _flatten(config)
+        if (key, value) not in usual and (_kind(key) == "forbidden" or _begins(key, _FIGURES))
+    }
+    return _digest(told)
+
+
+def same_first_round(config: Mapping[str, Any]) -> str:
+    """Gives the digest of what the training of round 0 depends on, but for its real rows.
+
+    Of those a regime may take some, in round 0 too.
+    """
+    told = {
+        key: value
+        for key, value in _flatten(config)
+        if (_kind(key) == "forbidden" and not _begins(key, _LATER)) or _begins(key, _MACHINE)
+    }
+    return _digest(told)
+
+
+def _digest(told: Mapping[str, str]) -> str:
+    text = json.dumps(sorted((key, _unplaced(v)) for key, v in told.items() if v != "null"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _begins(key: str, heads: Iterable[str]) -> bool:
+    return any(f"{key}.".startswith(f"{head}.") for head in heads)
 
 
 def _sealed(body: str) -> str:

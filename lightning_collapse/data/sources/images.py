@@ -16,7 +16,7 @@ from lightning_collapse.data.sources.imports import ImageImport, Policy
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.shards import StoredRows, link_rows, open_rows, write_rows
 
-__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
+__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Patches", "Prepared"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,34 @@ class Digits(Source):
         # 0..16 to 0..255, once, here.
         images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+@dataclass(frozen=True)
+class Patches(Source):
+    """Patches of scikit-learn's two photographs, gray, side by side in order: no download.
+
+    Of side 8 there are 8,480, a second domain of the digits' shape. Labels tell the photograph.
+
+    Attributes:
+        side: of a patch, in pixels, 2 to 64.
+    """
+
+    side: int = 8
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.side <= 64:
+            raise ValueError(f"side = {self.side}: must be 2 to 64 pixels")
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from sklearn.datasets import load_sample_images
+
+        parts = []
+        for photograph in load_sample_images().images:
+            gray = torch.from_numpy(np.rint(photograph.mean(-1)).astype(np.uint8))
+            tiles = gray.unfold(0, self.side, self.side).unfold(1, self.side, self.side)
+            parts.append(tiles.reshape(-1, 1, self.side, self.side))
+        labels = [torch.full((len(part),), i) for i, part in enumerate(parts)]
+        return torch.cat(parts), torch.cat(labels)
 
 
 @dataclass(frozen=True)

@@ -267,7 +267,7 @@ def _commit(
     shards = described_shards(folder, sampler.n_shards)
     other = noted_shared(folder)
     shared = {} if other is None else {"shared_from": other}
-    recipe = {
+    recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": asdict(sampler.sampling),
         "micro_batch": sampler.micro_batch,

@@ -72,8 +72,8 @@ def evaluate(
         convention: how images are enlarged for Inception; figures differ slightly.
         n: how many samples, the first ones; default: all. Of the reference, all are taken, but by
             measures of rows: these take as many of both, at most 5,000.
-        measures: beside the usual ones: names, class paths, or {class_path, init_args}; metrics of
-            torchmetrics too.
+        measures: beside the usual ones or, of the same class, in their place: names, class paths,
+            or {class_path, init_args}; metrics of torchmetrics too.
         rounds: of a run; default: all.
         baseline: a worst case, scored beside the samples: as many images of noise (mean 128,
             deviation 60), or the samples with a share of each image's pixels replaced by it.

@@ -130,6 +130,15 @@ class ConfigFile:
             raise ValueError(f"{self.path}: must be a table of options")
         return config
 
+    def experiment(self) -> dict[str, str]:
+        """Reads what results depend on: keys with dots, and their values as JSON.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged.
+        """
+        return _experiment(self.read())
+
     def changes(self, config: Mapping[str, Any]) -> list[Change]:
         """Compares a configuration with the file's; no file, no changes.
 
@@ -182,8 +191,12 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
     What a run that goes on may change is left out, and so are the modules of our classes.
     """
-    counts = sorted((k, _meaning(k, v)) for k, v in _flatten(config) if _kind(k) == "forbidden")
+    counts = sorted(_experiment(config).items())
     return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
+    return {k: _meaning(k, v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
 
 
 def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

@@ -3,8 +3,9 @@
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import NoReturn
+
+from lightning_collapse.commands.declared import entry
 
 __all__ = ["dispatch", "refuse"]
 
@@ -30,7 +31,7 @@ def dispatch(
         hint = f"; did you mean {close[0]}?" if close else ""
         refuse(f"command = {name}: must be one of {', '.join(commands)}{hint}")
     module, _, function = commands[name][0].partition(":")
-    getattr(import_module(module), function)(list(arguments[1:]))
+    entry(module, function)(list(arguments[1:]))
 
 
 def refuse(message: object) -> NoReturn:

@@ -1,0 +1,147 @@
+"""What a source file declares, read without importing what its functions need.
+
+Help and mistakes on a command line are answered from this: importing torch takes seconds.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+__all__ = ["entry", "outline"]
+
+_Function = ast.FunctionDef
+
+
+def entry(module: str, function: str) -> Callable[..., Any]:
+    """Finds a function that calls others of its module, none of which is imported before.
+
+    What it names at the top of its module is taken along: imports, constants, and functions with
+    their signature and docstring alone. A call of one of these imports the module and calls the
+    real one, so that only the imports which signatures need cost time before.
+
+    Args:
+        module: the module's full name.
+        function: its function.
+    """
+    if module in sys.modules:
+        return cast("Callable[..., Any]", getattr(sys.modules[module], function))
+    tree = ast.parse(_source(module).read_bytes())
+    declared = {name: node for node in tree.body for name in _bound(node)}
+    scope: dict[str, Any] = {"__name__": module, "_real": lambda: import_module(module)}
+    wanted, taken = [function], []
+    while wanted:
+        if (node := declared.get(wanted.pop())) is None or node in taken:
+            continue
+        taken.append(node)
+        if isinstance(node, ast.ClassDef):
+            return cast("Callable[..., Any]", getattr(import_module(module), function))
+        if isinstance(node, _Function) and node.name != function:
+            _forward(node)
+        wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+    tree.body = [node for node in tree.body if node in taken]
+    exec(compile(ast.fix_missing_locations(tree), str(_source(module)), "exec"), scope)
+    for node in taken:
+        if isinstance(node, _Function):
+            # jsonargparse imports the module that a function says it is of.
+            scope[node.name].__module__ = __name__
+    return cast("Callable[..., Any]", scope[function])
+
+
+@cache
+def outline(module: str) -> dict[str, inspect.Signature]:
+    """Gives the signatures of a module's functions and constructors, by name.
+
+    Defaults are None, and annotations only those of plain values: others are `typing.Any`.
+    Dataclasses are taken to be constructed from the fields in their body.
+    """
+    tree = ast.parse(_source(module).read_bytes())
+    return {
+        node.name: inspect.Signature(list(_parameters(node)))
+        for node in tree.body
+        if isinstance(node, (_Function, ast.ClassDef))
+    }
+
+
+def _source(module: str) -> Path:
+    """Finds a module's file without importing the packages that it is in, but the outermost."""
+    package, *path = module.split(".")
+    spec = find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    inside = Path(spec.submodule_search_locations[0]).joinpath(*path)
+    return inside / "__init__.py" if inside.is_dir() else inside.with_suffix(".py")
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """Names that a statement at the top of a module binds."""
+    if isinstance(node, (_Function, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(each.asname or each.name).partition(".")[0] for each in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    return []
+
+
+def _forward(node: _Function) -> None:
+    """Leaves of a function its docstring and a call of the real one."""
+    described = ast.get_docstring(node, clean=False) is not None
+    call = f"return getattr(_real(), {node.name!r})(**locals())"
+    if not node.args.kwarg and not node.args.vararg and not node.args.posonlyargs:
+        node.body = [*node.body[:described], *ast.parse(f"def _():\n {call}").body[0].body]  # type: ignore[attr-defined]
+        return
+    node.args = ast.parse("def _(*args, **options): ...").body[0].args  # type: ignore[attr-defined]
+    call = f"return getattr(_real(), {node.name!r})(*args, **options)"
+    node.body = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+
+
+def _parameters(node: _Function | ast.ClassDef) -> Iterator[inspect.Parameter]:
+    """Gives what a function or a constructor is called with."""
+    if isinstance(node, ast.ClassDef):
+        made = [part for part in node.body if isinstance(part, _Function)]
+        made = [part for part in made if part.name == "__init__"]
+        if not made:
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    yield _parameter(field.target.id, field.annotation, field.value is not None)
+            return
+        node = made[0]
+    given = [argument for argument in node.args.args if argument.arg != "self"]
+    first_default = len(given) - len(node.args.defaults)
+    for i, argument in enumerate(given):
+        yield _parameter(argument.arg, argument.annotation, i >= first_default)
+    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        yield _parameter(argument.arg, argument.annotation, default is not None)
+
+
+def _parameter(name: str, annotation: ast.expr | None, optional: bool) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if optional else inspect.Parameter.empty,
+        annotation=_plain(annotation),
+    )
+
+
+def _plain(annotation: ast.expr | None) -> Any:
+    """Evaluates an annotation of plain values; gives `Any` for others."""
+    import typing
+
+    names: dict[str, Any] = {
+        "int": int, "float": float, "bool": bool, "str": str, "Path": Path, "tuple": tuple,
+        "Optional": typing.Optional, "Union": typing.Union, "Literal": typing.Literal,
+    }  # fmt: skip
+    if annotation is None:
+        return Any
+    try:
+        code = compile(ast.Expression(annotation), "annotation", "eval")
+        return eval(code, {"__builtins__": {}, **names})
+    except (NameError, TypeError):
+        return Any

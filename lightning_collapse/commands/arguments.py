@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
@@ -27,6 +28,8 @@ def run_command(
     arguments: list[str],
     positional: bool = True,
     without: Collection[str] = (),
+    reads: Collection[str] = (),
+    unless: Collection[str] = (),
 ) -> None:
     """Calls `command` with the arguments of a command line.
 
@@ -40,6 +43,8 @@ def run_command(
         arguments: what follows the command's name.
         positional: whether parameters without a default come by position, or by name.
         without: fields of `Sampling` that the command has no use for.
+        reads: parameters that name files or folders, which must be there.
+        unless: words that name something else for any of these.
     """
     about = (inspect.getdoc(command) or "").partition("\n\n")[0]
     parser = _OneLineParser(
@@ -56,6 +61,9 @@ def run_command(
         words = [_underscored(word) for word in arguments]
         options = parser.instantiate_classes(parser.parse_args(words))
         options.pop("config")
+        for field in reads:
+            if str(options[field]) not in unless:
+                _check_there(field, options[field])
         if default is not None:
             options["sampling"] = _take_sampling(options)
         command(**options)
@@ -80,6 +88,11 @@ def _take_sampling(options: Namespace) -> Sampling:
     names = inspect.signature(Sampling).parameters
     fields = {name: options.pop(name) for name in names if name in options}
     return Sampling(num_steps=steps, **fields)
+
+
+def _check_there(field: str, path: Path | None) -> None:
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"{field} = {path}: no such file or folder")
 
 
 def _underscored(word: str) -> str:

@@ -11,11 +11,16 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, Optional, Union, cast
 
 __all__ = ["entry", "outline"]
 
 _Function = ast.FunctionDef
+
+_PLAIN: dict[str, Any] = {
+    **{kind.__name__: kind for kind in (int, float, bool, str, tuple, Path)},
+    **{"Optional": Optional, "Union": Union, "Literal": Literal, "Any": Any},
+}
 
 
 def entry(module: str, function: str) -> Callable[..., Any]:
@@ -61,8 +66,12 @@ def outline(module: str) -> dict[str, inspect.Signature]:
     Dataclasses are taken to be constructed from the fields in their body.
     """
     tree = ast.parse(_source(module).read_bytes())
+    names = dict(_PLAIN)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and (bound := _bound(node)):
+            names[bound[0]] = _plain(node.value, names)
     return {
-        node.name: inspect.Signature(list(_parameters(node)))
+        node.name: inspect.Signature(list(_parameters(node, names)))
         for node in tree.body
         if isinstance(node, (_Function, ast.ClassDef))
     }
@@ -102,7 +111,9 @@ def _forward(node: _Function) -> None:
     node.body = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
 
 
-def _parameters(node: _Function | ast.ClassDef) -> Iterator[inspect.Parameter]:
+def _parameters(
+    node: _Function | ast.ClassDef, names: dict[str, Any]
+) -> Iterator[inspect.Parameter]:
     """Gives what a function or a constructor is called with."""
     if isinstance(node, ast.ClassDef):
         made = [part for part in node.body if isinstance(part, _Function)]
@@ -110,38 +121,34 @@ def _parameters(node: _Function | ast.ClassDef) -> Iterator[inspect.Parameter]:
         if not made:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                    yield _parameter(field.target.id, field.annotation, field.value is not None)
+                    yield _parameter(
+                        field.target.id, field.annotation, names, field.value is not None
+                    )
             return
         node = made[0]
     given = [argument for argument in node.args.args if argument.arg != "self"]
     first_default = len(given) - len(node.args.defaults)
     for i, argument in enumerate(given):
-        yield _parameter(argument.arg, argument.annotation, i >= first_default)
+        yield _parameter(argument.arg, argument.annotation, names, i >= first_default)
     for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        yield _parameter(argument.arg, argument.annotation, default is not None)
+        yield _parameter(argument.arg, argument.annotation, names, default is not None)
 
 
-def _parameter(name: str, annotation: ast.expr | None, optional: bool) -> inspect.Parameter:
+def _parameter(
+    name: str, annotation: ast.expr | None, names: dict[str, Any], optional: bool
+) -> inspect.Parameter:
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None if optional else inspect.Parameter.empty,
-        annotation=_plain(annotation),
+        annotation=Any if annotation is None else _plain(annotation, names),
     )
 
 
-def _plain(annotation: ast.expr | None) -> Any:
+def _plain(annotation: ast.expr, names: dict[str, Any]) -> Any:
     """Evaluates an annotation of plain values; gives `Any` for others."""
-    import typing
-
-    names: dict[str, Any] = {
-        "int": int, "float": float, "bool": bool, "str": str, "Path": Path, "tuple": tuple,
-        "Optional": typing.Optional, "Union": typing.Union, "Literal": typing.Literal,
-    }  # fmt: skip
-    if annotation is None:
-        return Any
     try:
         code = compile(ast.Expression(annotation), "annotation", "eval")
         return eval(code, {"__builtins__": {}, **names})
-    except (NameError, TypeError):
+    except (NameError, TypeError, AttributeError):
         return Any

@@ -24,7 +24,7 @@ __all__ = ["evaluate", "main"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("evaluate", evaluate, arguments)
+    run_command("evaluate", evaluate, arguments, reads=["samples", "reference", "inception"])
 
 
 def evaluate(

@@ -1,6 +1,5 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
+from lightning_collapse.commands.fit_words import check_words, checkpoint_at, keys_of_fit
 from lightning_collapse.commands.messages import one_line
-from lightning_collapse.commands.running import conduct, refuse
-from lightning_collapse.data.foreign.plain_yaml import load_yaml
+from lightning_collapse.commands.running import conduct
+from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
 from lightning_collapse.lit.checks import check_arguments
@@ -41,21 +41,33 @@ _SECTIONS: dict[type, str] = {
 def run_fit(arguments: list[str]) -> None:
     """Runs `lightning-collapse fit`; a mistake is one line on standard error and exit status 2."""
     try:
+        check_words(arguments)
+    except (ValueError, OSError) as error:
+        refuse_once(error)
+    _fit(arguments)
+
+
+def _fit(arguments: list[str]) -> None:
+    try:
         cli = CollapseCLI(arguments)
     except (ValueError, OSError, MisconfigurationException) as error:
-        refuse(error)
+        refuse_once(error)
     cli.fit()
 
 
 class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
+    _words: Sequence[str] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        extensions = _extensions()
-        keys = {key for action in self._actions for key in (action.dest, _leaf(action.dest))}
-        for extension in extensions:
-            keys.update(inspect.signature(extension).parameters)
-        refuse(one_line(message, keys, [extension.__name__ for extension in extensions]))
+        keys = {*keys_of_fit(), *(action.dest for action in self._actions)}
+        names = [extension.__name__ for extension in _extensions()]
+        refuse_once(one_line(message, keys, names, self._words))
+
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
+        self._words = list(args or ())
+        return super().parse_args(args, *rest, **options)
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
@@ -101,7 +113,9 @@ class CollapseCLI(LightningCLI):
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
         parser.add_argument(
-            "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
+            "--ckpt_path",
+            type=Path | None,
+            help="Checkpoint to go on from; last: the run's.",
         )
         parser.add_argument(
             "--exit_code_on_stop",
@@ -115,10 +129,6 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        for path in _config_files(args):
-            text = path.read_bytes().decode(errors="replace")
-            if not isinstance(load_yaml(text, f"config = {path}"), dict):
-                raise ValueError(f"config = {path}: must be a table of options")
         self.config = parser.parse_args(args)
         config = self.config
         if config.run is None:
@@ -152,21 +162,9 @@ def _extensions() -> list[Callable[..., Any]]:
     return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
 
 
-def _config_files(words: Sequence[str]) -> list[Path]:
-    """Gives the configuration files that a command line names and that there are."""
-    options = ("--config", "-c")
-    named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
-    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    return [path for path in map(Path, named) if path.is_file()]
-
-
-def _leaf(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
 def _check(config: Namespace) -> None:
-    if config.ckpt_path is not None and not config.ckpt_path.is_file():
-        raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
+    if config.ckpt_path is not None:
+        config.ckpt_path = checkpoint_at(config.ckpt_path, config.run)
     seed = config.seed_everything
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")

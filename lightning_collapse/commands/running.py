@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from lightning_collapse.commands import table
+from lightning_collapse.commands.table import refuse, refuse_once
 from lightning_collapse.lit.assemble import run
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
@@ -20,7 +20,7 @@ from lightning_collapse.lit.telling import RunError
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.samples.memory import ran_out
 
-__all__ = ["conduct", "refuse"]
+__all__ = ["conduct"]
 
 # Sampling takes smaller micro-batches by itself.
 _OUT_OF_MEMORY = (
@@ -59,13 +59,6 @@ def conduct(
         _stop(stopped_by, exit_code_on_stop)
 
 
-def refuse(message: Any) -> NoReturn:
-    """Says what is wrong in one line, once for all processes, and ends."""
-    if not is_first():
-        sys.exit(2)
-    table.refuse(message)
-
-
 def _stop(number: int, asked: int | None) -> NoReturn:
     """Ends a run that a signal has stopped."""
     if not is_first():
@@ -80,20 +73,20 @@ def _stop(number: int, asked: int | None) -> NoReturn:
 def _fail(error: Exception, started: bool) -> NoReturn:
     """Ends on an error: in one line if the user, the disk or another process is at fault."""
     if _while_restoring(error):
-        refuse(f"ckpt_path: cannot be gone on from ({error!r:.200}); name another checkpoint")
+        refuse_once(f"ckpt_path: cannot be gone on from ({error!r:.200}); name another checkpoint")
     if has_lost_process(error):
-        refuse("another process of the run has ended; the same command goes on")
+        refuse_once("another process of the run has ended; the same command goes on")
     if isinstance(error, OSError) and started:
         # On whichever process: the others know only that it has ended.
         rest = "; what is on disk is whole, and the same command goes on"
-        table.refuse(f"{error}{'' if error.errno is None else rest}")
+        refuse(f"{error}{'' if error.errno is None else rest}")
     if ran_out(error):
         # On whichever process, too.
-        table.refuse(_OUT_OF_MEMORY)
+        refuse(_OUT_OF_MEMORY)
     if isinstance(error, (MisconfigurationException, OSError, RunError)):
-        refuse(error)
+        refuse_once(error)
     if isinstance(error, ValueError) and not started:
-        refuse(error)
+        refuse_once(error)
     raise error
 
 

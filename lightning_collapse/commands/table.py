@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from lightning_collapse.commands.declared import entry
+from lightning_collapse.lit.processes import is_first
 
-__all__ = ["dispatch", "refuse"]
+__all__ = ["dispatch", "refuse", "refuse_once"]
 
 _LONGEST = 2000
 
@@ -40,6 +41,13 @@ def refuse(message: object) -> NoReturn:
     # A message may quote a file, which may be anything.
     print(f"error: {text[:_LONGEST]}{' …' * (len(text) > _LONGEST)}", file=sys.stderr)
     sys.exit(2)
+
+
+def refuse_once(message: object) -> NoReturn:
+    """Does the same where a run has several processes, of which the first speaks for all."""
+    if not is_first():
+        sys.exit(2)
+    refuse(message)
 
 
 def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:

@@ -16,11 +16,14 @@ from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import has_lost_process, is_first
 from lightning_collapse.lit.signals import exit_status, requeue
-from lightning_collapse.lit.telling import RunError
+from lightning_collapse.lit.telling import RunError, StoppedError
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.samples.memory import ran_out
 
-__all__ = ["conduct"]
+__all__ = ["STOPPED", "conduct"]
+
+STOPPED = 3
+"""Exit status of a run that a callback or a limit has stopped, which the same command goes on."""
 
 # Sampling takes smaller micro-batches by itself.
 _OUT_OF_MEMORY = (
@@ -50,13 +53,15 @@ def conduct(
     """
     _quieten()
     try:
-        stopped_by = run(module, data, loop, **options)
-        if stopped_by is None and is_first() and data.run.table.exists():
+        signalled = run(module, data, loop, **options)
+        if signalled is None and is_first() and data.run.table.exists():
             print(f"picture: {plot_run(data.run)}")
     except Exception as error:
         _fail(error, loop.started)
-    if stopped_by is not None:
-        _stop(stopped_by, exit_code_on_stop)
+    if signalled is not None:
+        _stop(signalled, exit_code_on_stop)
+    if loop.ended_by is not None:
+        _end_early(f"the run has ended after {data.pool.round} rounds, by {loop.ended_by}")
 
 
 def _stop(number: int, asked: int | None) -> NoReturn:
@@ -68,6 +73,15 @@ def _stop(number: int, asked: int | None) -> NoReturn:
     if number == signal.SIGUSR1:
         requeue()
     sys.exit(exit_status(number) if asked is None else asked)
+
+
+def _end_early(why: str) -> NoReturn:
+    """Ends a run that is not finished, by a callback or a limit, with a status of its own."""
+    if not is_first():
+        sys.exit(0)  # as above
+    rest = "" if why.endswith("goes on") else "; the same command goes on"
+    print(f"stopped: {why}{rest}", file=sys.stderr, flush=True)
+    sys.exit(STOPPED)
 
 
 def _fail(error: Exception, started: bool) -> NoReturn:
@@ -83,6 +97,8 @@ def _fail(error: Exception, started: bool) -> NoReturn:
     if ran_out(error):
         # On whichever process, too.
         refuse(_OUT_OF_MEMORY)
+    if isinstance(error, StoppedError):
+        _end_early(str(error))
     if isinstance(error, (MisconfigurationException, OSError, RunError)):
         refuse_once(error)
     if isinstance(error, ValueError) and not started:

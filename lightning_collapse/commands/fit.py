@@ -1,19 +1,23 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
+from argparse import Action
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import callbacks, loggers
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from torch.optim import Optimizer
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.fit_words import check_words, checkpoint_at, keys_of_fit
-from lightning_collapse.commands.messages import one_line
+from lightning_collapse.commands.messages import one_line, shortened
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.sources.source import Source
@@ -48,32 +52,49 @@ def run_fit(arguments: list[str]) -> None:
 
 
 def _fit(arguments: list[str]) -> None:
+    OneLineParser.words = arguments
     try:
-        cli = CollapseCLI(arguments)
-    except (ValueError, OSError, MisconfigurationException) as error:
-        refuse_once(error)
+        cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
+    except (ValueError, OSError, ImportError, MisconfigurationException) as error:
+        refuse_once(shortened(str(error)))
     cli.fit()
 
 
 class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
-    _words: Sequence[str] = ()
+    words: ClassVar[Sequence[str]] = ()
+    """The command line, for parsers of parts too."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         keys = {*keys_of_fit(), *(action.dest for action in self._actions)}
         names = [extension.__name__ for extension in _extensions()]
-        refuse_once(one_line(message, keys, names, self._words))
+        refuse_once(one_line(message, keys, names, self.words))
 
-    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
-        self._words = list(args or ())
-        return super().parse_args(args, *rest, **options)
+    def format_help(self, *args: Any, **options: Any) -> str:
+        """Gives the help, of Lightning's Trainer only if it is asked for all."""
+        groups, actions = self._action_groups, self._actions
+        if "--help=all" not in self.words:
+            self._action_groups = [
+                group for group in groups if not _is_trainers(group._group_actions)
+            ]
+            self._actions = [action for action in actions if not _is_trainers([action])]
+        try:
+            text: str = super().format_help(*args, **options)
+        finally:
+            self._action_groups, self._actions = groups, actions
+        return f"{text}\n--help=all lists the options of Lightning's Trainer (--trainer.…) too.\n"
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
         made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
         made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
         return made_of
+
+
+def _is_trainers(actions: Sequence[Action]) -> bool:
+    dests = [action.dest for action in actions]
+    return any(dest.startswith("trainer.") for dest in dests)
 
 
 def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
@@ -129,7 +150,7 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
+        self.config = _plain(parser.parse_args(args))
         config = self.config
         if config.run is None:
             named = config.config[0] if config.config else "run"
@@ -157,9 +178,23 @@ class CollapseCLI(LightningCLI):
 
 
 def _extensions() -> list[Callable[..., Any]]:
-    """Gives everything that a configuration may name by a class path of ours."""
+    """Gives what a configuration may name by a class, of ours and Lightning's."""
     bases = (Regime, Source, Features)
-    return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
+    ours = [sub for base in bases for sub in base.__subclasses__()]
+    others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
+    return [*ours, *OURS, *others, *Optimizer.__subclasses__()]
+
+
+def _plain(value: Any) -> Any:
+    """Gives a configuration without enumerations, which cannot be written."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, Namespace):
+        for key, part in vars(value).items():
+            setattr(value, key, _plain(part))
+    return value
 
 
 def _check(config: Namespace) -> None:

@@ -105,9 +105,10 @@ def suggested_key(wrong: str, keys: Iterable[str]) -> str:
     leaves: dict[str, str] = {}
     for key in known:
         leaves.setdefault(key.rpartition(".")[2], key)
-    return leaves.get(near(leaf, leaves), "")
+    # Many leaves are short: what is somewhat alike is mostly something else.
+    return leaves.get(near(leaf, leaves, 0.75), "")
 
 
-def near(wrong: str, known: Collection[str]) -> str:
-    """Gives the known word that is nearest to a wrong one, or nothing."""
-    return "".join(difflib.get_close_matches(wrong, known, n=1))
+def near(wrong: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Gives the known word that is nearest to a wrong one, at least alike by `cutoff`, if any."""
+    return "".join(difflib.get_close_matches(wrong, known, n=1, cutoff=cutoff))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from lightning_collapse.commands.hints import near, suggested_key
 
-__all__ = ["one_line"]
+__all__ = ["one_line", "shortened"]
 
 _PLAIN = {
     "int": "a whole number",
@@ -41,6 +41,18 @@ def one_line(
     if found := re.match(r'Parser key "(\S+)": (.*)', text):
         return _bad_value(_in_full(found[1], words), found[2], classes)
     return text
+
+
+def shortened(message: str) -> str:
+    """Gives why a class could not be made, of a message that tells all that was tried."""
+    text = " ".join(message.split())
+    if "Union subtypes" not in text:
+        return text
+    found = re.search(
+        r"given class_path '(?:\w+\.)*(\w+)': (.*?)(?= - Expected | Given value|$)", text
+    )
+    # A missing package is named in a sentence, and then in pages.
+    return f"{found[1]}: {found[2].partition(' Requirement ')[0]}" if found else text
 
 
 def _too_many(word: str) -> str:

@@ -1,6 +1,7 @@
 """A run as a command: what comes of it, in one line and an exit status."""
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -8,6 +9,9 @@ import warnings
 from typing import Any, NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import Profiler
 
 from lightning_collapse.commands.table import refuse, refuse_once
 from lightning_collapse.lit.assemble import run
@@ -99,11 +103,27 @@ def _fail(error: Exception, started: bool) -> NoReturn:
         refuse(_OUT_OF_MEMORY)
     if isinstance(error, StoppedError):
         _end_early(str(error))
+    if (named := _of_others(error)) is not None:
+        # On whichever process, too.
+        refuse(f"{named}{'; what is on disk is whole' * started}")
     if isinstance(error, (MisconfigurationException, OSError, RunError)):
         refuse_once(error)
     if isinstance(error, ValueError) and not started:
         refuse_once(error)
     raise error
+
+
+def _of_others(error: Exception) -> str | None:
+    """Says which callback, logger or profiler from elsewhere an error comes from, and where."""
+    found, at = None, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        part = frame.f_locals.get("self")
+        for kind, key in ((Callback, "callbacks"), (Logger, "logger"), (Profiler, "profiler")):
+            ours = type(part).__module__.startswith("lightning_collapse.")
+            if isinstance(part, kind) and not ours:
+                found = f"trainer.{key} = {type(part).__name__}"
+        at = f"{os.path.basename(frame.f_code.co_filename)}, line {line}"
+    return found and f"{found}: {error or 'fails'} ({type(error).__name__} in {at})"
 
 
 def _while_restoring(error: Exception) -> bool:

@@ -118,7 +118,7 @@ def assemble(loop: GenerationLoop, **options: Any) -> Trainer:
         any(isinstance(callback, kind) for callback in given) for kind in (ProgressBar, Checkpoint)
     )
     # The signal's callback first: the loop saves in the step that it stops.
-    own: list[Callback] = [StopAtStep(), loop, RoundTable(), *([] if bars else [RunLine()])]
+    own: list[Callback] = [StopAtStep(), loop, RoundTable(), RunLine(live=not bars)]
     options = {**TRAINER_DEFAULTS, **options, "callbacks": [*own, *given]}
     options["enable_progress_bar"] = bars
     options["enable_checkpointing"] = savers

@@ -143,9 +143,14 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
     two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
     try:
         fits = fits and module.ema(two, two.new_ones(2)).shape[1:] == shape
-    except RuntimeError as error:
+    except Exception as error:  # of a class that anyone may have written
         if ran_out(error):
             raise
+        if not isinstance(error, RuntimeError):
+            raise ValueError(
+                "model.network: cannot be called as F(x, c_noise, class_labels, augment_labels) "
+                f"({error!r:.200}); wrap it in a module that can"
+            ) from error
         fits = False
     if not fits:
         raise ValueError(

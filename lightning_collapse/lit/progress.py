@@ -26,7 +26,9 @@ class RunLine(Callback):
     about every minute.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, live: bool = True) -> None:
+        """Sets up the line; `live` is false beside another progress bar."""
+        self._live = live and sys.stderr.isatty()
         self._line: tqdm[Any] | None = None
         self._told = 0.0
 
@@ -36,7 +38,7 @@ class RunLine(Callback):
             self._told = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and sys.stderr.isatty():
+        if trainer.is_global_zero and self._live:
             self._line = tqdm(bar_format="{desc}", leave=False, dynamic_ncols=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

@@ -81,7 +81,9 @@ def _source(module: str) -> Path:
     """Finds a module's file without importing the packages that it is in, but the outermost."""
     package, *path = module.split(".")
     spec = find_spec(package)
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None and spec.origin is not None
+    if not spec.submodule_search_locations:
+        return Path(spec.origin)
     inside = Path(spec.submodule_search_locations[0]).joinpath(*path)
     return inside / "__init__.py" if inside.is_dir() else inside.with_suffix(".py")
 

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
+from lightning_collapse.commands.fit_needs import check_needs
 from lightning_collapse.commands.fit_words import check_words, checkpoint_at, keys_of_fit
 from lightning_collapse.commands.messages import one_line, shortened
 from lightning_collapse.commands.running import conduct
@@ -160,6 +161,7 @@ class CollapseCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Makes the three parts of a run; its Trainer comes with it."""
+        check_needs(self.config)
         self._dump_config()
         self.config_init = self.parser.instantiate_classes(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model

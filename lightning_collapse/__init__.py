@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.metrics.coverage import Balls
+    from lightning_collapse.metrics.distance import SlicedWasserstein
+    from lightning_collapse.metrics.fd import Frechet
+    from lightning_collapse.metrics.feature_moments import FeatureMoments
+    from lightning_collapse.metrics.features import Features
+    from lightning_collapse.metrics.kernel import KernelDistance
+    from lightning_collapse.metrics.measure import Measure
+    from lightning_collapse.metrics.modes import Modes
     from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
     from lightning_collapse.networks.mlp import SigmaMLP
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
@@ -65,6 +73,14 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
+    "metrics.coverage": ["Balls"],
+    "metrics.distance": ["SlicedWasserstein"],
+    "metrics.fd": ["Frechet"],
+    "metrics.feature_moments": ["FeatureMoments"],
+    "metrics.features": ["Features"],
+    "metrics.kernel": ["KernelDistance"],
+    "metrics.measure": ["Measure"],
+    "metrics.modes": ["Modes"],
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
@@ -81,14 +97,21 @@ __all__ = [
     "Accumulate",
     "AccumulateSubsample",
     "Augment",
+    "Balls",
     "CollapseModule",
     "EDMLoss",
     "EDMPrecond",
+    "FeatureMoments",
+    "Features",
+    "Frechet",
     "Fresh",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "KernelDistance",
+    "Measure",
     "Mixture",
+    "Modes",
     "Pool",
     "PoolDataModule",
     "Regime",
@@ -96,6 +119,7 @@ __all__ = [
     "Run",
     "Sampling",
     "SigmaMLP",
+    "SlicedWasserstein",
     "SongUNet",
     "Turnover",
     "ddpmpp",

@@ -23,7 +23,11 @@ _COMMANDS = {
     ),
     "evaluate": (
         "lightning_collapse.commands.evaluate:main",
-        "score samples against a reference: FID, KID, precision, recall, moments",
+        "score samples against a reference, or a run: FID, KID, precision, recall, moments",
+    ),
+    "measure": (
+        "lightning_collapse.commands.measure:main",
+        "measure a run's finished rounds again, or by other measures",
     ),
     "prepare": (
         "lightning_collapse.commands.prepare:main",

@@ -12,25 +12,26 @@ from lightning_collapse import __main__ as door
 from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.coverage import coverage_figures
-from lightning_collapse.metrics.evaluation import Reference
 from lightning_collapse.metrics.features import Pixels
-from lightning_collapse.metrics.frechet import frechet_distance
+from lightning_collapse.metrics.frechet import frechet_distance, frechet_distance_of_rows
 from lightning_collapse.metrics.kernel import kernel_distance
-from lightning_collapse.metrics.statistics import Statistics
+from lightning_collapse.metrics.statistics import Statistics, write_statistics
 from lightning_collapse.seeds import generator
 
 SIDE, D = 4, 48
-FIGURES = [
-    *("fd_pixels", "fd_pixels_bias", "kd_pixels", "kd_pixels_sd"),
-    *("precision", "recall", "density", "coverage", "mean_distance"),
-    *("feature_mean", "feature_spread"),
-    *("covariance_trace", "covariance_logdet", "covariance_frobenius"),
+OF_ROWS = [
+    *("kd_pixels", "kd_pixels_sd", "precision_pixels", "recall_pixels", "density_pixels"),
+    *("coverage_pixels", "sw2_pixels"),
 ]
-OF_ROWS = FIGURES[2:8]
+MOMENTS = [
+    *("mean_distance_pixels", "feature_mean_pixels", "feature_spread_pixels"),
+    *("covariance_trace_pixels", "covariance_logdet_pixels", "covariance_frobenius_pixels"),
+]
+FIGURES = ["fd_pixels", *OF_ROWS, *MOMENTS]
 
 
-def images(n, seed, side=SIDE, channels=3):
-    rows = 128 + 40 * torch.randn(n, channels, side, side, generator=generator(seed, "images"))
+def images(n, seed, *path, side=SIDE):
+    rows = 128 + 40 * torch.randn(n, 3, side, side, generator=generator(seed, "images", *path))
     return (rows + 10 * seed).clamp(0, 255).to(torch.uint8)
 
 
@@ -85,36 +86,54 @@ def test_a_folder_beside_a_folder_and_a_store(sets, run, tmp_path):
     a, b = Statistics.of(x), Statistics.of(y)
     expected = {
         "fd_pixels": frechet_distance(a.mu, a.sigma, b.mu, b.sigma),
-        **dict(zip(["kd_pixels", "kd_pixels_sd"], kernel_distance(x, y), strict=True)),
-        **coverage_figures(x, y),
-        "mean_distance": float((a.mu - b.mu).norm()),
-        "feature_mean": float(a.mu.mean()),
-        "feature_spread": float(a.mu.std(correction=0)),
-        "covariance_trace": float(a.sigma.trace()),
-        "covariance_logdet": float(torch.linalg.slogdet(a.sigma).logabsdet),
-        "covariance_frobenius": float(a.sigma.norm()),
-        "real_covariance_trace": float(b.sigma.trace()),
-        "real_covariance_logdet": float(torch.linalg.slogdet(b.sigma).logabsdet),
+        **dict(zip(["kd_pixels", "kd_pixels_sd"], kernel_distance(x, y[:70]), strict=True)),
+        **{f"{name}_pixels": v for name, v in coverage_figures(x, y[:70], 5).items()},
+        "mean_distance_pixels": float((a.mu - b.mu).norm()),
+        "feature_mean_pixels": float(a.mu.mean()),
+        "feature_spread_pixels": float(a.mu.std(correction=0)),
+        "covariance_trace_pixels": float(a.sigma.trace()),
+        "covariance_logdet_pixels": float(torch.linalg.slogdet(a.sigma).logabsdet),
+        "covariance_frobenius_pixels": float(a.sigma.norm()),
+        "real_covariance_trace_pixels": float(b.sigma.trace()),
+        "real_covariance_logdet_pixels": float(torch.linalg.slogdet(b.sigma).logabsdet),
     }
     assert {name: told[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     assert (told["n"], told["n_reference"], told["dimensions"]) == (70, 90, D)
     assert told["features"] == "pixels" and told["baseline"] is None
-    assert set(FIGURES) == set(told["notes"]) and set(FIGURES) < set(told)
+    assert set(FIGURES) < set(told["notes"]) < set(told)
+    assert told["measured_rows"] == dict.fromkeys(
+        ["KernelDistance", "Balls", "SlicedWasserstein"], 70
+    )
     stored = report(run, tmp_path, sets / "samples", "--reference", sets / "stored")
     assert stored[1] == told | {"reference": str(sets / "stored")}
-    lines = {line.split()[0]: line for line in out.splitlines()}
-    for name in FIGURES:
-        assert f"{told[name]:.5g}" in lines[name]
-        assert "n = 70 against 90 in 48 dimensions: " in lines[name]
-    assert f"by about {told['fd_pixels_bias']:.4g}: compare at equal n" in lines["fd_pixels"]
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert all(f"{told[name]:.5g}" in lines[name] for name in FIGURES)
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("n = 70") == out.count("90 rows") == out.count("first 70 rows") == 1
 
 
-def test_the_bias_is_what_equal_sets_are_apart(sets, run, tmp_path):
+def test_the_floor_is_what_random_parts_of_the_reference_are_apart(run, tmp_path):
+    """Measured where there are fewer rows than features, where the bias in 1/n is far off."""
+    store(tmp_path / "a", images(30, 0))
+    store(tmp_path / "b", images(30, 0).flip(0).mT.flip(2, 3))
+    told = report(run, tmp_path, tmp_path / "a", "--reference", tmp_path / "b")[1]
+    assert told["fd_pixels_floor_n"] == 15
+    many = [Pixels()(images(15, 0, key)) for key in range(12)]
+    apart = [frechet_distance_of_rows(x, y) for x, y in zip(many, many[1:], strict=False)]
+    assert told["fd_pixels_floor"] == pytest.approx(sum(apart) / len(apart), rel=0.1)
+    # The expansion says 1.6 times as much already at n = d.
+    assert told["fd_pixels_floor"] > told["fd_pixels"]
+
+
+def test_beside_statistics_the_bias_is_told_where_the_expansion_holds(run, tmp_path):
     store(tmp_path / "a", images(400, 0))
-    store(tmp_path / "b", torch.cat([images(400, 0).flip(2, 3), images(400, 0).mT]))
-    words = (tmp_path / "a", "--reference", tmp_path / "b", "--n", 300)
-    told = report(run, tmp_path, *words)[1]
+    write_statistics(tmp_path / "b.npz", Statistics.of(Pixels()(images(4000, 0).flip(2, 3))))
+    words = (tmp_path / "a", "--reference", tmp_path / "b.npz", "--n")
+    told = report(run, tmp_path, *words, 300)[1]
     assert told["fd_pixels"] == pytest.approx(told["fd_pixels_bias"], rel=0.2)
+    few = report(run, tmp_path, *words, 4 * D - 1)[1]
+    assert few["fd_pixels_bias"] is None
+    assert few["cautions"]["fd_pixels_bias"].endswith("told from 4 rows a dimension on")
 
 
 def test_n_takes_the_first_samples(sets, run, tmp_path):
@@ -138,12 +157,12 @@ def test_exported_statistics_are_a_reference_of_equal_figures(sets, run, tmp_pat
         )
         np.savez(tmp_path / "nvidia.npz", mu=file["mu"], sigma=file["sigma"])
     out, told = report(run, tmp_path, sets / "samples", "--reference", npz)
-    assert [told[name] for name in OF_ROWS] == [None] * 6 and told["n_reference"] == 90
-    assert "needs the reference's rows" in out
-    same = [name for name in FIGURES if name not in OF_ROWS]
+    assert [told[name] for name in OF_ROWS] == [None] * 7 and told["n_reference"] == 90
+    assert set(OF_ROWS) < set(told["cautions"]) and "needs the" in out
+    same = ["fd_pixels", *MOMENTS]
     assert {n: told[n] for n in same} == pytest.approx({n: by_rows[n] for n in same}, rel=1e-8)
     out, told = report(run, tmp_path, sets / "samples", "--reference", tmp_path / "nvidia.npz")
-    assert told["n_reference"] is None and "n = 70 in 48 dimensions" in out
+    assert told["n_reference"] is None
     assert told["fd_pixels"] == pytest.approx(by_rows["fd_pixels"], rel=1e-8)
 
 
@@ -154,10 +173,8 @@ def test_baselines_stand_beside_the_samples(sets, run, tmp_path, name, fraction)
     baseline = told["baseline"]
     assert (baseline["name"], baseline["fraction"]) == (name, fraction)
     noisy = MaskedNoise(images(70, 1), fraction)[torch.arange(70)]
-    real = Reference(Pixels()(images(90, 2)))
-    assert baseline["fd_pixels"] == pytest.approx(
-        real.compare(Pixels()(noisy), "fd_pixels", 0)["fd_pixels"]
-    )
+    real = Pixels()(images(90, 2))
+    assert baseline["fd_pixels"] == pytest.approx(frechet_distance_of_rows(Pixels()(noisy), real))
     assert baseline["fd_pixels"] > told["fd_pixels"]
     assert f"{baseline['fd_pixels']:.5g}" in out and f" {name}" in out
 
@@ -186,9 +203,9 @@ def test_collapsed_and_tiny_sets_give_finite_figures(run, tmp_path, collapsed, n
     npz = tmp_path / "b.npz"
     words = (tmp_path / "a", "--reference", tmp_path / "b", "--export-stats", npz)
     told = report(run, tmp_path, *words)[1]
-    always = {*FIGURES} - {*OF_ROWS} - {"covariance_logdet"}
+    always = {*FIGURES} - {*OF_ROWS} - {"covariance_logdet_pixels"}
     assert all(isinstance(told[name], float) for name in always)
-    assert n < 4 or all(isinstance(told[name], float) for name in OF_ROWS)
+    assert n < 6 or all(isinstance(told[name], float) for name in OF_ROWS)
     by_statistics = report(run, tmp_path, tmp_path / "a", "--reference", npz)[1]
     assert by_statistics["fd_pixels"] == pytest.approx(told["fd_pixels"], rel=1e-6, abs=1e-9)
     if collapsed == "both":
@@ -239,7 +256,7 @@ def test_bad_statistics_are_refused_in_one_line(sets, run, tmp_path, says, array
         (["{}/samples", "--reference", "{}/real", "--n", "1"], "n = 1: must lie in 2..70"),
         (["{}/samples", "--reference", "{}/wide"], "reference = {}/wide: holds images of (3, 8"),
         (["{}/one", "--reference", "{}/real"], "samples: there is 1, and figures need at least 2"),
-        (["{}/samples", "--reference", "{}/one"], "reference = {}/one: holds 1 image; must"),
+        (["{}/samples", "--reference", "{}/one"], "reference = {}/one: holds 1 row; must"),
         (["{}/samples", "--reference", "{}/real", "--baseline", "nose"], "baseline"),
         (
             ["{}/samples", "--reference={}/real", "--baseline=masked-noise", "--fraction=2"],

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from lightning_collapse.learners.learner import GaussianMLE
+from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.spread import Spread
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import (
     Accumulate,
@@ -182,17 +184,43 @@ def test_turnover_forgets_real_rows_where_replace_keeps_them():
 # What the loop does, by rows that tell when they were made
 
 
+class Age(Measure):
+    """When a round's rows were made, and how much older real rows, or those before, are."""
+
+    def figures(self, samples, real):
+        age = float(samples.rows[0, 0])
+        return {"size": len(samples), "age": age - float(real.rows[0, 0])}
+
+
+SAID = ("round", "n_real", "n_synthetic", "size", "age")
+
+
+def test_measures_have_floors_where_rows_are_held_out():
+    held_out = torch.full((4, 1), -3.0)
+    real = torch.arange(float(N))[:, None]
+    loop = generations(Rewriting(), Pool(real), Replace(), [Age()], held_out=held_out)
+    assert {name: v for name, v in next(loop).items() if name.startswith("age")} == {
+        "age": 1,
+        "age_floor": -3,
+        "age_step": None,
+    }
+    (record,) = generations(Rewriting(), Pool(real), Replace(), [Age()], rounds=1)
+    assert "age_floor" not in record
+
+
 def test_records_say_what_was_trained_on():
-    learner, pool = Rewriting(), Pool(torch.zeros(N, 1))
-    records = list(
-        generations(learner, pool, Augment(0.5), {"size": len, "age": lambda x: x[0, 0]}, rounds=3)
-    )
-    assert records == [
+    real = [0.0] * (N - 1) + [0.5]
+    learner, pool = Rewriting(), Pool(torch.tensor(real)[:, None])
+    records = list(generations(learner, pool, Augment(0.5), [Age()], rounds=3))
+    told = [{name: record[name] for name in SAID} for record in records]
+    assert [record["age_step"] for record in records] == [None, 1, 1]
+    assert all(record["measured_rows"] == {"Age": 10} for record in records)
+    assert told == [
         {"round": 0, "n_real": N, "n_synthetic": 0, "size": 10, "age": 1},
         {"round": 1, "n_real": N, "n_synthetic": 10, "size": 10, "age": 2},
         {"round": 2, "n_real": N, "n_synthetic": 10, "size": 10, "age": 3},
     ]
-    assert learner.seen == [[0] * N, [0] * N + [1] * 10, [0] * N + [2] * 10]
+    assert learner.seen == [real, real + [1] * 10, real + [2] * 10]
     assert pool.sizes == [N, 10, 10, 10]
 
 
@@ -227,7 +255,7 @@ def test_a_run_is_the_same_twice_and_another_by_another_seed():
 
 @pytest.mark.parametrize("regime", [Replace(), Turnover(0.5), AccumulateSubsample(N)], ids=repr)
 def test_a_pool_that_has_been_through_rounds_is_gone_on_with(regime):
-    metrics = {"first": lambda x: float(x[0, 0])}
+    metrics = [Spread()]
     whole = Pool(real_rows(0))
     records = list(generations(GaussianMLE(), whole, regime, metrics, rounds=5))
     cut = Pool(real_rows(0))

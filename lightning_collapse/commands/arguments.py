@@ -1,14 +1,14 @@
 """A function's signature as a command line."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.messages import one_line
+from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.table import refuse
 from lightning_collapse.sampling.choice import Sampling
 
@@ -18,8 +18,10 @@ __all__ = ["run_command"]
 class _OneLineParser(ArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
+    classes: Sequence[str] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        refuse(one_line(message, [action.dest for action in self._actions], []))
+        refuse(one_line(message, [action.dest for action in self._actions], self.classes))
 
 
 def run_command(
@@ -30,6 +32,7 @@ def run_command(
     without: Collection[str] = (),
     reads: Collection[str] = (),
     unless: Collection[str] = (),
+    classes: Sequence[str] = (),
 ) -> None:
     """Calls `command` with the arguments of a command line.
 
@@ -45,11 +48,13 @@ def run_command(
         without: fields of `Sampling` that the command has no use for.
         reads: parameters that name files or folders, which must be there.
         unless: words that name something else for any of these.
+        classes: what options may name without a module, for hints.
     """
     about = (inspect.getdoc(command) or "").partition("\n\n")[0]
     parser = _OneLineParser(
         prog=f"lightning-collapse {name}", description=about, allow_abbrev=False
     )
+    parser.classes = classes
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
     parser.add_function_arguments(
         command, as_group=False, as_positional=positional, skip={"sampling"}, sub_configs=True
@@ -68,7 +73,7 @@ def run_command(
             options["sampling"] = _take_sampling(options)
         command(**options)
     except (ValueError, OSError) as error:
-        refuse(error)
+        refuse(made_line(error))
 
 
 def _add_sampling(parser: ArgumentParser, default: Sampling, without: Collection[str]) -> None:

@@ -1,38 +1,51 @@
-"""`lightning-collapse evaluate`: how far a set of samples is from a reference."""
+"""`lightning-collapse evaluate`: samples beside a reference, or the rounds of a run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.commands.image_sets import open_images
+from lightning_collapse.commands.figure_table import figure_table
+from lightning_collapse.commands.image_sets import open_set
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.store.manifest import finite
+from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.baselines import MaskedNoise
-from lightning_collapse.metrics.evaluation import Figures, Reference
-from lightning_collapse.metrics.extraction import feature_blocks
-from lightning_collapse.metrics.features import Features, Inception, Pixels
+from lightning_collapse.metrics.comparison import Comparison
+from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES
+from lightning_collapse.metrics.features import Features, Inception, Pixels, Points
+from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measuring import Measured, record_of
 from lightning_collapse.metrics.statistics import Statistics, read_statistics, write_statistics
+from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.rows import Rows
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.measuring import RunMeasuring
 
 __all__ = ["evaluate", "main"]
+
+Space = Literal["inception", "pixels", "points"] | Features | None
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("evaluate", evaluate, arguments, reads=["samples", "reference", "inception"])
+    reads = ["samples", "reference", "inception"]
+    run_command("evaluate", evaluate, arguments, reads=reads, classes=NAMES)
 
 
 def evaluate(
     samples: Path,
     reference: Path | None = None,
-    features: Literal["inception", "pixels"] = "inception",
+    features: Space = None,
     convention: Literal["nvidia", "pytorch-fid"] = "nvidia",
     n: int | None = None,
+    measures: list[Measurable] = [],  # noqa: B006 - never changed
+    rounds: list[int] | None = None,
     baseline: Literal["noise", "masked-noise"] | None = None,
     fraction: float = 0.5,
     json: Path | None = None,
@@ -43,15 +56,23 @@ def evaluate(
 ) -> None:
     """Prints how far samples are from a reference: FID, KID, precision and recall, and moments.
 
-    Figures depend on n, the FID most of all: each is printed with it.
+    Of a run without a reference, prints what its rounds' records tell, measured again by the
+    run's own split and n; nothing is written.
+
+    Figures depend on n, the FID most of all: each is printed with what it is worth.
 
     Args:
-        samples: a folder or a zip of PNG or JPEG images, or a store, such as RUN/pool/0003.
+        samples: a folder or a zip of PNG or JPEG images; a store, such as RUN/pool/0003; or RUN.
         reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
             KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
+            Default: Inception's for images; the run's own for a run.
         convention: how images are enlarged for Inception; figures differ slightly.
-        n: how many samples, the first ones; default: all. Of the reference, all are taken.
+        n: how many samples, the first ones; default: all. Of the reference, all are taken, but by
+            measures of rows: these take as many of both, at most 5,000.
+        measures: beside the usual ones: names, class paths, or {class_path, init_args}; metrics of
+            torchmetrics too.
+        rounds: of a run; default: all.
         baseline: a worst case, scored beside the samples: as many images of noise (mean 128,
             deviation 60), or the samples with a share of each image's pixels replaced by it.
         fraction: that share, for masked-noise.
@@ -59,42 +80,80 @@ def evaluate(
         export_stats: npz for mean and covariance of the reference, in NVIDIA's format.
         inception: file of Inception's weights; default: an installed one, or pytorch-fid's.
         download: fetch Inception's weights (91 MiB) if there are none.
-        seed: keys the KID's subsets and the noise.
+        seed: keys the KID's subsets, the directions of projections and the noise.
     """
-    space = Pixels() if features == "pixels" else Inception(inception, convention, download)
     _check_targets(json, export_stats)
-    images = open_images("samples", samples)
-    n = _checked(n, len(images))
-    sets: dict[str, Rows] = {"samples": images}
-    fraction = 1.0 if baseline == "noise" else fraction
-    if baseline is not None:
-        sets[baseline] = MaskedNoise(images, fraction, seed)
-    known = _read_reference(reference, images, space)
-    real = _checked_reference(reference, known)
-    if export_stats is not None:
-        write_statistics(export_stats, _statistics(known))
-    figures = {
-        name: real.compare(_features(rows, space, n), space.distance, seed)
-        for name, rows in sets.items()
+    spaces = {
+        "inception": Inception(inception, convention, download),
+        "pixels": Pixels(),
+        "points": Points(),
     }
-    notes = {name: real.caution(name, n) for name in figures["samples"]}
-    print(f"samples: {samples}\nreference: {reference}\nfeatures: {_described(space, real.dim)}")
-    print(_table({**figures, "reference": real.figures}, notes))
+    space = spaces[features] if isinstance(features, str) else features
+    run = Run(samples)
+    if reference is None and run.pool.is_dir():
+        _refuse({"n": n, "baseline": baseline, "export_stats": export_stats})
+        _evaluate_run(run, as_measures(measures), space, rounds, json)
+        return
+    rows = open_set("samples", samples)
+    if space is None:
+        space = spaces["inception" if len(_shape(rows)) == 3 else "points"]
+    n = _checked(n, len(rows))
+    noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
+    comparison = _compared(reference, rows, space, export_stats)
+    wanted = [*map(partial(_keyed, seed), COMPARED), *as_measures(measures)]
+    told = comparison.measured(wanted, rows, n, _latents(rows))
+    beside = None if baseline is None else comparison.measured(wanted, noise, n)
+    report = {
+        **{"samples": str(samples), "reference": str(reference), "features": space.name},
+        "convention": space.convention if isinstance(space, Inception) else None,
+        "dimensions": comparison.dim,
+        **{"n": n, "n_reference": comparison.n_reference, **record_of(told), "baseline": None},
+        "notes": _notes(wanted, told, n),
+    }
+    sets = {"samples": record_of(told)}
+    if beside is not None:
+        sets[str(baseline)] = figures = record_of(beside)
+        report["baseline"] = {"name": baseline, "fraction": noise.fraction, **figures}
+    print(_heading(report, space))
+    print(_table(sets, report["notes"]))
     if json is not None:
-        report = {
-            "samples": str(samples),
-            "reference": str(reference),
-            "features": features,
-            "convention": convention if features == "inception" else None,
-            "dimensions": real.dim,
-            "n": n,
-            "n_reference": real.n,
-            **figures["samples"],
-            **{f"real_{name}": value for name, value in real.figures.items()},
-            "baseline": baseline and {"name": baseline, "fraction": fraction, **figures[baseline]},
-            "notes": notes,
-        }
         _write(json, report)
+
+
+def _keyed(seed: int, measure: Measure) -> Measure:
+    """The measure with its chance keyed by a seed, where it has any."""
+    options: dict[str, Any] = {"seed": seed} if hasattr(measure, "seed") else {}
+    return replace(measure, **options)
+
+
+def _evaluate_run(
+    run: Run,
+    named: Sequence[Measure],
+    space: Features | None,
+    rounds: list[int] | None,
+    json: Path | None,
+) -> None:
+    measuring = RunMeasuring(run, [*ALWAYS, *DEFAULT, *named], space, bar=True)
+    known = range(len(measuring.records))
+    wanted = list(known) if rounds is None else rounds
+    for r in wanted:
+        if r not in known:
+            raise ValueError(f"rounds = {r}: must lie in 0..{len(known) - 1}, the finished ones")
+    told = {r: measuring.fields(r) for r in wanted}
+    rows = told[wanted[-1]]["measured_rows"] if wanted else {}
+    print(f"run: {run}\nn: {', '.join(f'{n:,} ({name})' for name, n in rows.items())}")
+    print(_table({f"round {r}": fields for r, fields in told.items()}, {}))
+    if json is not None:
+        _write(json, {"run": str(run), "rounds": [{"round": r, **told[r]} for r in wanted]})
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} = {value}: a run's rounds are measured as in its records; name one of "
+                "them and a --reference"
+            )
 
 
 def _check_targets(*targets: Path | None) -> None:
@@ -111,55 +170,96 @@ def _checked(n: int | None, available: int) -> int:
     return n or available
 
 
-def _read_reference(path: Path | None, images: Rows, space: Features) -> Tensor | Statistics:
+def _shape(rows: Rows) -> tuple[int, ...]:
+    return tuple(rows[torch.arange(1)].shape[1:])
+
+
+def _compared(
+    path: Path | None, samples: Rows, space: Features, export: Path | None
+) -> Comparison:
+    comparison = _opened(path, samples, space)
+    if export is not None:
+        write_statistics(export, comparison.statistics())
+    return comparison
+
+
+def _opened(path: Path | None, samples: Rows, space: Features) -> Comparison:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.
-    first = images[torch.arange(1)]
-    dim = space(first).shape[1]
-    if path.is_file() and path.suffix.lower() != ".zip":
-        try:
-            return read_statistics(path, dim)
-        except ValueError as error:
-            raise ValueError(f"reference = {error}") from error
-    rows = open_images("reference", path, tuple(first.shape[1:]))
-    if len(rows) < 2:
-        raise ValueError(f"reference = {path}: holds {len(rows)} image; must hold at least 2")
-    return torch.cat(list(feature_blocks(rows, space, bar=True)))
-
-
-def _checked_reference(path: Path | None, known: Tensor | Statistics) -> Reference:
+    dim = space(samples[torch.arange(1)]).shape[1]
+    known: Rows | Statistics
     try:
-        return Reference(known)
+        if path.is_file() and path.suffix.lower() != ".zip":
+            return Comparison(read_statistics(path, dim), space)
     except ValueError as error:
-        raise ValueError(f"reference = {path}: {error}") from error
+        # Of what it holds, which does not name the file.
+        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise ValueError(f"reference = {named}") from error
+    known = open_set("reference", path, _shape(samples))
+    if len(known) < 2:
+        raise ValueError(f"reference = {path}: holds {len(known)} row; must hold at least 2")
+    return Comparison(known, space, _latents(known))
 
 
-def _features(rows: Rows, space: Features, n: int) -> Tensor:
-    return torch.cat(list(feature_blocks(rows, space, n, keep=False, bar=True)))
+def _latents(rows: Rows) -> tuple[Any, ...] | None:
+    """What a round's samples have their latents from."""
+    if not isinstance(rows, StoredRows) or rows.record is None:
+        return None
+    return rows.recipe.get("seed"), rows.record.get("round")
 
 
-def _statistics(known: Tensor | Statistics) -> Statistics:
-    return known if isinstance(known, Statistics) else Statistics.of(known)
+def _notes(measures: Sequence[Measure], told: Sequence[Measured], n: int) -> dict[str, str]:
+    """What each figure is worth, by its name."""
+    notes = {}
+    for measure, part in zip(measures, told, strict=True):
+        # Others are told in the heading.
+        rows = f"n = {part.rows:,}: " if part.rows not in (0, _most(told)) else ""
+        for name in part.figures:
+            worth = part.cautions.get(name) or measure.caution(name, part.rows or n)
+            notes[name] = rows + worth
+    return notes
 
 
-def _described(space: Features, dim: int) -> str:
+def _most(told: Sequence[Measured]) -> int:
+    return max(part.rows for part in told)
+
+
+def _heading(report: dict[str, Any], space: Features) -> str:
+    m, d = report["n_reference"], f"{report['dimensions']:,} dimensions"
+    told = "" if m is None else f", {m:,} rows"
+    named = space.name
     if isinstance(space, Inception):
-        return f"Inception-v3 (2015-12-05), {dim:,} dimensions, convention {space.convention}"
-    return f"{space.name}, {dim:,} dimensions"
+        d, named = f"{d}, convention {space.convention}", "Inception-v3 (2015-12-05)"
+    some = max(report["measured_rows"].values())
+    either = (
+        ""
+        if {some} == {report["n"], m or some}
+        else (f"\nneighbours, kernels and projections: of the first {some:,} rows of either")
+    )
+    return (
+        f"samples: {report['samples']}, n = {report['n']:,}\n"
+        f"reference: {report['reference']}{told}\nfeatures: {named}, {d}{either}"
+    )
 
 
-def _table(columns: dict[str, Figures], notes: dict[str, str]) -> str:
-    lines = [_line("", list(columns), "")]
-    for name, note in notes.items():
-        values = (figures.get(name) for figures in columns.values())
-        cells = ["-" if value is None else f"{value:.5g}" for value in values]
-        lines.append(_line(name, cells, note))
-    return "\n".join(lines)
-
-
-def _line(name: str, cells: Sequence[str], note: str) -> str:
-    return f"{name:22}{''.join(cell.rjust(13) for cell in cells)}   {note}".rstrip()
+def _table(columns: dict[str, dict[str, Any]], notes: dict[str, str]) -> str:
+    """The table, real rows' own figures in a column beside those of samples."""
+    real = {
+        name.removeprefix("real_"): value
+        for name, value in next(iter(columns.values())).items()
+        if name.startswith("real_")
+    }
+    hidden = ("measured_rows", "cautions")
+    shown = {
+        title: {
+            name: value
+            for name, value in figures.items()
+            if name not in hidden and not name.startswith("real_")
+        }
+        for title, figures in columns.items()
+    }
+    return figure_table({**shown, "real": real}, notes)
 
 
 def _write(path: Path, report: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.fit_needs import check_needs
 from lightning_collapse.commands.fit_words import check_words, checkpoint_at, keys_of_fit
-from lightning_collapse.commands.messages import one_line, shortened
+from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.sources.source import Source
@@ -29,6 +29,7 @@ from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.telling import within
 from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.sampling.choice import Sampling
@@ -57,7 +58,7 @@ def _fit(arguments: list[str]) -> None:
     try:
         cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
-        refuse_once(shortened(str(error)))
+        refuse_once(made_line(error))
     cli.fit()
 
 
@@ -181,7 +182,7 @@ class CollapseCLI(LightningCLI):
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features)
+    bases = (Regime, Source, Features, Measure)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

@@ -39,7 +39,7 @@ _NESTED = {
     "model.augment": ["lightning_collapse.networks.augment"],
     "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
 }
-_ALONE = ("config", "run", "ckpt_path", "seed_everything", "exit_code_on_stop", "print_config")
+_ALONE = ("config", "seed_everything", "print_config")
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -126,7 +126,8 @@ def checkpoint_at(named: str | Path, run: Path | None) -> Path:
 @cache
 def keys_of_fit() -> tuple[str, ...]:
     """All keys of `fit`, in full, with those of classes of this package."""
-    keys = [*_ALONE, "model.optimizer.lr", "model.optimizer.weight_decay", "model.optimizer.betas"]
+    keys = [*_ALONE, *_own_options()]
+    keys += ["model.optimizer.lr", "model.optimizer.weight_decay", "model.optimizer.betas"]
     for section, (module, name) in _SECTIONS.items():
         keys += [f"{section}.{key}" for key in outline(module)[name].parameters]
     for section, modules in _NESTED.items():
@@ -144,10 +145,10 @@ class _Parser(ArgumentParser):
 def _parser() -> ArgumentParser:
     parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
     parser.add_argument("--config", "-c", action="config")
-    for name in ("seed_everything", "ckpt_path"):
-        parser.add_argument(f"--{name}", type=_anything)
-    parser.add_argument("--run", type=Path | None)
-    parser.add_argument("--exit_code_on_stop", type=int | None)
+    parser.add_argument("--seed_everything", type=_anything)
+    for name in _own_options():
+        known: dict[str, Any] = {"run": Path | None, "exit_code_on_stop": int | None}
+        parser.add_argument(f"--{name}", type=known.get(name, _anything))
     for section, (module, name) in _SECTIONS.items():
         for key, parameter in outline(module)[name].parameters.items():
             if (full := f"{section}.{key}") not in _LINKED:
@@ -156,6 +157,12 @@ def _parser() -> ArgumentParser:
                 kind = parameter.annotation if plain else _anything
                 parser.add_argument(f"--{full}", type=kind, required=needed)
     return parser
+
+
+def _own_options() -> list[str]:
+    """Options that `fit` adds beside those of its parts."""
+    text = Path(__file__).with_name("fit.py").read_text("utf-8")
+    return re.findall(r'\.add_argument\(\s*"--(\w+)"', text)
 
 
 def _anything(value: Any) -> Any:
@@ -169,7 +176,7 @@ def _simple(words: Sequence[str]) -> list[str]:
     classes = _classes()
     for word in words:
         option, equals, _ = word.partition("=")
-        if word.startswith("-"):
+        if word.startswith("--") or word == "-c":
             section = ".".join(option.removeprefix("--").split(".")[:2]).removesuffix("+")
             nested = option.count(".") > 1 or option.endswith("+")
             skipping = nested and section in classes

@@ -1,4 +1,4 @@
-"""A set of images that a user names: a store, or a folder or a zip of image files."""
+"""A set of rows that a user names: a store, or a folder or a zip of image files."""
 
 from contextlib import closing
 from pathlib import Path
@@ -15,24 +15,24 @@ from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["open_images"]
+__all__ = ["open_set"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def open_images(field: str, path: Path, shape: tuple[int, ...] | None = None) -> Rows:
-    """Opens images (n, C, H, W), uint8: those of a store, or the files of a folder or a zip.
+def open_set(field: str, path: Path, shape: tuple[int, ...] | None = None) -> Rows:
+    """Opens a store's images (n, C, H, W), uint8, or points (n, d); or the images of files.
 
     Files must be square, of one size, and all gray or all in colour.
 
     Args:
         field: what the path was given as, for messages.
-        path: the folder or the zip.
-        shape: that every image must have (C, H, W), if it must; checked before all are read.
+        path: the store's folder; or a folder or a zip of images.
+        shape: that every row must have, if it must; checked before all are read.
 
     Raises:
         FileNotFoundError: there is no such folder, or nothing in it.
-        ValueError: what is there are no images, or not of that shape.
+        ValueError: what is there are no rows, or not of that shape.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -53,9 +53,10 @@ def _check_shape(
     field: str, path: Path, shape: tuple[int, ...], wanted: tuple[int, ...] | None
 ) -> None:
     if wanted not in (None, shape):
+        advice = "; `lightning-collapse prepare` resizes images" if len(shape) == 3 else ""
         raise ValueError(
-            f"{field} = {path}: holds images of {shape}; must be of {wanted}, as the samples are; "
-            "`lightning-collapse prepare` resizes images"
+            f"{field} = {path}: holds {'images' if len(shape) == 3 else 'points'} of {shape}; "
+            f"must be of {wanted}, as the samples are{advice}"
         )
 
 
@@ -64,8 +65,8 @@ def _stored(field: str, path: Path) -> StoredRows:
         rows = StoredRows(path)
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{field} = {path}: its manifest cannot be read ({error!r})") from error
-    if len(rows.shape) != 3:
-        raise ValueError(f"{field} = {path}: holds points, not images")
+    if len(rows.shape) not in (1, 3):
+        raise ValueError(f"{field} = {path}: holds neither points nor images, but {rows.shape}")
     return rows
 
 

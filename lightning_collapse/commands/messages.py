@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from lightning_collapse.commands.hints import near, suggested_key
 
-__all__ = ["one_line", "shortened"]
+__all__ = ["made_line", "one_line"]
 
 _PLAIN = {
     "int": "a whole number",
@@ -43,16 +43,19 @@ def one_line(
     return text
 
 
-def shortened(message: str) -> str:
-    """Gives why a class could not be made, of a message that tells all that was tried."""
-    text = " ".join(message.split())
-    if "Union subtypes" not in text:
-        return text
-    found = re.search(
-        r"given class_path '(?:\w+\.)*(\w+)': (.*?)(?= - Expected | Given value|$)", text
+def made_line(error: Exception) -> str:
+    """Gives the error of an object in the making as one line: its own, not jsonargparse's."""
+    text = " ".join(str(error).split())
+    # What any of several types might be is told for each of them: ours come first.
+    found = re.match(
+        r"Does not validate against any of the Union subtypes.*? Errors: - (.+)", text
     )
+    if not found:
+        return text
+    first: str = re.split(r" - (?=Type |Import path |Expected )| Given value", found[1])[0]
+    made = re.match(r"Problem with given class_path '(?:\w+\.)*(\w+)': (.*)", first)
     # A missing package is named in a sentence, and then in pages.
-    return f"{found[1]}: {found[2].partition(' Requirement ')[0]}" if found else text
+    return f"{made[1]}: {made[2].partition(' Requirement ')[0]}" if made else first
 
 
 def _too_many(word: str) -> str:
@@ -81,6 +84,8 @@ def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
         return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], classes)}"
     found = re.search(r"(?:Got|Given) value: (.*)$", text)
     value = found[1] if found else "?"
+    if wanted := re.search(r"does not correspond to a subclass of (\w+)", text):
+        return f"{key} = {value}: is no {wanted[1]}"
     if choices := re.findall(r"Literal\[(.*?)\]", text):
         allowed = list(dict.fromkeys(", ".join(choices).replace("'", "").split(", ")))
         return f"{key} = {value}: must be one of {', '.join(allowed)}{_hint(value, allowed)}"

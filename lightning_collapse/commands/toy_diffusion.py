@@ -10,6 +10,8 @@ from torch import Tensor
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.learners.learner import GaussianMixtureEM
+from lightning_collapse.metrics.families import NAMES
+from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.toys.conditions import Condition, at_least
 from lightning_collapse.toys.diffusion import (
@@ -34,7 +36,7 @@ _SHARED = ("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_nois
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("toy diffusion", diffusion, arguments, without=_SHARED)
+    run_command("toy diffusion", diffusion, arguments, without=_SHARED, classes=NAMES)
 
 
 def diffusion(
@@ -53,6 +55,7 @@ def diffusion(
     components: int = 3,
     reg_covar: float = 0.0,
     threshold: float = 2.0,
+    measures: list[Measurable] = [],  # noqa: B006 - never changed
     out: Path = Path("runs/toy_diffusion"),
 ) -> None:
     """Trains diffusion on its own samples of points in the plane, and fits a mixture likewise.
@@ -80,12 +83,17 @@ def diffusion(
         components: Gaussians in the mixtures.
         reg_covar: added to the diagonal of their covariances.
         threshold: a mode counts as covered if a fitted mean is within this distance.
+        measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json, the figure and the runs.
     """
     for name, value in (("images_per_round", images_per_round), ("width", width)):
         at_least(name, value, 1)
     at_least("depth", depth, 1)
-    protocol = Protocol(rounds, replicas, seed, components, reg_covar, threshold=threshold)
+    protocol = Protocol(
+        *(rounds, replicas, seed, components, reg_covar),
+        threshold=threshold,
+        measures=tuple(as_measures(measures)),
+    )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
     for condition in wanted:
         protocol.check(condition)
@@ -101,16 +109,11 @@ def diffusion(
     command = command_line(
         "toy diffusion",
         **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
-        **{
-            "n": n,
-            "rounds": rounds,
-            "replicas": replicas,
-            "seed": seed,
-            "exact": exact,
-            **({} if exact else network),
-        },
+        **{"n": n, "rounds": rounds, "replicas": replicas, "seed": seed, "exact": exact},
+        **({} if exact else network),
         **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
+        measures=list(protocol.measures) or None,
     )
     write_tables(out, command, [_summary(route, protocol) for route in routes])
     draw_routes(out, routes, protocol)

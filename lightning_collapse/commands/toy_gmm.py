@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
+from lightning_collapse.metrics.families import NAMES
+from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
 from lightning_collapse.toys.gmm_figures import draw_mixtures
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -14,7 +16,7 @@ __all__ = ["gmm", "main"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("toy gmm", gmm, arguments)
+    run_command("toy gmm", gmm, arguments, classes=NAMES)
 
 
 def gmm(
@@ -29,6 +31,7 @@ def gmm(
     reg_covar: float = 0.0,
     init: Literal["kmeans", "warm"] = "kmeans",
     threshold: float = 2.0,
+    measures: list[Measurable] = [],  # noqa: B006 - never changed
     out: Path = Path("runs/toy_gmm"),
 ) -> None:
     """Fits a mixture to points of three modes in the plane, then to its own samples.
@@ -52,9 +55,13 @@ def gmm(
             under the variance.
         init: start every fit from k-means, as scikit-learn does, or warm from the last fit.
         threshold: a mode counts as covered if a fitted mean is within this distance.
+        measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json and figures.
     """
-    protocol = Protocol(rounds, replicas, seed, components, reg_covar, init, threshold)
+    named = tuple(as_measures(measures))
+    protocol = Protocol(
+        rounds, replicas, seed, components, reg_covar, init, threshold, measures=named
+    )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.3,0.5,0.9,1.0")
     for condition in wanted:
         protocol.check(condition)
@@ -73,6 +80,7 @@ def gmm(
         reg_covar=reg_covar,
         init=init,
         threshold=threshold,
+        measures=list(named) or None,
     )
     write_tables(out, command, [summary(c.condition, c.statistics, protocol) for c in courses])
     draw_mixtures(out, courses, protocol)

@@ -22,6 +22,7 @@ from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
+from lightning_collapse.runs.split import Subset, split
 from lightning_collapse.seeds import generator
 
 __all__ = ["PoolDataModule", "data_of"]
@@ -34,7 +35,8 @@ class PoolDataModule(LightningDataModule):
     """Trains each round on the rows that a regime draws from real data and earlier samples."""
 
     pool: Pool
-    held_out: "_Subset"
+    train: Subset
+    held_out: Subset
 
     def __init__(
         self,
@@ -131,13 +133,15 @@ class PoolDataModule(LightningDataModule):
             ValueError: there are not enough rows for what was asked.
         """
         real = self.run.real_rows
-        order = torch.randperm(len(real), generator=generator(self.seed, "real"))
-        held_out, train = self._split(len(real))
-        self.held_out = _Subset(real, order[:held_out])
-        self.train = _Subset(real, order[held_out : held_out + train])
+        try:
+            self.train, self.held_out = split(real, self.seed, self.train_rows, self.held_out_rows)
+        except ValueError as error:
+            raise ValueError(f"data.{error}") from error
         self.pool = Pool(self.train, self.seed)
         self.n_samples = (
-            self.samples_per_round or self.regime.samples_needed(train) or len(self.train)
+            self.samples_per_round
+            or self.regime.samples_needed(len(self.train))
+            or len(self.train)
         )
         self.generations: list[StoredRows] = []
         for r in range(self.run.rounds):
@@ -149,18 +153,6 @@ class PoolDataModule(LightningDataModule):
                 )
             check_record(samples.record or {}, r)
             self.deposit(samples)
-
-    def _split(self, total: int) -> tuple[int, int]:
-        held_out = self.held_out_rows or max(2, total // 5)
-        train = self.train_rows or total - held_out
-        if train < 1 or held_out + train > total:
-            name = "held_out_rows" if self.train_rows is None else "train_rows"
-            value = held_out if self.train_rows is None else train
-            raise ValueError(
-                f"data.{name} = {value}: the set has {total} rows, of which {held_out} are held "
-                f"out and at most {max(total - held_out, 0)} are left to train on"
-            )
-        return held_out, train
 
     def check(self, rounds: int, world_size: int) -> None:
         """Raises ValueError for what cannot be satisfied in any of `rounds` rounds."""
@@ -222,20 +214,6 @@ class PoolDataModule(LightningDataModule):
         if not all(type(value) is int and value >= 0 for value in position):
             raise ValueError(f"ckpt_path: {state_dict!r:.80} is no position in a run")
         self.round, self.step = state_dict["round"], state_dict["step"]
-
-
-class _Subset:
-    """Rows (n, *) of a store in an order of our own."""
-
-    def __init__(self, rows: StoredRows, order: Tensor) -> None:
-        self._rows, self._order = rows, order
-        self.labels = None if rows.labels is None else rows.labels[order]
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self._rows[self._order[indices]]
 
 
 class _PoolDataset(Dataset[Batch]):

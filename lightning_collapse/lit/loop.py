@@ -28,11 +28,11 @@ from lightning_collapse.lit.loggers.rounds import (
 from lightning_collapse.lit.loggers.steps import Latest, log_step
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Ending, end_round
-from lightning_collapse.lit.signals import callbacks_of, check_stop, stopped_by
+from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop, stopped_by
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Features, Pixels, Points
-from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
@@ -60,7 +60,7 @@ class GenerationLoop(Callback):
         checkpoint_every: int = 500,
         keep_checkpoints: int | None = None,
         on_collapse: Literal["continue", "stop"] = "continue",
-        measures: list[Measure] | None = None,
+        measures: list[Measurable] | None = None,
         default_measures: bool = True,
     ) -> None:
         """Sets up the loop.
@@ -78,7 +78,7 @@ class GenerationLoop(Callback):
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones.
+            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
         """
         for name, value in [
@@ -97,7 +97,7 @@ class GenerationLoop(Callback):
         self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
-        self.measures, self.default_measures = list(measures or ()), default_measures
+        self.measures, self.default_measures = as_measures(measures), default_measures
         self.started = False
         self.ended_by: str | None = None
         self.hyperparameters: Mapping[str, Any] | None = None
@@ -120,10 +120,15 @@ class GenerationLoop(Callback):
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        # Before this callback, which then saves the step that time is up in. A new list: Lightning
-        # is going through the old one.
+        # What stops a run comes first, so that this callback saves the step in which it does;
+        # others come after it, and find the round's figures. A new list: Lightning is going
+        # through the old one.
         trainer.callbacks = sorted(  # type: ignore[attr-defined]
-            callbacks_of(trainer, Callback), key=lambda callback: not isinstance(callback, Timer)
+            callbacks_of(trainer, Callback),
+            key=lambda callback: (
+                not isinstance(callback, (Timer, StopAtStep)),
+                not isinstance(callback, GenerationLoop),
+            ),
         )
         if self.fd_rows is not None and self.fd_rows > data.n_samples:
             raise ValueError(

@@ -232,6 +232,7 @@ def _provenance(
         "processes": trainer.world_size,
         "device": _device_name(module.device),
         "host": socket.gethostname(),
+        "config_sha256": data.run.config.digest,
         "versions": {
             "lightning_collapse": version("lightning-collapse"),
             "torch": torch.__version__,

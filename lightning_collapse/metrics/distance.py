@@ -34,14 +34,16 @@ class SlicedWasserstein(Measure):
     seed: int = 0
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
-        along = directions(samples.features.shape[1], self.directions, self.seed)
-        a, b = (
-            sorted_projections(part.numpy(), along) for part in (samples.features, real.features)
-        )
+        a, b = (self.projected(part.numpy()) for part in (samples.features, real.features))
         return {f"sw2_{samples.space}": float(sliced_wasserstein(a, b))}
 
     def caution(self, figure: str, n: int) -> str:
         return f"biased upward; {self.directions} directions: compare at equal n"
+
+    def projected(self, rows: ArrayLike) -> Array:
+        """Rows (*, n, d) along the directions P, in ascending order (*, P, n)."""
+        along = directions(np.shape(rows)[-1], self.directions, self.seed)
+        return sorted_projections(rows, along)
 
 
 def directions(dim: int, count: int, seed: int) -> Array:

@@ -3,6 +3,7 @@
 A Fréchet distance is called FID in Inception-v3 features only; elsewhere it is `fd_<name>`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lightning_collapse.rows import network_units
 
-__all__ = ["Features", "Inception", "Pixels", "Points"]
+__all__ = ["Features", "Inception", "Pixels", "Points", "features_of"]
 
 
 class Features(ABC):
@@ -132,3 +133,12 @@ class Inception(Features):
         return inception_features(
             images, self.convention, find_weights(self.weights, self.download)
         )
+
+
+def features_of(distance: str) -> Features | None:
+    """The feature space of this package whose Fréchet distance has a name; None for any other."""
+    for space in (Points(), Pixels(), Inception(), Inception(convention="pytorch-fid")):
+        if space.distance == distance:
+            return space
+    side = re.fullmatch(r"fd_pixels([1-9]\d{0,4})", distance, re.ASCII)
+    return Pixels(int(side[1])) if side else None

@@ -41,6 +41,7 @@ class Sample:
             not known.
         sums: over all rows of the set, of which `rows` may be the first; None where not summed.
         summed: mean and covariance of the features of the first rows, n or more, where summed.
+        all_features: the features of *all* rows of the set (N, d), where they are at hand.
     """
 
     rows: Tensor
@@ -51,11 +52,23 @@ class Sample:
     trained_on: Rows | None = None
     sums: Sums | None = None
     summed: Statistics | None = None
+    all_features: Tensor | None = None
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Mean and covariance of the features."""
-        return self.summed if self.summed is not None else Statistics.of(self.features)
+        """Mean and covariance of the features, of as many rows as there are."""
+        return Statistics.of(self.known) if self.summed is None else self.summed
+
+    @property
+    def known(self) -> Tensor:
+        """The features of as many rows as there are: of all, or of the first n."""
+        return self.features if self.all_features is None else self.all_features
+
+    @property
+    def n_known(self) -> int:
+        """How many rows mean and covariance are of."""
+        summed = None if self.summed is None else self.summed.n
+        return len(self.known) if summed is None else summed
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -89,8 +102,7 @@ class RealRows:
         """Mean and covariance of the features of all training rows."""
         if self.summed is not None:
             return self.summed
-        known = self.features if self.all_features is None else self.all_features
-        return Statistics.of(known)
+        return Statistics.of(self.features if self.all_features is None else self.all_features)
 
     @property
     def rows(self) -> Tensor:

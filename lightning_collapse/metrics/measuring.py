@@ -21,7 +21,7 @@ from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator
 
-__all__ = ["Measured", "Measuring", "Seen", "record_of"]
+__all__ = ["Measured", "Measuring", "Seen", "record_of", "refuse_doubles", "told"]
 
 
 @dataclass
@@ -35,17 +35,17 @@ class _First:
 class Seen:
     """What a pass over a set's rows leaves."""
 
-    def __init__(self, sums: Sums, spaces: Mapping[Features, int], rows: int, summed: int) -> None:
+    def __init__(self, sums: Sums, spaces: Mapping[Features, tuple[int, int]], rows: int) -> None:
         """Starts empty.
 
         Args:
             sums: over all rows, empty.
-            spaces: the feature spaces, and how many rows' features each keeps.
+            spaces: the feature spaces; of how many rows, the first ones, each keeps the features,
+                and of how many it sums them.
             rows: how many rows are kept, the first ones.
-            summed: of how many rows the features are summed, the first ones.
         """
         self.sums = sums
-        self._spaces, self._rows, self._summed = dict(spaces), rows, summed
+        self._spaces, self._rows = dict(spaces), rows
         self._pieces: dict[int, Tensor] = {}
         self._first = {space.name: _First() for space in self._spaces}
 
@@ -54,17 +54,16 @@ class Seen:
         self.sums.update(rows)
         if start < self._rows:
             self._pieces[start] = rows[: self._rows - start]
-        for space, kept in self._spaces.items():
-            some = rows[: max(0, max(kept, self._summed) - start)]
-            if len(some):
-                self._add(self._first[space.name], start, space(some).cpu(), kept)
-
-    def _add(self, first: _First, start: int, features: Tensor, kept: int) -> None:
-        if start < kept:
-            first.pieces[start] = features[: kept - start]
-        if start < self._summed:
-            first.moments = first.moments or Moments(features.shape[1])
-            first.moments.update(features[: self._summed - start])
+        for space, (kept, summed) in self._spaces.items():
+            some = rows[: max(0, max(kept, summed) - start)]
+            if not len(some):
+                continue
+            first, features = self._first[space.name], space(some).cpu()
+            if start < kept:
+                first.pieces[start] = features[: kept - start]
+            if start < summed:
+                first.moments = first.moments or Moments(features.shape[1])
+                first.moments.update(features[: summed - start])
 
     def merge(self, other: "Seen") -> None:
         """Adds what another process has seen."""
@@ -146,19 +145,17 @@ class Measuring:
         self._n_samples, self._summed = n_samples, min(summed, n_samples)
         self._measures = list(measures)
         self._floors = [self._floor(measure) for measure in self._measures]
-        names = [name for floor in self._floors for name in floor]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(
-                f"measures: {min(twice)} is a figure of two of them; name each measure once"
-            )
+        refuse_doubles([name for floor in self._floors for name in floor])
 
     def seen(self) -> Seen:
         """An empty pass, to be filled with a set's rows."""
-        spaces: dict[Features, int] = {}
+        spaces: dict[Features, tuple[int, int]] = {}
         for measure in self._measures:
-            space = self._space(measure)
-            spaces[space] = max(spaces.get(space, 0), self._n(measure))
-        return Seen(Sums(self._real.pixels), spaces, self.first_rows, self._summed)
+            kept, summed = spaces.get(space := self._space(measure), (0, 0))
+            # What needs no rows is taken from sums.
+            more = 0 if measure.needs_rows else self._summed
+            spaces[space] = max(kept, self._n(measure)), max(summed, more)
+        return Seen(Sums(self._real.pixels), spaces, self.first_rows)
 
     @property
     def first_rows(self) -> int:
@@ -211,13 +208,10 @@ class Measuring:
 
     def _told(self, which: int, figures: dict[str, Figure], step: dict[str, Figure]) -> Measured:
         measure, floor = self._measures[which], self._floors[which]
-        n = self._n(measure)
-        reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
-        cautions = {name: reason for name, reason in reasons.items() if reason}
-        if measure.has_floor:
-            figures = figures | {f"{name}_floor": floor.get(name) for name in figures}
-        taken = n if measure.has_floor or measure.has_step else 0
-        return Measured(type(measure).__name__, taken, figures | step, cautions)
+        if measure.has_floor and floor:
+            step = {f"{name}_floor": floor.get(name) for name in figures} | step
+        taken = self._n(measure) if measure.has_floor or measure.has_step else 0
+        return told(measure, taken, figures, step)
 
     def _step(
         self,
@@ -238,7 +232,8 @@ class Measuring:
         """What the measure tells of held-out real rows; all its figures' names."""
         n = self._n(measure)
         real = self._real.compared(self._space(measure), n)
-        assert real.held_out is not None
+        if real.held_out is None:
+            return {}
         if not measure.splits_held_out:
             return dict(measure.figures(real.held_out, real))
         order = torch.randperm(n, generator=generator(self._seed, "halves"))
@@ -260,6 +255,33 @@ def _some(sample: Sample, which: Tensor) -> Sample:
         features=sample.features[which],
         labels=None if labels is None else labels[which],
     )
+
+
+def told(
+    measure: Measure,
+    n: int,
+    figures: Mapping[str, Figure],
+    beside: Mapping[str, Figure] | None = None,
+) -> Measured:
+    """What a measure tells, with its reasons for what is null.
+
+    Args:
+        measure: which one.
+        n: rows that it was taken from; 0 for sums over all.
+        figures: its own.
+        beside: floors and steps of them.
+    """
+    reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
+    cautions = {name: reason for name, reason in reasons.items() if reason}
+    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, cautions)
+
+
+def refuse_doubles(names: Sequence[str]) -> None:
+    """Raises ValueError where a figure comes twice."""
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"measures: {min(twice)} is a figure of two of them; name each measure once"
+        )
 
 
 def record_of(measured: Sequence[Measured]) -> dict[str, Any]:

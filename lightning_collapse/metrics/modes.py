@@ -45,7 +45,9 @@ class Modes(Measure):
         return {names[0]: int(there.sum()), names[1]: shares.tolist()}
 
     def caution(self, figure: str, n: int) -> str:
-        return "needs labels of real rows, or centers" if self.centers is None else ""
+        if self.centers is not None:
+            return "by the nearest center"
+        return "by the nearest class mean: needs labels of real rows, or centers"
 
     def _centers(self, real: RealRows) -> NDArray[np.float64]:
         if self.centers is not None:

@@ -49,7 +49,7 @@ class _Space:
 
     train: Tensor
     """Features of the first training rows."""
-    held_out: Tensor
+    held_out: Tensor | None
     statistics: Statistics
     """Mean and covariance of all training rows' features."""
     compared: dict[int, RealRows] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class RealData:
     def __init__(
         self,
         train: Rows,
-        held_out: Rows,
+        held_out: Rows | None,
         rows: int,
         *,
         team: Team | None = None,
@@ -72,7 +72,7 @@ class RealData:
 
         Args:
             train: rows (N, *) as stored.
-            held_out: rows never trained on, at least 2.
+            held_out: rows never trained on, at least 2; None for no floors.
             rows: most of either that any measure is taken from.
             team: the processes that measure together, which share the work.
             bar: show the progress of features that are slow.
@@ -95,21 +95,22 @@ class RealData:
     @property
     def held_out_rows(self) -> int:
         """Real rows never trained on."""
-        return len(self._held_out)
+        return 0 if self._held_out is None else len(self._held_out)
 
     def most(self, rows: int, n_samples: int) -> int:
         """How many rows a measure that wants `rows` is taken from, of n_samples samples."""
-        return min(rows, n_samples, self.train_rows, self.held_out_rows)
+        return min(rows, n_samples, self.train_rows, self.held_out_rows or n_samples)
 
     def compared(self, features: Features, n: int) -> RealRows:
         """The first n training rows, and n held-out ones, in a feature space."""
         space = self._space(features)
         if n not in space.compared:
+            train = self._sample(self._train, space.train, features, n, self.sums)
+            held_out = None
+            if self._held_out is not None and space.held_out is not None:
+                held_out = self._sample(self._held_out, space.held_out, features, n, None)
             space.compared[n] = RealRows(
-                self._sample(self._train, space.train, features, n, self.sums),
-                self._sample(self._held_out, space.held_out, features, n, None),
-                summed=space.statistics,
-                all_held_out=space.held_out,
+                train, held_out, summed=space.statistics, all_held_out=space.held_out
             )
         return space.compared[n]
 
@@ -129,9 +130,9 @@ class RealData:
     def _space(self, features: Features) -> _Space:
         if features.name not in self._spaces:
             moments, train = self._extracted(self._train, features)
-            _, held_out = self._extracted(self._held_out, features)
-            statistics = Statistics.summed(moments)
-            self._spaces[features.name] = _Space(train, held_out, statistics)
+            other = self._held_out
+            held_out = None if other is None else self._extracted(other, features)[1]
+            self._spaces[features.name] = _Space(train, held_out, Statistics.summed(moments))
         return self._spaces[features.name]
 
     def _extracted(self, rows: Rows, features: Features) -> tuple[Moments, Tensor]:

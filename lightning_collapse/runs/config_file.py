@@ -17,7 +17,7 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile"]
+__all__ = ["Change", "ConfigFile", "config_digest"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -117,6 +117,11 @@ class ConfigFile:
             if _unplaced(was) != _unplaced(now)
         ]
 
+    @property
+    def digest(self) -> str | None:
+        """The digest of the file's configuration; None where there is no file."""
+        return config_digest(self.read()) if self.path.exists() else None
+
     def refuse_forbidden(self, changes: Iterable[Change]) -> None:
         """Raises ValueError where a key has changed that results depend on."""
         if forbidden := [str(change) for change in changes if change.kind == "forbidden"]:
@@ -141,6 +146,15 @@ class ConfigFile:
     def restore(self, text: str) -> None:
         """Writes the file as it was."""
         write_atomically(self.path, lambda file: file.write(text.encode()))
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of what results depend on in a configuration: equal for equal experiments.
+
+    What a run that goes on may change is left out, and so are the modules of our classes.
+    """
+    counts = sorted((k, _unplaced(v)) for k, v in _flatten(config) if _kind(k) == "forbidden")
+    return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
 
 
 def _sealed(body: str) -> str:

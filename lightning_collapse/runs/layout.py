@@ -7,6 +7,7 @@
     pool/0003/                 the store of round 3's samples, with a preview.png
     checkpoints/last.ckpt      where the run goes on from
     checkpoints/round-0003.ckpt   as round 3 has ended, with the average that its samples come from
+    .rewriting                 new records of all rounds, until they are in place
     .lock, .id, wandb/         who writes, the run's own name, W&B's files
 
 No other file spells these names. torch is imported when rows or weights are asked for.
@@ -43,6 +44,7 @@ class Run:
         self.pool, self.checkpoints = self.path / "pool", self.path / "checkpoints"
         self.real, self.last = self.pool / "real", self.checkpoints / "last.ckpt"
         self.lock_file, self.id_file = self.path / ".lock", self.path / ".id"
+        self.rewriting = self.path / ".rewriting"
         self.wandb = self.path / "wandb"
 
     def __fspath__(self) -> str:

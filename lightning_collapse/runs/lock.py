@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, what it was started with, where it goes on from."""
+"""The folder of a run as it is written to: by whom, under which name, from where it goes on."""
 
 import fcntl
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.rewriting import finish_rewriting
 
 __all__ = ["RunFolder"]
 
@@ -69,6 +70,7 @@ class RunFolder(Run):
 
         Raises:
             OSError: another process has the folder.
+            ValueError: records that an earlier start was about to put in place are damaged.
         """
         # Opened without truncation: the holder's name is read when the lock is refused.
         with open(self.lock_file, "a+", errors="replace") as lock:
@@ -87,6 +89,7 @@ class RunFolder(Run):
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
             lock.flush()
             self._clear()
+            finish_rewriting(self)
             yield
 
     def _clear(self) -> None:

@@ -22,6 +22,7 @@ from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, manifest_path
 from lightning_collapse.data.store.shards import encode_shard, shard_index, shard_path
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
 from lightning_collapse.runs.damage import derived, examine, finished_rounds
+from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.rounds import RoundSampler
@@ -36,7 +37,7 @@ def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str
     """Makes the damaged files of a run again.
 
     Args:
-        run: which one.
+        run: the run.
         trust_class: class of its network, such as `mine.Net`, if it is not of this package.
 
     Yields:
@@ -76,7 +77,7 @@ def _repair(run: Run, path: Path, trust_class: str | None) -> str:
         return _derive(run, path)
     if path == manifest_path(path.parent):
         raise ValueError(_way_back(run, r))
-    return _sample_again(run, path, r, trust_class)
+    return _sample_again(path, _sampler(run, r, trust_class))
 
 
 def _relink(run: Run, path: Path) -> str:
@@ -126,8 +127,7 @@ def _derive(run: Run, path: Path) -> str:
     return "written again"
 
 
-def _sample_again(run: Run, path: Path, r: int, trust_class: str | None) -> str:
-    sampler = _sampler(run, r, trust_class)
+def _sample_again(path: Path, sampler: RoundSampler) -> str:
     start, stop = sampler.rows_of(shard_index(path))
     firsts = range(start, stop, sampler.micro_batch)
     rows = torch.cat([sampler.sample(first)[: stop - first] for first in firsts])
@@ -136,12 +136,11 @@ def _sample_again(run: Run, path: Path, r: int, trust_class: str | None) -> str:
 
 
 def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
-    if not run.checkpoint(r).exists():
-        name = run.checkpoint(r).name
-        raise ValueError(
-            f"its samples cannot be made again: {name} is gone (loop.keep_checkpoints)"
-        )
-    denoiser, stored = run.denoiser(r, trust_class), run.samples(r)
+    checkpoint = run.checkpoint(r)
+    if not is_sealed(checkpoint):
+        fault = "damaged" if checkpoint.exists() else "gone (loop.keep_checkpoints)"
+        raise ValueError(f"its samples cannot be made again: {checkpoint.name} is {fault}")
+    denoiser, stored = load_run_denoiser(checkpoint, trust_class), run.samples(r)
     try:
         recipe = stored.recipe
         return RoundSampler(

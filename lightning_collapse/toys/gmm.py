@@ -7,24 +7,24 @@ not depend on how many are computed together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.learners.mixtures import Mixtures, Start, refit, sample_mixtures
-from lightning_collapse.metrics.distance import (
-    directions,
-    sliced_wasserstein,
-    sorted_projections,
-)
+from lightning_collapse.metrics.distance import SlicedWasserstein, sliced_wasserstein
+from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
 from lightning_collapse.regimes import REAL, Drawn, Fixed
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.blocks import by_chance
 from lightning_collapse.toys.conditions import Condition, above, at_least
+from lightning_collapse.toys.measured import PointMeasures
 
 __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
 
@@ -57,6 +57,8 @@ class Protocol:
     """A mode is covered if a fitted mean is within this distance."""
     modes: tuple[tuple[float, ...], ...] = THREE_MODES
     variance: float = VARIANCE
+    measures: tuple[Measure, ...] = ()
+    """Taken of every round's samples beside the others."""
 
     def __post_init__(self) -> None:
         at_least("rounds", self.rounds, 1)
@@ -159,9 +161,19 @@ class Meter:
     def __init__(self, condition: Condition, protocol: Protocol) -> None:
         self._condition, self._protocol = condition, protocol
         self._modes = np.array(protocol.modes)
-        self._directions = directions(protocol.dim, _DIRECTIONS, protocol.seed)
+        self._sliced = SlicedWasserstein(directions=_DIRECTIONS, seed=protocol.seed)
         real = protocol.real_rows(condition.n, key(protocol.seed, "reference"))
-        self._real = sorted_projections(real, self._directions)
+        self._rows, self._real = torch.from_numpy(real), self._sliced.projected(real)
+
+    @cached_property
+    def _more(self) -> PointMeasures | None:
+        n, protocol = self._condition.n, self._protocol
+        if not protocol.measures:
+            return None
+        others = protocol.real_rows(n, key(protocol.seed, "held out"))
+        return PointMeasures(
+            protocol.measures, self._rows, torch.from_numpy(others), n, protocol.seed
+        )
 
     def __call__(self, fit: Mixtures, samples: Array) -> dict[str, Array]:
         """Gives a round's statistics, by name (R,)."""
@@ -175,6 +187,7 @@ class Meter:
             "smallest_mode_share": mode_shares(samples, self._modes).min(-1),
             "sliced_wasserstein": self._distance(samples),
             "collapsed_components": fit.collapsed.sum(-1),
+            **(self._more.of_all(samples) if self._more is not None else {}),
         }
 
     def floor(self) -> float:
@@ -186,7 +199,7 @@ class Meter:
         return float(np.mean(apart))
 
     def _distance(self, rows: Array) -> Array:
-        return sliced_wasserstein(sorted_projections(rows, self._directions), self._real)
+        return sliced_wasserstein(self._sliced.projected(rows), self._real)
 
 
 class _ReplicaPool:
@@ -274,14 +287,11 @@ def summary(
         "log_variance_mean": log_variance.mean(0),
         "mean_mean": statistics["mean"].mean(0),
         "mean_sq_error": statistics["sq_error"].mean(0),
+        # What the measures tell, after what is told above.
         **{
-            f"{name}_mean": statistics[name].mean(0)
-            for name in (
-                "modes_covered",
-                "smallest_mode_share",
-                "sliced_wasserstein",
-                "collapsed_components",
-            )
+            f"{name}_mean": values.mean(0)
+            for name, values in statistics.items()
+            if name not in ("variance", "mean", "sq_error")
         },
         "sliced_wasserstein_floor": Meter(condition, protocol).floor(),
     }

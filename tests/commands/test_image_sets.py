@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_collapse.commands.image_sets import open_images
+from lightning_collapse.commands.image_sets import open_set
 from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.seeds import generator
 
@@ -49,7 +49,7 @@ def test_the_same_images_from_a_folder_a_zip_and_a_store(tmp_path, channels):
         archive(tmp_path / "set.zip", pngs(images)),
         tmp_path / "store",
     ):
-        opened = open_images("samples", path)
+        opened = open_set("samples", path)
         assert len(opened) == 5
         assert torch.equal(opened[torch.arange(5)], images)
 
@@ -78,25 +78,26 @@ def test_refuses_other_sets_and_names_the_file(tmp_path, make, files, says):
         path.mkdir()
     make(path, list(files))
     with pytest.raises(ValueError, match=f"samples = {path}") as refusal:
-        open_images("samples", path)
+        open_set("samples", path)
     assert says in str(refusal.value)
 
 
 def test_names_a_run_and_a_path_that_is_not_there(tmp_path):
     (tmp_path / "pool").mkdir()
     with pytest.raises(ValueError, match="is a run; name one of its rounds"):
-        open_images("samples", tmp_path)
+        open_set("samples", tmp_path)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
-        open_images("samples", tmp_path / "none")
+        open_set("samples", tmp_path / "none")
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(ValueError, match="samples = .*text.zip"):
-        open_images("samples", tmp_path / "text.zip")
+        open_set("samples", tmp_path / "text.zip")
 
 
-def test_refuses_a_store_of_points(tmp_path):
-    write_rows(tmp_path / "points", [(torch.zeros(4, 2), None)], dict)
-    with pytest.raises(ValueError, match="holds points, not images"):
-        open_images("samples", tmp_path / "points")
+def test_a_store_of_points_is_a_set_too_but_not_of_images(tmp_path):
+    write_rows(tmp_path / "points", [(torch.ones(4, 2), None)], dict)
+    assert torch.equal(open_set("samples", tmp_path / "points")[torch.arange(4)], torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"holds points of \(2,\); must be of \(3, 8, 8\)"):
+        open_set("reference", tmp_path / "points", (3, 8, 8))
 
 
 @pytest.mark.parametrize("make", [folder, archive])
@@ -104,9 +105,9 @@ def test_a_set_of_another_shape_is_refused_before_all_is_read(tmp_path, make):
     """The rest may be more than memory holds: here it could not be read."""
     path = make(tmp_path / "set.zip", [*pngs(rows(3)), ("z.png", b"")])
     with pytest.raises(ValueError) as refusal:
-        open_images("reference", path, (3, 8, 8))
+        open_set("reference", path, (3, 8, 8))
     said = f"reference = {path}: holds images of (3, 6, 6); must be of (3, 8, 8), as the samples"
     assert str(refusal.value).startswith(said)
     write_rows(tmp_path / "store", [(rows(1), None)], dict)
     with pytest.raises(ValueError, match=r"holds images of \(1, 6, 6\); must be of \(3, 6, 6\)"):
-        open_images("reference", tmp_path / "store", (3, 6, 6))
+        open_set("reference", tmp_path / "store", (3, 6, 6))

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, outcome, records
+from tiny_runs import (
+    DIGITS_MODEL,
+    arguments,
+    assert_same,
+    command,
+    outcome,
+    outcome_of_script,
+    records,
+)
 
 from lightning_collapse.commands.fit import run_fit
 
@@ -98,7 +106,7 @@ def test_the_run_of_two_goes_on_in_one(tmp_path, two, capsys):
 SCRIPT = """
 from pathlib import Path
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from lightning_collapse import (
     CollapseModule, GenerationLoop, PoolDataModule, Replace, Sampling, ddpmpp
 )
@@ -115,8 +123,13 @@ data = PoolDataModule(
     run=Path("run"),
 )
 loop = GenerationLoop(Sampling(num_steps=4), micro_batch=8, checkpoint_every=2)
+class Shown(Callback):
+    def on_train_epoch_end(self, trainer, module):
+        with open(f"shown-{trainer.global_rank}", "a") as file:
+            print(float(trainer.callback_metrics["round/fd_pixels"]), file=file)
 Trainer(
-    max_epochs=2, callbacks=[loop], accelerator="cpu", devices=2, strategy="ddp", logger=False
+    max_epochs=2, callbacks=[Shown(), loop], accelerator="cpu", devices=2, strategy="ddp",
+    logger=False,
 ).fit(module, data)
 """
 
@@ -133,9 +146,13 @@ def test_a_script_with_a_plain_trainer_makes_the_same_run(tmp_path, two):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    own, front = outcome(tmp_path / "run"), outcome(two / "run")
+    own, front = outcome_of_script(tmp_path / "run"), outcome_of_script(two / "run")
     for part in ("rounds", "pool", "state_dict"):
         assert_same(own[part], front[part], part)
+    # Other callbacks come after the loop, and find the round's figures, in every process.
+    for rank in (0, 1):
+        shown = [float(line) for line in (tmp_path / f"shown-{rank}").read_text().split()]
+        assert shown == pytest.approx([record["fd_pixels"] for record in own["rounds"]])
 
 
 # A second process that dies is noticed by the first itself, or by Lightning, which kills it.

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 import wandb
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import EarlyStopping
 from tiny_runs import BATCH, DIGITS, POINTS, STEPS, Fit, arguments, records, unet
 
 from lightning_collapse import (
@@ -18,6 +20,7 @@ from lightning_collapse import (
     AccumulateSubsample,
     Augment,
     Fresh,
+    KernelDistance,
     Replace,
     Turnover,
 )
@@ -74,6 +77,35 @@ def test_a_manifest_holds_the_record_and_the_recipe(images):
     assert manifest["recipe"]["micro_batch"] == 8 and manifest["recipe"]["seed"] == 0
     assert manifest["recipe"]["sampling"]["num_steps"] == 4
     assert manifest["dtype"] == "uint8" and manifest["shape"] == [1, 8, 8]
+
+
+class Shown(Callback):
+    """What another callback finds as a round ends."""
+
+    def __init__(self):
+        self.distances = []
+
+    def on_train_epoch_end(self, trainer, *args):
+        self.distances.append(float(trainer.callback_metrics["round/fd_points"]))
+
+
+def test_other_callbacks_find_the_rounds_figures_and_may_stop_the_run_on_them(tmp_path):
+    """Listed before the loop, they come after it."""
+    stop = EarlyStopping("round/fd_points", 1e9, 1, check_on_train_epoch_end=True)
+    fit, shown = Fit(tmp_path, rounds=5), Shown()
+    fit.trainer.callbacks[:0] = [shown, stop]
+    fit()
+    assert [record["round"] for record in fit.records] == [0, 1]
+    assert shown.distances == pytest.approx([record["fd_points"] for record in fit.records])
+    step = float(fit.trainer.callback_metrics["round/sw2_points_step"])
+    assert step == pytest.approx(fit.records[1]["sw2_points_step"])
+
+
+def test_a_run_that_goes_on_with_other_measures_records_them_from_there_on(tmp_path):
+    Fit(tmp_path, rounds=1)()
+    old, new = Fit(tmp_path, options={"measures": [KernelDistance()]})().records
+    assert "kd_points" not in old and new["kd_points_step"] is not None
+    assert new["kd_points_floor"] > -1 and old.keys() < new.keys()
 
 
 def test_a_conditional_run_stores_the_classes_it_drew_and_trains_on_them(images):

@@ -1,5 +1,6 @@
 """What may change when a run goes on: told in a table, recorded, or refused."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 from tiny_runs import arguments
 
 from lightning_collapse.commands import fit as cli
-from lightning_collapse.runs.config_file import Change, ConfigFile, load_yaml
+from lightning_collapse.runs.config_file import Change, ConfigFile, config_digest, load_yaml
 
 STARTED = {
     "seed_everything": 0,
@@ -20,7 +21,14 @@ STARTED = {
         "num_workers": 0,
         "run": "a",
     },
-    "loop": {"sampling": {"S_max": float("inf")}, "features": None, "checkpoint_every": 2},
+    "loop": {
+        "sampling": {"S_max": float("inf")},
+        "features": None,
+        "checkpoint_every": 2,
+        "fd_rows": None,
+        "measures": None,
+        "default_measures": True,
+    },
     "run": "a",
 }
 
@@ -55,14 +63,19 @@ def test_the_same_configuration_has_no_changes(file):
         ("trainer.devices", 2, "1", "recorded"),
         ("data.num_workers", 2, "0", "recorded"),
         ("loop.checkpoint_every", 3, "2", "recorded"),
+        # Of samples, which are the same.
+        ("loop.default_measures", False, "true", "recorded"),
+        ("loop.measures", [{"class_path": "Modes"}], "null", "recorded"),
+        ("loop.features", {"class_path": "Inception"}, "null", "recorded"),
+        ("loop.fd_rows", 5, "null", "recorded"),
         ("trainer.log_every_n_steps", 9, "5", "free"),
         ("data.run", "b", '"a"', "free"),
         ("run", "b", '"a"', "free"),
     ],
 )
 def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
-    now = f'"{value}"' if isinstance(value, str) else str(value)
-    assert file.changes(changed(key, value)) == [Change(key, was, now, kind)]
+    assert file.changes(changed(key, value)) == [Change(key, was, json.dumps(value), kind)]
+    assert config_digest(changed(key, value)) == file.digest
 
 
 @pytest.mark.parametrize(
@@ -82,6 +95,7 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
     with pytest.raises(ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another --run$"):
         file.refuse_forbidden(file.changes(changed(key, value)))
+    assert config_digest(changed(key, value)) != file.digest
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,20 @@ from scipy.special import digamma, polygamma
 from lightning_collapse.commands.toy_gmm import main
 from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.learners.mixtures import refit, sample_mixtures
+from lightning_collapse.metrics.distance import SlicedWasserstein
+from lightning_collapse.metrics.modes import Modes
 from lightning_collapse.pool import Pool
 from lightning_collapse.seeds import generator
 from lightning_collapse.toys import gmm as module
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.generations import generations
-from lightning_collapse.toys.gmm import Protocol, replica_seed, run_mixtures, summary
+from lightning_collapse.toys.gmm import (
+    THREE_MODES,
+    Protocol,
+    replica_seed,
+    run_mixtures,
+    summary,
+)
 
 N, ROUNDS, Z = 30, 5, 3.5
 REGIMES = ["Replace", "Turnover", "Augment", "Accumulate", "AccumulateSubsample", "Fresh"]
@@ -196,6 +204,31 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys):
         lines = list(csv.DictReader(file))
     assert len(lines) == 8
     assert float(lines[5]["variance_mean"]) == content["conditions"][1]["variance_mean"][1]
+
+
+def test_what_is_always_measured_is_what_the_measures_tell():
+    measures = (
+        SlicedWasserstein(directions=50, seed=7),
+        Modes(centers=THREE_MODES),
+    )
+    told = run("Replace", 1.0, measures=measures).statistics
+    assert told["sw2_points"] == pytest.approx(told["sliced_wasserstein"])
+    shares = np.stack([told[f"mode_shares_points/{i}"] for i in range(3)])
+    assert (shares.min(0) == told["smallest_mode_share"]).all()
+    assert (told["sw2_points_floor"] == told["sw2_points_floor"][0, 0]).all()
+    assert (
+        np.isnan(told["sw2_points_step"][:, 0]).all()
+        and (told["sw2_points_step"][:, 1:] > 0).all()
+    )
+
+
+def test_measures_that_are_named_have_columns(tmp_path):
+    words = ("--measures", "[Balls]", "--out", tmp_path)
+    assert command(*SMALL, *words) == 0
+    content = json.loads((tmp_path / "summary.json").read_text())
+    assert "--measures [Balls(" in content["command"]
+    for told in content["conditions"]:
+        assert told["recall_points_step_mean"][0] is None and told["recall_points_mean"][3] > 0
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path, monkeypatch):

@@ -1,0 +1,156 @@
+"""Finished rounds measured again or anew: by the code, the split and the n of their run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lightning_collapse import regimes
+from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.metrics.features import Features, features_of
+from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
+from lightning_collapse.metrics.real import RealData
+from lightning_collapse.pool import Pool
+from lightning_collapse.rows import Rows
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.records import check_record, distance_name
+from lightning_collapse.runs.split import split
+
+__all__ = ["RunMeasuring", "with_figures"]
+
+
+class RunMeasuring:
+    """A run's rounds as measures need them.
+
+    Attributes:
+        records: of all finished rounds.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        measures: Sequence[Measure],
+        features: Features | None = None,
+        bar: bool = False,
+    ) -> None:
+        """Opens the run's real rows and samples.
+
+        Args:
+            run: of at least one finished round.
+            measures: in the order of the columns, at least one.
+            features: of measures that name none; default: the space of the run's Fréchet distance.
+            bar: show the progress of features that are slow.
+
+        Raises:
+            FileNotFoundError: no round is finished.
+            ValueError: a manifest is damaged; or the space is not known by its name.
+        """
+        if not measures:
+            raise ValueError("measures: none; name one, or leave the default ones on")
+        self._measures, self._features = list(measures), features
+        self._rounds = [run.samples(r) for r in range(run.rounds)]
+        if not self._rounds:
+            raise FileNotFoundError(f"run = {run}: has no finished round")
+        self.records = [_record(samples, r) for r, samples in enumerate(self._rounds)]
+        self._seed, train, held_out = _split(run, self.records[-1])
+        most = max(measure.rows for measure in measures)
+        most = max(most, *(record.get("fd_n") or 0 for record in self.records))
+        self._real = RealData(train, held_out, most, bar=bar)
+        self._pool = Pool(train, self._seed)
+        self._measuring: dict[tuple[Features, int, int], Measuring] = {}
+        self._seen: tuple[int, Measuring, Seen] | None = None
+
+    def fields(self, r: int) -> dict[str, Any]:
+        """What measures tell of round r, as fields of its record."""
+        samples, record, measuring = self._rounds[r], self.records[r], self._measuring_of(r)
+        seen = self._seen_of(r, measuring)
+        # Their rows cannot tell any more.
+        seen.sums.n_nonfinite = record.get("n_nonfinite", 0)
+        steps = r > 0 and measuring.wants_step
+        told = measuring.figures(
+            seen,
+            self._seen_of(r - 1, measuring, measuring.first_rows) if steps else None,
+            labels=samples.labels,
+            labels_before=self._rounds[r - 1].labels if steps else None,
+            trained_on=self._trained_on(r),
+        )
+        fields = record_of(list(told))
+        self._seen = r, measuring, seen
+        return fields
+
+    def _measuring_of(self, r: int) -> Measuring:
+        """The measures of a round: they may have changed where the run went on."""
+        features = self._features or _space(self.records[r])
+        n = len(self._rounds[r])
+        key = features, n, self.records[r].get("fd_n") or min(n, self._real.held_out_rows)
+        if key not in self._measuring:
+            self._measuring[key] = Measuring(
+                self._measures, self._real, features, n, summed=key[2], seed=self._seed
+            )
+        return self._measuring[key]
+
+    def _seen_of(self, r: int, measuring: Measuring, rows: int | None = None) -> Seen:
+        """What is seen of round r, of all its rows or of the first ones."""
+        if self._seen is not None and self._seen[:2] == (r, measuring):
+            return self._seen[2]
+        seen, start = measuring.seen(), 0
+        for shard in self._rounds[r].shards:
+            if rows is not None and start >= rows:
+                break
+            # As in the run: a shard at a time.
+            some = torch.arange(start, start := start + len(shard.crc32))
+            seen.update(int(some[0]), self._rounds[r][some])
+        return seen
+
+    def _trained_on(self, r: int) -> Rows | None:
+        """What round r trained on; None where its regime is not one of this package."""
+        record = self.records[r]
+        kind = getattr(regimes, str(record.get("regime")), None)
+        if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
+            return None
+        try:
+            regime = kind(**record["regime_options"])
+        except (LookupError, TypeError, ValueError):
+            return None
+        while self._pool.round < r:
+            self._pool.deposit(self._rounds[self._pool.round])
+        # Measured out of order, an earlier round's pool is gone.
+        return self._pool.drawn(regime) if self._pool.round == r else None
+
+
+def with_figures(record: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """A record with what measures tell in the place of what they told before, and beside it."""
+    merged = record | fields
+    merged["measured_rows"] = record.get("measured_rows", {}) | fields["measured_rows"]
+    cautions = record.get("cautions", {})
+    still = {name: why for name, why in cautions.items() if name not in fields}
+    return merged | {"cautions": still | fields["cautions"]}
+
+
+def _record(samples: StoredRows, r: int) -> dict[str, Any]:
+    check_record(record := samples.record or {}, r)
+    return record
+
+
+def _split(run: Run, record: dict[str, Any]) -> tuple[int, Rows, Rows]:
+    """The run's seed, training rows and held-out rows; older records leave them to config.yaml."""
+    names = {"seed": "seed", "n_train": "train_rows", "n_held_out": "held_out_rows"}
+    if names.keys() <= record.keys():
+        known = {option: record[name] for name, option in names.items()}
+    else:
+        data = run.config.read().get("data")
+        data = data if isinstance(data, dict) else {}
+        known = {option: data.get(option) for option in names.values()}
+    seed = known.pop("seed") or 0
+    for name, value in [("seed", seed), *known.items()]:
+        if value is not None and type(value) is not int:
+            raise ValueError(f"{run}: {name} = {value!r:.40} in its records: must be an integer")
+    return seed, *split(run.real_rows, seed, **known)
+
+
+def _space(record: dict[str, Any]) -> Features:
+    features = features_of(name := distance_name(record))
+    if features is None:
+        raise ValueError(f"features: the run's {name} is of a space of its user's own; name it")
+    return features

@@ -1,0 +1,71 @@
+"""The measures of runs, taken of a toy's points."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_collapse.metrics.features import Points
+from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
+from lightning_collapse.metrics.real import RealData
+from lightning_collapse.rows import Rows
+
+__all__ = ["PointMeasures", "numbers_of"]
+
+
+class PointMeasures:
+    """Measures of loops that have the same real points, one after another or side by side."""
+
+    def __init__(
+        self,
+        measures: Sequence[Measure],
+        real: Rows,
+        held_out: Rows | None,
+        n_samples: int,
+        seed: int = 0,
+    ) -> None:
+        """Measures the floors.
+
+        Args:
+            measures: in the order of the columns.
+            real: points (N, d) that samples are compared with.
+            held_out: others (m, d); None for no floors.
+            n_samples: points that a round makes.
+            seed: of the loop.
+        """
+        most = max([n_samples, *(measure.rows for measure in measures)])
+        data = RealData(real, held_out, most)
+        self._measuring = Measuring(
+            measures, data, Points(), n_samples, summed=n_samples, seed=seed
+        )
+        self._before: dict[int, Seen] = {}
+
+    def __call__(
+        self, samples: Tensor, trained_on: Rows | None = None, loop: int = 0
+    ) -> dict[str, Any]:
+        """A record's fields of the next round's samples (n, d) of one of the loops."""
+        seen = self._measuring.seen()
+        seen.update(0, samples)
+        told = list(self._measuring.figures(seen, self._before.get(loop), trained_on=trained_on))
+        self._before[loop] = seen
+        return record_of(told)
+
+    def of_all(self, samples: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Every number (R,) of the next round's samples (R, n, d) of R loops; NaN for null."""
+        told = [numbers_of(self(torch.from_numpy(x), loop=i)) for i, x in enumerate(samples)]
+        return {name: np.array([numbers[name] for numbers in told]) for name in told[0]}
+
+
+def numbers_of(fields: dict[str, Any]) -> dict[str, float]:
+    """A record's figures as numbers, those of a list as `name/0` and so on; NaN for null."""
+    numbers: dict[str, float] = {}
+    for name, value in fields.items():
+        if isinstance(value, list):
+            numbers |= {f"{name}/{i}": float(part) for i, part in enumerate(value)}
+        elif value is None or isinstance(value, (int, float)):
+            numbers[name] = float("nan") if value is None else float(value)
+    return numbers

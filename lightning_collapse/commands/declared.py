@@ -13,9 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Optional, Union, cast
 
-__all__ = ["entry", "outline"]
+__all__ = ["STAND_IN", "RealNeededError", "entry", "outline"]
+
+STAND_IN = "stand_in"
+"""Module of classes that stand in for others."""
 
 _Function = ast.FunctionDef
+
+_SLOW = {"matplotlib", "pytorch_lightning", "scipy", "sklearn", "torch", "torchmetrics"}
 
 _PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, tuple, Path)},
@@ -23,12 +28,17 @@ _PLAIN: dict[str, Any] = {
 }
 
 
+class RealNeededError(Exception):
+    """What stands in for classes in a signature does not do."""
+
+
 def entry(module: str, function: str) -> Callable[..., Any]:
     """Finds a function that calls others of its module, none of which is imported before.
 
     What it names at the top of its module is taken along: imports, constants, and functions with
     their signature and docstring alone. A call of one of these imports the module and calls the
-    real one, so that only the imports which signatures need cost time before.
+    real one. Where a signature names what needs torch, classes of no use stand in for it; once
+    `RealNeededError` tells that this is not enough, all is done again by the real module.
 
     Args:
         module: the module's full name.
@@ -49,13 +59,42 @@ def entry(module: str, function: str) -> Callable[..., Any]:
         if isinstance(node, _Function) and node.name != function:
             _forward(node)
         wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
-    tree.body = [node for node in tree.body if node in taken]
-    exec(compile(ast.fix_missing_locations(tree), str(_source(module)), "exec"), scope)
+    slow = [node for node in taken if isinstance(node, ast.ImportFrom) and _is_slow(node.module)]
+    scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in _bound(n)}
+    tree.body = [node for node in tree.body if node in taken and node not in slow]
+    code = compile(ast.fix_missing_locations(tree), str(_source(module)), "exec")
+    try:
+        exec(code, scope)
+    except TypeError:  # of what stands in, where more than its name is needed
+        return cast("Callable[..., Any]", getattr(import_module(module), function))
     for node in taken:
         if isinstance(node, _Function):
             # jsonargparse imports the module that a function says it is of.
             scope[node.name].__module__ = __name__
-    return cast("Callable[..., Any]", scope[function])
+
+    def run(*args: Any) -> Any:
+        try:
+            return scope[function](*args)
+        except RealNeededError:
+            return getattr(import_module(module), function)(*args)
+
+    return run
+
+
+@cache
+def _is_slow(module: str | None) -> bool:
+    """Whether a module, or one of this package that it imports, imports torch."""
+    package, _, _ = (module or "").partition(".")
+    if package in _SLOW:
+        return True
+    if package != __name__.partition(".")[0] or not _source(module or "").is_file():
+        return False
+    imported: list[str | None] = []
+    # Not those inside functions and conditions.
+    for node in ast.parse(_source(module or "").read_bytes()).body:
+        imported += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module] if isinstance(node, ast.ImportFrom) else []
+    return any(map(_is_slow, imported))
 
 
 @cache

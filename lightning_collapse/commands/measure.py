@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> None:
     """Runs the command."""
     runs = list(takewhile(lambda word: not word.startswith("-"), arguments))
     words = [json.dumps(runs)] if runs else []
-    run_command("measure", measure, [*words, *arguments[len(runs) :]], classes=NAMES)
+    words += arguments[len(runs) :]
+    run_command("measure", measure, words, reads=["runs"], classes=NAMES)
 
 
 def measure(

@@ -20,9 +20,9 @@ def logged(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_logger_of_ones_own_is_told_steps_rounds_and_options(tmp_path):
-    logger = CSVLogger(tmp_path, name="", version="")
+    logger = CSVLogger(tmp_path / "csv", name="", version="")
     Fit(tmp_path / "run", trainer={"logger": logger, "log_every_n_steps": 2})()
-    steps = [row for row in logged(tmp_path) if row["train/lr"]]
+    steps = [row for row in logged(tmp_path / "csv") if row["train/lr"]]
     assert [(row["step"], row["round"]) for row in steps] == [
         *(("2", "0.0"), ("4", "0.0")),
         *(("6", "1.0"), ("8", "1.0")),
@@ -32,8 +32,8 @@ def test_a_logger_of_ones_own_is_told_steps_rounds_and_options(tmp_path):
         assert sum(losses) / 2 == pytest.approx(records(tmp_path / "run")[r]["train_loss"])
     assert float(steps[1]["train/lr"]) == pytest.approx(1e-3)
     assert all(float(row["train/images_per_second"]) > 0 for row in steps)
-    assert any(row.get("round/val_loss") for row in logged(tmp_path))
-    told = yaml.safe_load((tmp_path / "hparams.yaml").read_text())
+    assert any(row.get("round/val_loss") for row in logged(tmp_path / "csv"))
+    told = yaml.safe_load((tmp_path / "csv" / "hparams.yaml").read_text())
     assert told["data"]["batch_size"] == BATCH and told["data"]["regime"].startswith("Replace(")
     assert told["model"]["restart"] == "scratch" and told["loop"]["micro_batch"] == 8
 

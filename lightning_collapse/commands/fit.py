@@ -69,7 +69,10 @@ class OneLineParser(LightningArgumentParser):
     """The command line, for parsers of parts too."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        keys = {*keys_of_fit(), *(action.dest for action in self._actions)}
+        known = keys_of_fit()
+        leaves = {key.rpartition(".")[2] for key in known if "." in key}
+        # A class's own parser, which this may be, names its options without what they are of.
+        keys = {*known, *(action.dest for action in self._actions)} - (leaves - {*known})
         names = [extension.__name__ for extension in _extensions()]
         refuse_once(one_line(message, keys, names, self.words))
 

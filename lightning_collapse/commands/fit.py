@@ -17,10 +17,17 @@ from torch.optim import Optimizer
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.fit_needs import check_needs
-from lightning_collapse.commands.fit_words import check_words, checkpoint_at, keys_of_fit
+from lightning_collapse.commands.fit_words import (
+    check_configs,
+    check_words,
+    checkpoint_at,
+    keys_of_fit,
+)
 from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
+from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
 from lightning_collapse.lit.checks import check_arguments
@@ -32,9 +39,12 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
+from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 
-__all__ = ["run_fit"]
+__all__ = ["OptionsOf", "run_fit"]
+
+expand_home()
 
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
@@ -60,6 +70,36 @@ def _fit(arguments: list[str]) -> None:
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
         refuse_once(made_line(error))
     cli.fit()
+
+
+class OptionsOf:
+    """What tells all options that command lines of `fit` come to; they share one parser.
+
+    Attributes:
+        defaults: the options of a run of which nothing is said.
+    """
+
+    def __init__(self) -> None:
+        self._seen: _Options | None = None
+        self.defaults: dict[str, Any] = {}
+
+    def __call__(self, arguments: list[str]) -> dict[str, Any]:
+        """Parses the words that follow `fit`.
+
+        It makes the regime, the source and the loop, which refuse what they cannot work with, but
+        no network, no Trainer and no folder.
+
+        Raises:
+            ValueError: an option is out of its range or contradicts another.
+            OSError: a file cannot be read.
+        """
+        if self._seen is None:
+            self._seen = _Options(arguments)
+            self.defaults = self._seen.told(self._seen.parser.get_defaults())
+        else:
+            self._seen.parse_arguments(self._seen.parser, arguments)
+            self._seen.instantiate_classes()
+        return self._seen.options
 
 
 class OneLineParser(LightningArgumentParser):
@@ -92,9 +132,12 @@ class OneLineParser(LightningArgumentParser):
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
-        made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
-        made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
+        made_of: Namespace = self.instantiate(cfg, **options, instantiators=_instantiators())
         return made_of
+
+
+def _instantiators() -> list[tuple[Callable[..., Any], type, bool]]:
+    return [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
 
 
 def _is_trainers(actions: Sequence[Action]) -> bool:
@@ -139,6 +182,16 @@ class CollapseCLI(LightningCLI):
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
         parser.add_argument(
+            "--run_root",
+            type=Path | None,
+            help="Folder for a run named after its options, in place of --run: none.",
+        )
+        parser.add_argument(
+            "--share",
+            type=Path | None,
+            help="Folder of other runs, of which one may have made the same round 0: none.",
+        )
+        parser.add_argument(
             "--ckpt_path",
             type=Path | None,
             help="Checkpoint to go on from; last: the run's.",
@@ -155,13 +208,30 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        check_configs(args)
         self.config = _plain(parser.parse_args(args))
         config = self.config
-        if config.run is None:
-            named = config.config[0] if config.config else "run"
-            config.run = Path("runs") / Path(str(named)).stem
-        config.data.run = config.run
         _check(config)
+        if config.run is None:
+            named = Path(str(config.config[0] if config.config else "run")).stem
+            if config.run_root is None:
+                config.run = Path("runs") / named
+            else:
+                known = run_digest(self.told(config), self.told(parser.get_defaults()))
+                # A sweep's folder of the same run has another name before the digest.
+                there = sorted(config.run_root.glob(f"*-{known}"))
+                config.run = there[0] if there else config.run_root / f"{named}-{known}"
+        config.data.run = config.run
+        if config.ckpt_path is not None:
+            config.ckpt_path = checkpoint_at(config.ckpt_path, config.run)
+
+    def told(self, config: Namespace) -> dict[str, Any]:
+        """Gives all options as plain values, those that follow from others too."""
+        told = self.parser.dump(
+            config, skip_validation=True, skip_link_targets=False, skip_none=False
+        )
+        options: dict[str, Any] = load_yaml(told, "options")
+        return options
 
     def instantiate_classes(self) -> None:
         """Makes the three parts of a run; its Trainer comes with it."""
@@ -177,10 +247,28 @@ class CollapseCLI(LightningCLI):
             self.datamodule,
             self.config_init.loop,
             config=self.config_dump,
+            share=self.config.share,
             ckpt_path=self.config.ckpt_path,
             exit_code_on_stop=self.config.exit_code_on_stop,
             **self.config_init.trainer,
         )
+
+
+class _Options(CollapseCLI):
+    """Makes no network and no Trainer."""
+
+    def instantiate_classes(self) -> None:
+        self.options = self.told(self.config)
+        parts = self.config.clone()
+        parts.model.network = None
+        made = [(_unmade, CollapseModule, True), *_instantiators()]
+        self.parser.instantiate(parts, instantiators=made)
+
+
+def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> None:
+    """Looks for the file that a module starts from, in place of making the module."""
+    if init_from is not None and not init_from.is_file():
+        raise FileNotFoundError(f"model.init_from = {init_from}: no such file")
 
 
 def _extensions() -> list[Callable[..., Any]]:
@@ -204,8 +292,8 @@ def _plain(value: Any) -> Any:
 
 
 def _check(config: Namespace) -> None:
-    if config.ckpt_path is not None:
-        config.ckpt_path = checkpoint_at(config.ckpt_path, config.run)
+    if config.run is not None and config.run_root is not None:
+        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
     seed = config.seed_everything
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")

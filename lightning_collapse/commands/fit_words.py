@@ -3,6 +3,7 @@
 Classes that a configuration names, and their options, are left to the whole parser.
 """
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -14,11 +15,14 @@ from jsonargparse import ArgumentParser
 from lightning_collapse.commands.declared import outline
 from lightning_collapse.commands.hints import near
 from lightning_collapse.commands.messages import one_line
-from lightning_collapse.commands.table import refuse
+from lightning_collapse.commands.paths import expand_home
+from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["check_config", "check_words", "keys_of_fit", "checkpoint_at"]
+expand_home()
+
+__all__ = ["check_configs", "check_words", "keys_of_fit", "checkpoint_at"]
 
 _SECTIONS = {
     "model": ("lightning_collapse.lit.module", "CollapseModule"),
@@ -49,8 +53,7 @@ def check_words(words: Sequence[str]) -> None:
         ValueError: a value cannot be.
         OSError: a file is not there.
     """
-    for path in _named("--config", words) + _named("-c", words):
-        check_config(path)
+    check_configs(words)
     options = [word.partition("=")[0].removeprefix("--") for word in words]
     # A section as a whole comes from a file of its own.
     elsewhere = {"-h", "help", "print_config", *_SECTIONS}
@@ -77,14 +80,19 @@ def _check_class(section: str, named: Any, modules: Sequence[str]) -> None:
         raise ValueError(f"{section} = {name}: unknown class{hint}")
 
 
-def check_config(name: str) -> None:
-    """Refuses a configuration that is not there, with those that are near, or no table.
+def check_configs(words: Sequence[str]) -> None:
+    """Refuses configurations that are not there, with those that are near, or no plain table.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no configuration.
     """
-    path = Path(name)
+    for name in _named("--config", words) + _named("-c", words):
+        _check_config(name)
+
+
+def _check_config(name: str) -> None:
+    path = Path(os.path.expanduser(name))
     if (kept := Run(path).config.path).is_file():
         raise FileNotFoundError(f"config = {name}: is a folder; name {kept}")
     # The kernel's files, such as that of bash's <(…), are none by `is_file`.
@@ -113,7 +121,7 @@ def checkpoint_at(named: str | Path, run: Path | None) -> Path:
             raise FileNotFoundError(
                 f"ckpt_path = last: the run in {run} has no checkpoint; leave it out to start one"
             )
-        return Run(run or "").last
+        return Path(named) if run is None else Run(run).last
     if not path.is_dir():
         raise FileNotFoundError(f"ckpt_path = {path}: no such file")
     found = [*sorted(path.glob("*.ckpt")), *sorted(Run(path).checkpoints.glob("*.ckpt"))]
@@ -139,7 +147,7 @@ def keys_of_fit() -> tuple[str, ...]:
 
 class _Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        refuse(one_line(message, keys_of_fit(), []))
+        refuse_once(one_line(message, keys_of_fit(), []))
 
 
 def _parser() -> ArgumentParser:

@@ -9,12 +9,25 @@ from importlib import import_module
 import pytest
 
 from lightning_collapse import __main__ as door
-from lightning_collapse.commands import hints, pool, toy
+from lightning_collapse.commands import hints
 from lightning_collapse.commands.declared import entry, outline
 from lightning_collapse.commands.fit_words import _SECTIONS, keys_of_fit
 
-COMMANDS = [[name] for name in door._COMMANDS if name not in ("toy", "pool")]
-COMMANDS += [["toy", name] for name in toy._TOYS] + [["pool", name] for name in pool._COMMANDS]
+
+def under(name: str) -> list[str]:
+    """The commands below a command: the keys of the table that its module has, if any."""
+    module = import_module(door._COMMANDS[name][0].partition(":")[0])
+    tables = [value for value in vars(module).values() if isinstance(value, dict)]
+    return [key for table in tables for key, value in table.items() if _is_entry(value)]
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, tuple) and isinstance(value[0], str) and ":" in value[0]
+
+
+COMMANDS = [
+    [name, *below] for name in door._COMMANDS for below in ([[k] for k in under(name)] or [[]])
+]
 FIT = ["fit", "--config", "configs/points_replace.yaml"]
 
 # Runs command lines one after the other in one process; tells what each said and cost.
@@ -127,10 +140,11 @@ def test_what_an_entry_calls_is_the_real_function(tmp_path, monkeypatch):
 
 def test_every_hint_names_an_option_that_there_is():
     known = {*keys_of_fit()}
-    for name in COMMANDS:
-        if name != ["fit"]:
-            path = "pool" if name[0] == "pool" else "_".join(name).replace("-", "_")
-            module = import_module(f"lightning_collapse.commands.{path}")
+    for where, _ in door._COMMANDS.values():
+        tables = vars(import_module(where.partition(":")[0])).values()
+        below = [v[0] for t in tables if isinstance(t, dict) for v in t.values() if _is_entry(v)]
+        for place in [where, *below]:
+            module = import_module(place.partition(":")[0])
             for function in vars(module).values():
                 if callable(function) and getattr(function, "__module__", "") == module.__name__:
                     known |= set(inspect.signature(function).parameters)

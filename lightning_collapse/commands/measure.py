@@ -1,9 +1,7 @@
 """`lightning-collapse measure`: finished rounds measured again, or by other measures."""
 
-import json
 import sys
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,9 +21,7 @@ __all__ = ["main", "measure"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    runs = list(takewhile(lambda word: not word.startswith("-"), arguments))
-    words = [json.dumps(runs)] if runs else []
-    run_command("measure", measure, [*words, *arguments[len(runs) :]], classes=NAMES)
+    run_command("measure", measure, arguments, classes=NAMES)
 
 
 def measure(

@@ -45,6 +45,10 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "analyse": (
+        "lightning_collapse.commands.analyse:main",
+        "answers from runs, with intervals: the profile of collapse, bias and variance",
+    ),
     "convert": (
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",

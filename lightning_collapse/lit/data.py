@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, round, step), so a run goes on 
 position is kept here, in the DataModule's own state.
 """
 
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,16 +15,16 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.telling import within
-from lightning_collapse.metrics.measure import MEASURED_ROWS
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
-from lightning_collapse.runs.split import Subset, split
+from lightning_collapse.runs.split import Subset, samples_of, split
 from lightning_collapse.seeds import generator
 
 __all__ = ["PoolDataModule", "data_of"]
@@ -132,6 +133,8 @@ class PoolDataModule(LightningDataModule):
                 )
         with within("data.source"):
             self.source.keep(folder, self.seed, recipe)
+        for note in import_notes(StoredRows(folder).recipe):
+            print(f"data.source: {note}", file=sys.stderr)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.
@@ -145,14 +148,8 @@ class PoolDataModule(LightningDataModule):
         except ValueError as error:
             raise ValueError(f"data.{error}") from error
         self.pool = Pool(self.train, self.seed)
-        self.n_trainable = (
-            self.samples_per_round
-            or self.regime.samples_needed(len(self.train))
-            or len(self.train)
-        )
-        # Figures depend on n, which must not follow the regime.
-        least = 0 if self.samples_per_round else min(len(self.held_out), MEASURED_ROWS)
-        self.n_samples = max(self.n_trainable, least)
+        sizes = len(self.train), len(self.held_out)
+        self.n_samples, self.n_trainable = samples_of(self.regime, *sizes, self.samples_per_round)
         self.generations: list[StoredRows] = []
         for r in range(self.run.rounds):
             samples = self.run.samples(r)

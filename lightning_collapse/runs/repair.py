@@ -99,7 +99,10 @@ def _relink(run: Run, path: Path) -> str:
                 return f"restored from {other}, which shares it"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
     rounds = finished_rounds(run)
-    for end in (run.checkpoint(rounds), run.checkpoint(rounds - 1)):
+    ends = [run.checkpoint(rounds), run.checkpoint(rounds - 1)]
+    if rounds == 1 and (other := _shared_from(run)):
+        ends.append(other.checkpoint(0))
+    for end in ends:
         if is_sealed(end):
             link_atomically(end, path)
             return f"restored from {end.name}; steps after it are made again"
@@ -178,9 +181,19 @@ def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),
+            class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
+
+
+def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:
+    if recorded is None:
+        return None
+    weights = tuple(recorded)
+    if len(weights) != label_dim or not all(type(w) is int and w >= 0 for w in weights):
+        raise TypeError("class_weights are not a whole number for every class")
+    return weights
 
 
 def _import_again(run: Run, path: Path) -> str:

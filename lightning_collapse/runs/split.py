@@ -1,30 +1,33 @@
-"""Which of a run's real rows are trained on, and which are held out."""
+"""Which of a run's real rows are trained on, which are held out, and how many samples are made."""
 
 import torch
 from torch import Tensor
 
 from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.metrics.measure import MEASURED_ROWS
+from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
 
-__all__ = ["Subset", "split"]
+__all__ = ["Subset", "samples_of", "split"]
 
 
 class Subset:
     """Rows (n, *) of a store in an order of their own.
 
     Attributes:
+        order: their positions in the store (n,).
         labels: class of each row (n,), int64; None where there are none.
     """
 
     def __init__(self, rows: StoredRows, order: Tensor) -> None:
-        self._rows, self._order = rows, order
+        self._rows, self.order = rows, order
         self.labels = None if rows.labels is None else rows.labels[order]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        return self._rows[self._order[indices]]
+        return self._rows[self.order[indices]]
 
 
 def split(
@@ -56,3 +59,22 @@ def split(
         )
     order = torch.randperm(total, generator=generator(seed, "real"))
     return Subset(real, order[held_out : held_out + train]), Subset(real, order[:held_out])
+
+
+def samples_of(
+    regime: Regime, n_train: int, n_held_out: int, asked: int | None = None
+) -> tuple[int, int]:
+    """Gives how many samples a round makes, and how many, the first ones, may be trained on.
+
+    Args:
+        regime: of the run.
+        n_train: N, real rows that may be trained on.
+        n_held_out: real rows that are held out.
+        asked: samples to make, all of which may be trained on; None for what the regime needs, or
+            N where it needs none, and more where measures take more.
+    """
+    if asked is not None:
+        return asked, asked
+    trainable = regime.samples_needed(n_train) or n_train
+    # Figures depend on n, which must not follow the regime.
+    return max(trainable, min(n_held_out, MEASURED_ROWS)), trainable

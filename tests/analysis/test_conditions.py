@@ -31,6 +31,13 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
 
 
+def test_runs_measured_otherwise_are_other_conditions(tmp_path):
+    write_run(tmp_path / "a", FLAT)
+    write_run(tmp_path / "b", FLAT, seed=1, fd_n=100)
+    names = [one.name for one in conditions(find_runs([tmp_path]))]
+    assert [name.rpartition(", ")[2] for name in names] == ["fd_n = 500", "fd_n = 100"]
+
+
 def test_the_seed_of_the_split_makes_another_replica(tmp_path):
     runs = []
     for i, (seed, split) in enumerate([(0, 0), (0, 1), (1, 0)]):

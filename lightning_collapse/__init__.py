@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.assemble import run
+    from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
@@ -102,12 +103,14 @@ _WHERE = {
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
     "lit.assemble": ["run"],
+    "lit.checkpoint_io": ["AtomicCheckpointIO"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "Accumulate",
     "AccumulateSubsample",
+    "AtomicCheckpointIO",
     "Augment",
     "Balls",
     "Classes",

@@ -264,8 +264,8 @@ def test_bad_statistics_are_refused_in_one_line(sets, run, tmp_path, says, array
         ),
         (["{}/samples", "--reference", "{}/real", "--json", "{}/no/a.json"], "no folder {}/no"),
         (["{}/samples", "--reference", "{}/real", "--export-stats={}/no/a.npz"], "no folder {}/"),
-        (["{}/empty", "--reference", "{}/real"], "samples = {}/empty: holds neither a store nor"),
-        (["{}/page", "--reference", "{}/real"], "samples = {}/page/a.png: cannot be read"),
+        (["{}/empty", "--reference", "{}/real"], "samples = {}/empty: holds no image that can"),
+        (["{}/page", "--reference", "{}/real"], "1 of 1 images cannot be used: a.png is no image"),
     ],
 )
 def test_mistakes_are_one_line(sets, run, words, says):

@@ -10,10 +10,13 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 
 from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.table import refuse
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_command"]
+
+expand_home()
 
 
 class _OneLineParser(ArgumentParser):

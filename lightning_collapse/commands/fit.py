@@ -1,6 +1,7 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.running import conduct, refuse
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
@@ -31,6 +33,8 @@ from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["OptionsOf", "run_fit"]
+
+expand_home()
 
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
@@ -234,7 +238,8 @@ def _config_files(words: Sequence[str]) -> list[Path]:
     options = ("--config", "-c")
     named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
     named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    return [path for path in map(Path, named) if path.is_file()]
+    paths = [Path(os.path.expanduser(name)) for name in named]
+    return [path for path in paths if path.is_file()]
 
 
 def _leaf(key: str) -> str:

@@ -36,8 +36,8 @@ def measure(
 
     Args:
         runs: folders of runs that are not in use.
-        measures: beside the default ones: names, class paths, or {class_path, init_args}; metrics
-            of torchmetrics too.
+        measures: beside the default ones or, of the same class, in their place: names, class
+            paths, or {class_path, init_args}; metrics of torchmetrics too.
         default_measures: whether those that `fit` takes by default are measured too.
         features: space of measures that name none; default: that of the run's Fréchet distance.
     """

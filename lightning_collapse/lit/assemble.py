@@ -127,6 +127,7 @@ def _share(
     recipe = {
         "sampling": asdict(loop.sampling),
         "micro_batch": loop.micro_batch,
+        "classes": loop.classes,
         "seed": data.seed,
         "device": trainer.strategy.root_device.type,
     }

@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, round, step), so a run goes on 
 position is kept here, in the DataModule's own state.
 """
 
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
@@ -132,6 +134,8 @@ class PoolDataModule(LightningDataModule):
                 )
         with within("data.source"):
             self.source.keep(folder, self.seed, recipe)
+        for note in import_notes(StoredRows(folder).recipe):
+            print(f"data.source: {note}", file=sys.stderr)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.

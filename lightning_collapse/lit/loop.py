@@ -20,7 +20,7 @@ from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import log_round, offer, tell_stop
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.round import Ending, end_round
+from lightning_collapse.lit.round import Classes, Ending, end_round
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
@@ -48,6 +48,7 @@ class GenerationLoop(Callback):
         on_collapse: Literal["continue", "stop"] = "continue",
         measures: list[Measurable] | None = None,
         default_measures: bool = True,
+        classes: Classes = "uniform",
     ) -> None:
         """Sets up the loop.
 
@@ -67,6 +68,8 @@ class GenerationLoop(Callback):
             measures: taken of every round, beside the default ones or, of the same class, in
                 their place; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
+            classes: how often samples are of each class that the real training rows have: all
+                equally often, or in proportion to these rows. No other class is sampled.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -85,6 +88,7 @@ class GenerationLoop(Callback):
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
+        self.classes = classes
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -131,6 +135,7 @@ class GenerationLoop(Callback):
             features=self.features,
             measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
+            classes=self.classes,
         )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
@@ -31,7 +31,7 @@ from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, reco
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.sharing import rows_digest
-from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.samples.rounds import RoundSampler, class_weights
 from lightning_collapse.samples.shards import (
     clear_notes,
     described_shards,
@@ -45,6 +45,7 @@ from lightning_collapse.sampling.choice import Sampling
 __all__ = ["Ending", "Processes", "end_round"]
 
 T = TypeVar("T")
+Classes = Literal["uniform", "proportional"]
 
 
 class Processes:
@@ -67,6 +68,7 @@ class Ending:
         micro_batch: samples made at a time by each process.
         keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
         measuring: the measures, with their floors.
+        classes: how often each class of the training rows is drawn.
         before: the round that was measured last, and what was seen of it.
     """
 
@@ -74,6 +76,7 @@ class Ending:
     micro_batch: int
     keep_checkpoints: int | None
     measuring: Measuring
+    classes: Classes
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     @classmethod
@@ -88,6 +91,7 @@ class Ending:
         features: Features,
         measures: Sequence[Measure],
         fd_rows: int | None,
+        classes: Classes,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
         summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
@@ -102,10 +106,13 @@ class Ending:
         measuring = Measuring(
             measures, real, features, data.n_samples, summed=summed, seed=data.seed
         )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring)
+        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
+        labels, weights = data.train.labels, None
+        if module.label_dim and labels is not None:
+            weights = class_weights(labels, module.label_dim, self.classes == "uniform")
         return RoundSampler(
             denoiser=module.ema,
             sampling=self.sampling,
@@ -116,6 +123,7 @@ class Ending:
             seed=data.seed,
             round=r,
             device=module.device,
+            class_weights=weights,
         )
 
 
@@ -154,7 +162,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending.keep_checkpoints, rows_digest(data.selection()))
+        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -253,21 +261,24 @@ def _commit(
     sampler: RoundSampler,
     folder: Path,
     record: dict[str, Any],
-    keep_checkpoints: int | None,
+    ending: Ending,
     trained_on: str,
 ) -> None:
     shards = described_shards(folder, sampler.n_shards)
     other = noted_shared(folder)
     shared = {} if other is None else {"shared_from": other}
-    recipe = {
+    recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": asdict(sampler.sampling),
         "micro_batch": sampler.micro_batch,
         "seed": sampler.seed,
         "device": sampler.device.type,
-        "checkpoints_kept": keep_checkpoints,
+        "checkpoints_kept": ending.keep_checkpoints,
+        "classes": ending.classes,
         "trained_on": trained_on,
         **shared,
     }
+    if sampler.class_weights is not None:
+        recipe["class_weights"] = list(sampler.class_weights)
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"
     commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record | shared)

@@ -91,7 +91,8 @@ class Comparison:
         if summed or (self._rows is not None and not same):
             figures = measure.figures(sample, self._real(space, n))
             doubts = measure.doubts(figures, sample)
-            return told(measure, 0 if summed else n, figures, doubts=doubts)
+            taken = n if measure.has_floor or measure.has_step else 0
+            return told(measure, taken, figures, doubts=doubts)
         few = _sample(samples, features[:_FEW], space, min(n, _FEW))
         names = measure.figures(few, RealRows(few, None))
         reason = (

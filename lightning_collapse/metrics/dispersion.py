@@ -32,6 +32,7 @@ class Dispersion(Measure):
     rows do not vary, and the first two where samples do not.
     """
 
+    needs_rows: ClassVar[bool] = False
     has_step: ClassVar[bool] = False
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:

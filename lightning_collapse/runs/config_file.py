@@ -5,6 +5,7 @@ Its first line is the SHA-256 of the rest. Comments below it tell the recorded c
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,19 @@ _KINDS: dict[str, Kind] = {
     "trainer.accumulate_grad_batches": "forbidden",
     "trainer.gradient_clip_val": "forbidden",
     "trainer.gradient_clip_algorithm": "forbidden",
+}
+# What means the same to Lightning, in lower case, by what is left of them.
+_PRECISIONS = {
+    "32-true": ["none", "32"],
+    "64-true": ["64"],
+    "16-mixed": ["16"],
+    "bf16-mixed": ["bf16"],
+}
+_SPELLINGS: dict[str, dict[str, Any]] = {
+    "trainer.precision": {said: name for name, says in _PRECISIONS.items() for said in says},
+    "trainer.accumulate_grad_batches": {"none": 1},
+    "trainer.gradient_clip_val": {"none": 0},
+    "trainer.gradient_clip_algorithm": {"none": "norm"},
 }
 # Of the options that a run may change, those that its figures depend on.
 _FIGURES = ("loop.features", "loop.fd_rows", "loop.measures", "loop.default_measures")
@@ -138,7 +152,7 @@ class ConfigFile:
         return [
             Change(key, was, now, _kind(key))
             for key, was, now in compared
-            if _unplaced(was) != _unplaced(now)
+            if _meaning(key, was) != _meaning(key, now)
         ]
 
     @property
@@ -182,7 +196,7 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
-    return {k: _unplaced(v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
+    return {k: _meaning(k, v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
 
 
 def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
@@ -218,7 +232,9 @@ def same_first_round(config: Mapping[str, Any]) -> str:
 
 
 def _digest(told: Mapping[str, str]) -> str:
-    text = json.dumps(sorted((key, _unplaced(v)) for key, v in told.items() if v != "null"))
+    meant = {key: _meaning(key, value) for key, value in told.items()}
+    counts = [pair for pair in meant.items() if pair[1] != _meaning(pair[0], "null")]
+    text = json.dumps(sorted(counts))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -251,9 +267,19 @@ def _value(config: Any, key: str) -> str:
     return json.dumps(config, default=str)
 
 
-def _unplaced(value: str) -> str:
-    """Names our classes by their last name only: their modules have moved, and may again."""
-    return re.sub(r'"lightning_collapse\.(?:\w+\.)+(\w+)"', r'"lightning_collapse.\1"', value)
+def _meaning(key: str, value: str) -> str:
+    """Gives a value, as JSON, in one of the ways in which it can be written.
+
+    Our classes go by their last name only: their modules have moved, and may again.
+    """
+    value = re.sub(r'"lightning_collapse\.(?:\w+\.)+(\w+)"', r'"lightning_collapse.\1"', value)
+    plain = json.loads(value)
+    plain = _SPELLINGS.get(key, {}).get(str(plain).lower(), plain)
+    if isinstance(plain, str) and "/" in plain:
+        plain = os.path.normpath(os.path.expanduser(plain))
+    elif isinstance(plain, float) and plain.is_integer():
+        plain = int(plain)
+    return json.dumps(plain)
 
 
 def _kind(key: str) -> Kind:

@@ -178,9 +178,19 @@ def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),
+            class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
+
+
+def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:
+    if recorded is None:
+        return None
+    weights = tuple(recorded)
+    if len(weights) != label_dim or not all(type(w) is int and w >= 0 for w in weights):
+        raise TypeError("class_weights are not a whole number for every class")
+    return weights
 
 
 def _import_again(run: Run, path: Path) -> str:

@@ -98,6 +98,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     claim: int
     slot: int
+    told: int = 0
 
     def release(self) -> None:
         os.close(self.claim)
@@ -127,6 +128,7 @@ class Driver:
         self._children: dict[str, _Child] = {}
         self._killed: Counter[str] = Counter()
         self._signal: int | None = None
+        self._signals = 0
 
     def run(self) -> int:
         """Runs all, until each has ended.
@@ -139,6 +141,7 @@ class Driver:
                 self._reap()
                 if self._signal is None:
                     self._start()
+                self._pass_on()
                 progress.tell()
                 if not self._children and (self._signal is not None or not self._left()):
                     break
@@ -278,8 +281,15 @@ class Driver:
 
     def _stop(self, number: int, frame: Any) -> None:
         self._signal = self._signal or number
+        self._signals += 1
+
+    def _pass_on(self) -> None:
+        """Tells each child of the signals: of the first to save and stop, of the second to end."""
+        # Not in the handler: a child may just be starting.
         for child in self._children.values():
-            child.process.terminate()
+            if child.told < self._signals:
+                child.told = self._signals
+                child.process.terminate()
 
 
 def last_line(log: Path) -> str:

@@ -50,6 +50,7 @@ if [ $? -eq 1 ]; then
     echo "$name: another process has it"
     exit 0
 fi
+export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-${{SLURM_CPUS_PER_TASK:-1}}}}
 note start
 srun --kill-on-bad-exit {program} "$@" >>"$run.log" 2>&1 9>&-
 code=$?

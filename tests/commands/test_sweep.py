@@ -59,6 +59,19 @@ def test_a_study_runs_shares_round_0_and_is_then_done(cli, planned, tmp_path):
     assert status == 0 and said.count("done ") >= 2
 
 
+def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned):
+    # More rows than there are, which shows once they are read.
+    plan = planned(**tiny(data__train_rows=60), grid={"seed": [0]}, control=None)
+    status, _, errors = cli("sweep", plan, "--devices", "cpu")
+    assert status == 1 and "failed with status 2: error: data.train_rows = 60: " in errors
+    status, said, errors = cli("sweep", plan)
+    assert status == 1 and said == "nothing to do: 0 done, 0 running, 0 waiting, 1 failed\n"
+    assert "data.train_rows = 60" in errors
+    status, said, _ = cli("sweep", plan, "--retry-failed", "--launcher", "print")
+    assert status == 0 and said.startswith("lightning-collapse fit ")
+    assert "1 waiting, 0 failed" in cli("sweep", plan, "--status")[1]
+
+
 def test_print_gives_the_commands_and_starts_nothing(cli, planned, tmp_path):
     plan = planned(**tiny(), grid={"regime": REGIMES, "seed": [0, 1]})
     status, said, errors = cli("sweep", plan, "--launcher", "print")

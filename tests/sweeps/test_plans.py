@@ -146,5 +146,7 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     made = Study.of(told, some)
     assert told.name == name and (told.control is not None) is not name.startswith("sampling")
     assert len(made.runs) >= (3 if name == "demo" else 15)
+    # Figures of other numbers of samples are not comparable, and such samples are not shared.
+    assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
     # One of every domain.
     assert len({one.round_zero for one in first}) <= 2

@@ -34,7 +34,7 @@ _RECORDED = (
     # A run may go on with other measures; its figures are then others.
     "fd_n",
 )
-_SEEDS = ("seed_everything", "data.seed", "data.split_seed", "data.swap")
+_SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
 
 

@@ -23,7 +23,8 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     runs = []
     for i, lr in enumerate((0.1, 0.1, 0.2)):
         run = write_run(tmp_path / f"r{i}", FLAT, seed=i)
-        config = {"seed_everything": i, "data": {"run": str(run)}, "model": {"lr": lr}}
+        config = {"seed_everything": i, "data": {"run": str(run), "seed": i}}
+        config["model"] = {"seed": i, "lr": lr}
         run.config.write(config | {"trainer": {"max_epochs": i + 3}})
         runs.append(run)
     both, other = conditions(runs)

@@ -27,11 +27,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _main_verify(arguments: list[str]) -> None:
-    run_command("pool verify", verify, arguments)
+    run_command("pool verify", verify, arguments, reads=["run"])
 
 
 def _main_repair(arguments: list[str]) -> None:
-    run_command("pool repair", repair, arguments)
+    run_command("pool repair", repair, arguments, reads=["run"])
 
 
 def verify(run: Path) -> None:

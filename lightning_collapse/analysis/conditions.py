@@ -31,8 +31,10 @@ _RECORDED = (
     "n_samples",
     "restart",
     "real_data_in_init",
+    # A run may go on with other measures; its figures are then others.
+    "fd_n",
 )
-_SEEDS = ("seed_everything", "data.seed", "data.split_seed", "data.swap")
+_SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
 
 
@@ -167,6 +169,7 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     first = _checked(run, records)
     settings = {name: json.dumps(first.get(name)) for name in _RECORDED}
     split = first["seed"]
+    settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
         settings |= {key: value for key, value in known.items() if key not in _SEEDS}

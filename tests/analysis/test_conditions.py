@@ -23,12 +23,20 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     runs = []
     for i, lr in enumerate((0.1, 0.1, 0.2)):
         run = write_run(tmp_path / f"r{i}", FLAT, seed=i)
-        config = {"seed_everything": i, "data": {"run": str(run)}, "model": {"lr": lr}}
+        config = {"seed_everything": i, "data": {"run": str(run), "seed": i}}
+        config["model"] = {"seed": i, "lr": lr}
         run.config.write(config | {"trainer": {"max_epochs": i + 3}})
         runs.append(run)
     both, other = conditions(runs)
     assert (len(both.runs), len(other.runs)) == (2, 1)
     assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
+
+
+def test_runs_measured_otherwise_are_other_conditions(tmp_path):
+    write_run(tmp_path / "a", FLAT)
+    write_run(tmp_path / "b", FLAT, seed=1, fd_n=100)
+    names = [one.name for one in conditions(find_runs([tmp_path]))]
+    assert [name.rpartition(", ")[2] for name in names] == ["fd_n = 500", "fd_n = 100"]
 
 
 def test_the_seed_of_the_split_makes_another_replica(tmp_path):

@@ -27,18 +27,20 @@ from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["repair"]
 
 _OURS = "lightning_collapse."
 
 
-def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str | None, bool]]:
+def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | None, bool]]:
     """Makes the damaged files of a run again.
 
     Args:
         run: the run.
-        trust_class: class of its network, such as `mine.Net`, if it is not of this package.
+        trust_class: class of its network, such as `mine.Net`, if it is not of this package, or
+            of its source, or both.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
@@ -57,14 +59,14 @@ def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str
             torch.set_flush_denormal(False)
 
 
-def _repaired(run: Run, path: Path, fault: str, trust_class: str | None) -> tuple[str, bool]:
+def _repaired(run: Run, path: Path, fault: str, trust_class: Trusted) -> tuple[str, bool]:
     try:
         return _repair(run, path, trust_class), True
     except (ValueError, OSError) as error:
         return f"{fault}: {error}", False
 
 
-def _repair(run: Run, path: Path, trust_class: str | None) -> str:
+def _repair(run: Run, path: Path, trust_class: Trusted) -> str:
     """Makes one file again, and says how; raises ValueError or OSError with what prevents it."""
     r = run.round_of(path)
     if path.parent == run.checkpoints:
@@ -72,7 +74,7 @@ def _repair(run: Run, path: Path, trust_class: str | None) -> str:
     if path == run.config.path:
         return _restore_config(run)
     if path.parent == run.real:
-        return _import_again(run, path)
+        return _import_again(run, path, trust_class)
     if r is None or path == run.preview(r):
         return _derive(run, path)
     if path == manifest_path(path.parent):
@@ -135,7 +137,7 @@ def _sample_again(path: Path, sampler: RoundSampler) -> str:
     return "its samples were made again"
 
 
-def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
+def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     checkpoint = run.checkpoint(r)
     if not is_sealed(checkpoint):
         fault = "damaged" if checkpoint.exists() else "gone (loop.keep_checkpoints)"
@@ -158,11 +160,11 @@ def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
 
 
-def _import_again(run: Run, path: Path) -> str:
+def _import_again(run: Run, path: Path, trust_class: Trusted) -> str:
     """Reads real rows again; what is intact of them must be as it was."""
     config = run.config.read().get("data")
     config = config if isinstance(config, dict) else {}
-    source, seed = _source(config.get("source")), int(config.get("seed", 0))
+    source, seed = _source(config.get("source"), trust_class), int(config.get("seed", 0))
     rows, _ = source.read(seed)
     parts = torch.split(rows, MAX_SHARD_ROWS)
     if path != manifest_path(run.real):
@@ -176,16 +178,22 @@ def _import_again(run: Run, path: Path) -> str:
     return "imported again"
 
 
-def _source(config: Any) -> Source:
-    """Makes a source of this package by its name: a run's file may be anyone's."""
+def _source(config: Any, trust_class: Trusted) -> Source:
+    """Makes a source by its name: a run's file may be anyone's."""
     named = config if isinstance(config, dict) else {"class_path": config}
     path = str(named.get("class_path"))
     name = path.rpartition(".")[2]
     # By its last name: modules have moved since some runs were started.
-    ours = [kind for kind in Source.__subclasses__() if kind.__module__.startswith(_OURS)]
-    kind = next((kind for kind in ours if kind.__name__ == name), None)
-    if kind is None or not path.startswith((_OURS, name)):
-        raise ValueError(f"config.yaml names {path!r:.60}, which is not a source of this package")
+    ours = {
+        kind.__name__: kind
+        for kind in Source.__subclasses__()
+        if kind.__module__.startswith(_OURS)
+    }
+    kind: Any = ours.get(name) if path.startswith((_OURS, name)) else None
+    if kind is None:
+        kind = import_trusted("data.source", path, list(ours), trust_class)
+    if not (isinstance(kind, type) and issubclass(kind, Source)):
+        raise ValueError(f"trust_class = {path:.60}: is no Source")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "made")
     try:

@@ -191,9 +191,9 @@ def _source(config: Any, trust_class: Trusted) -> Source:
     }
     kind: Any = ours.get(name) if path.startswith((_OURS, name)) else None
     if kind is None:
-        kind = import_trusted("data.source", path, list(ours), trust_class)
+        kind = import_trusted("source", path, list(ours), trust_class)
     if not (isinstance(kind, type) and issubclass(kind, Source)):
-        raise ValueError(f"trust_class = {path:.60}: is no Source")
+        raise ValueError(f"source = {path:.60}: what is trusted by that name is no Source")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "made")
     try:

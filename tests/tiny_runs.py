@@ -162,6 +162,15 @@ def outcome(run: Path) -> dict[str, Any]:
     return {**{name: last[name] for name in kept}, "pool": pool, "rounds": rounds}
 
 
+def outcome_of_script(run: Path) -> dict[str, Any]:
+    """The same but for the configuration, of which a script's run has none."""
+    made = outcome(run)
+    manifests = [part for name, part in made["pool"].items() if name.endswith("manifest.json")]
+    for record in [*made["rounds"], *(part["record"] or {} for part in manifests)]:
+        record.pop("config_sha256", None)
+    return made
+
+
 def _content(path: Path) -> Any:
     if path.name != "manifest.json":
         return path.read_bytes()

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import DIGITS_MODEL, arguments, assert_same, command, outcome, records
+from tiny_runs import (
+    DIGITS_MODEL,
+    arguments,
+    assert_same,
+    command,
+    outcome,
+    outcome_of_script,
+    records,
+)
 
 from lightning_collapse.commands.fit import run_fit
 
@@ -138,7 +146,7 @@ def test_a_script_with_a_plain_trainer_makes_the_same_run(tmp_path, two):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    own, front = outcome(tmp_path / "run"), outcome(two / "run")
+    own, front = outcome_of_script(tmp_path / "run"), outcome_of_script(two / "run")
     for part in ("rounds", "pool", "state_dict"):
         assert_same(own[part], front[part], part)
     # Other callbacks come after the loop, and find the round's figures, in every process.

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from closed_forms import gaussian_denoiser
 from scipy.linalg import sqrtm
 from tiny_runs import arguments, records
 
 from lightning_collapse import log_uniform_sigmas
-from lightning_collapse.sampling.oracles import gaussian_denoiser
 
 RING = '{"class_path": "mine.Ring", "init_args": {"n": 64}}'
 

@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.assemble import run
+    from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
     from lightning_collapse.lit.data import PoolDataModule
     from lightning_collapse.lit.loop import GenerationLoop
     from lightning_collapse.lit.module import CollapseModule
+    from lightning_collapse.metrics.classes import Classes
+    from lightning_collapse.metrics.copying import Copying, DataCopying
     from lightning_collapse.metrics.coverage import Balls
+    from lightning_collapse.metrics.discrepancy import MMD, Energy
+    from lightning_collapse.metrics.dispersion import Dispersion
     from lightning_collapse.metrics.distance import SlicedWasserstein
-    from lightning_collapse.metrics.fd import Frechet
+    from lightning_collapse.metrics.diversity import Entropy, KolmogorovSmirnov, Vendi
+    from lightning_collapse.metrics.fd import Frechet, FrechetInfinity
     from lightning_collapse.metrics.feature_moments import FeatureMoments
     from lightning_collapse.metrics.features import Features
     from lightning_collapse.metrics.kernel import KernelDistance
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
         euler_sampler,
         heun_sampler,
     )
+    from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
 
 __version__ = "0.1.0"
@@ -75,9 +82,14 @@ _WHERE = {
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
     ],
+    "metrics.classes": ["Classes"],
+    "metrics.copying": ["Copying", "DataCopying"],
     "metrics.coverage": ["Balls"],
+    "metrics.discrepancy": ["MMD", "Energy"],
+    "metrics.dispersion": ["Dispersion"],
     "metrics.distance": ["SlicedWasserstein"],
-    "metrics.fd": ["Frechet"],
+    "metrics.diversity": ["Entropy", "KolmogorovSmirnov", "Vendi"],
+    "metrics.fd": ["Frechet", "FrechetInfinity"],
     "metrics.feature_moments": ["FeatureMoments"],
     "metrics.features": ["Features"],
     "metrics.kernel": ["KernelDistance"],
@@ -88,29 +100,41 @@ _WHERE = {
     "toys.generations": ["generations"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
+    "sweeps.study": ["Study"],
     "lit.module": ["CollapseModule"],
     "lit.data": ["PoolDataModule"],
     "lit.loop": ["GenerationLoop"],
     "lit.assemble": ["run"],
+    "lit.checkpoint_io": ["AtomicCheckpointIO"],
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "Accumulate",
     "AccumulateSubsample",
+    "AtomicCheckpointIO",
     "Augment",
     "Balls",
+    "Classes",
     "CollapseModule",
+    "Copying",
+    "DataCopying",
+    "Dispersion",
     "EDMLoss",
     "EDMPrecond",
+    "Energy",
+    "Entropy",
     "FeatureMoments",
     "Features",
     "Frechet",
+    "FrechetInfinity",
     "Fresh",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
     "KernelDistance",
+    "KolmogorovSmirnov",
+    "MMD",
     "Measure",
     "Mixture",
     "Modes",
@@ -124,7 +148,9 @@ __all__ = [
     "SlicedWasserstein",
     "SongUNet",
     "Source",
+    "Study",
     "Turnover",
+    "Vendi",
     "ddpmpp",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",

@@ -17,6 +17,10 @@ _COMMANDS = {
         "lightning_collapse.commands.fit:run_fit",
         "run a recursive experiment, or go on with one",
     ),
+    "sweep": (
+        "lightning_collapse.commands.sweep:main",
+        "run all that a plan asks for: regimes, shares, sizes, seeds and their control",
+    ),
     "generate": (
         "lightning_collapse.commands.generate:main",
         "make samples of a checkpoint from seeds, as PNG files or a store",
@@ -41,6 +45,10 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "analyse": (
+        "lightning_collapse.commands.analyse:main",
+        "answers from runs, with intervals: the profile of collapse, bias and variance",
+    ),
     "convert": (
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",
@@ -53,6 +61,10 @@ _COMMANDS = {
     "pool": (
         "lightning_collapse.commands.pool:main",
         "verify a run's files, repair damaged ones from their recipes",
+    ),
+    "doctor": (
+        "lightning_collapse.commands.doctor:main",
+        "tell whether a run can be made here, and what to do if not",
     ),
 }
 

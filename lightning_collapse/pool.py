@@ -30,13 +30,14 @@ class Pool:
             seed: the run's seed; keys the regimes' own randomness.
         """
         self._generations: list[Rows] = [real]
+        self._sizes = [len(real)]
         self.labels: Tensor | None = getattr(real, "labels", None)
         self._regime_seed = key(seed, "regime")
 
     @property
     def sizes(self) -> list[int]:
         """Rows of each birth stamp; `sizes[0]` is N."""
-        return [len(rows) for rows in self._generations]
+        return list(self._sizes)
 
     @property
     def round(self) -> int:
@@ -82,8 +83,12 @@ class Pool:
         """The rows that the current round trains on, read only as they are asked for."""
         return _Drawn(self, self.select(regime))
 
-    def deposit(self, samples: Rows) -> None:
+    def deposit(self, samples: Rows, n: int | None = None) -> None:
         """Adds the samples that the current round made, which ends the round.
+
+        Args:
+            samples: at least one.
+            n: how many of them, the first ones, may be trained on; default: all.
 
         Raises:
             ValueError: there are none.
@@ -91,9 +96,10 @@ class Pool:
         if len(samples) == 0:
             raise ValueError("samples: a round must make at least one sample, got 0")
         self._generations.append(samples)
+        self._sizes.append(len(samples) if n is None else min(n, len(samples)))
         labels = getattr(samples, "labels", None)
         if self.labels is not None and labels is not None:
-            self.labels = torch.cat([self.labels, labels])
+            self.labels = torch.cat([self.labels, labels[: self._sizes[-1]]])
         else:
             self.labels = None
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from lightning_collapse import __main__ as door
+from lightning_collapse.commands.quiet import NOTES
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ def pytest_addoption(parser):
         help="folder with reference outputs of NVIDIA's networks (default: tests/fixtures)",
     )
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
+
+
+def pytest_configure(config):
+    for note in NOTES:
+        config.addinivalue_line("filterwarnings", f"ignore:{note}")
 
 
 def pytest_collection_modifyitems(items):

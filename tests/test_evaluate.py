@@ -24,7 +24,7 @@ OF_ROWS = [
     *("coverage_pixels", "sw2_pixels"),
 ]
 MOMENTS = [
-    *("mean_distance_pixels", "feature_mean_pixels", "feature_spread_pixels"),
+    *("mean_distance_pixels", "grand_mean_pixels", "feature_spread_pixels"),
     *("covariance_trace_pixels", "covariance_logdet_pixels", "covariance_frobenius_pixels"),
 ]
 FIGURES = ["fd_pixels", *OF_ROWS, *MOMENTS]
@@ -89,7 +89,7 @@ def test_a_folder_beside_a_folder_and_a_store(sets, run, tmp_path):
         **dict(zip(["kd_pixels", "kd_pixels_sd"], kernel_distance(x, y[:70]), strict=True)),
         **{f"{name}_pixels": v for name, v in coverage_figures(x, y[:70], 5).items()},
         "mean_distance_pixels": float((a.mu - b.mu).norm()),
-        "feature_mean_pixels": float(a.mu.mean()),
+        "grand_mean_pixels": float(a.mu.mean()),
         "feature_spread_pixels": float(a.mu.std(correction=0)),
         "covariance_trace_pixels": float(a.sigma.trace()),
         "covariance_logdet_pixels": float(torch.linalg.slogdet(a.sigma).logabsdet),
@@ -264,8 +264,8 @@ def test_bad_statistics_are_refused_in_one_line(sets, run, tmp_path, says, array
         ),
         (["{}/samples", "--reference", "{}/real", "--json", "{}/no/a.json"], "no folder {}/no"),
         (["{}/samples", "--reference", "{}/real", "--export-stats={}/no/a.npz"], "no folder {}/"),
-        (["{}/empty", "--reference", "{}/real"], "samples = {}/empty: holds neither a store nor"),
-        (["{}/page", "--reference", "{}/real"], "samples = {}/page/a.png: cannot be read"),
+        (["{}/empty", "--reference", "{}/real"], "samples = {}/empty: holds no image that can"),
+        (["{}/page", "--reference", "{}/real"], "1 of 1 images cannot be used: a.png is no image"),
     ],
 )
 def test_mistakes_are_one_line(sets, run, words, says):

@@ -171,6 +171,16 @@ def outcome_of_script(run: Path) -> dict[str, Any]:
     return made
 
 
+def unshared(run: Path) -> dict[str, Any]:
+    """The outcome of a run, but for where round 0 is from."""
+    found = outcome(run)
+    found["rounds"][0].pop("shared_from", None)
+    manifest = found["pool"]["pool/0000/manifest.json"]
+    manifest["record"].pop("shared_from", None)
+    manifest["recipe"].pop("shared_from", None)
+    return found
+
+
 def _content(path: Path) -> Any:
     if path.name != "manifest.json":
         return path.read_bytes()

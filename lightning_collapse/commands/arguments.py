@@ -1,17 +1,22 @@
 """A function's signature as a command line."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
 from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.table import refuse
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_command"]
+
+expand_home()
 
 
 class _OneLineParser(ArgumentParser):
@@ -51,8 +56,13 @@ def run_command(
     )
     parser.classes = classes
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
+    several = _add_several(parser, command)
     parser.add_function_arguments(
-        command, as_group=False, as_positional=positional, skip={"sampling"}, sub_configs=True
+        command,
+        as_group=False,
+        as_positional=positional,
+        skip={"sampling", *several},
+        sub_configs=True,
     )
     default = inspect.signature(command).parameters.get("sampling")
     if default is not None:
@@ -66,6 +76,27 @@ def run_command(
         command(**options)
     except (ValueError, OSError) as error:
         refuse(made_line(error))
+
+
+def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str]:
+    """Adds parameters that are lists of paths, the first parameter by position; gives names."""
+    names: set[str] = set()
+    documented = dict(
+        re.findall(r"^    (\w+): ((?:.|\n {8})*)", inspect.getdoc(command) or "", re.M)
+    )
+    for i, (name, parameter) in enumerate(inspect.signature(command).parameters.items()):
+        if parameter.annotation not in (list[Path], list[Path] | None):
+            continue
+        needed = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            f"--{name}" if i else name,
+            nargs="+" if i or needed else "*",
+            type=Path,
+            metavar="PATH" if i else None,
+            help=" ".join(documented.get(name, "").split()),
+        )
+        names.add(name)
+    return names
 
 
 def _add_sampling(parser: ArgumentParser, default: Sampling, without: Collection[str]) -> None:

@@ -13,11 +13,13 @@ from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.figure_table import figure_table
 from lightning_collapse.commands.image_sets import open_set
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.foreign.npz import array_names, is_npz
+from lightning_collapse.data.sources.arrays import is_array_file
 from lightning_collapse.data.store.manifest import finite
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.baselines import MaskedNoise
 from lightning_collapse.metrics.comparison import Comparison
-from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES
+from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES, joined
 from lightning_collapse.metrics.features import Features, Inception, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, record_of
@@ -51,6 +53,7 @@ def evaluate(
     export_stats: Path | None = None,
     inception: Path | None = None,
     download: bool = False,
+    follow_links: bool = False,
     seed: int = 0,
 ) -> None:
     """Prints how far samples are from a reference: FID, KID, precision and recall, and moments.
@@ -61,7 +64,7 @@ def evaluate(
     Figures depend on n, the FID most of all: each is printed with what it is worth.
 
     Args:
-        samples: a folder or a zip of PNG or JPEG images; a store, such as RUN/pool/0003; or RUN.
+        samples: images in a folder, zip, npy or npz; a store, such as RUN/pool/0003; or RUN.
         reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
             KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
@@ -69,8 +72,8 @@ def evaluate(
         convention: how images are enlarged for Inception; figures differ slightly.
         n: how many samples, the first ones; default: all. Of the reference, all are taken, but by
             measures of rows: these take as many of both, at most 5,000.
-        measures: beside the usual ones: names, class paths, or {class_path, init_args}; metrics of
-            torchmetrics too.
+        measures: beside the usual ones or, of the same class, in their place: names, class paths,
+            or {class_path, init_args}; metrics of torchmetrics too.
         rounds: of a run; default: all.
         baseline: a worst case, scored beside the samples: as many images of noise (mean 128,
             deviation 60), or the samples with a share of each image's pixels replaced by it.
@@ -79,6 +82,7 @@ def evaluate(
         export_stats: npz for mean and covariance of the reference, in NVIDIA's format.
         inception: file of Inception's weights; default: an installed one, or pytorch-fid's.
         download: fetch Inception's weights (91 MiB) if there are none.
+        follow_links: follow a folder's links to what is in it.
         seed: keys the KID's subsets, the directions of projections and the noise.
     """
     _check_targets(json, export_stats)
@@ -93,13 +97,12 @@ def evaluate(
         _refuse({"n": n, "baseline": baseline, "export_stats": export_stats})
         _evaluate_run(run, as_measures(measures), space, rounds, json)
         return
-    rows = open_set("samples", samples)
-    if space is None:
-        space = spaces["inception" if len(_shape(rows)) == 3 else "points"]
+    rows = open_set("samples", samples, follow_links=follow_links)
+    space = space or spaces["inception" if len(_shape(rows)) == 3 else "points"]
     n = _checked(n, len(rows))
     noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
-    comparison = _compared(reference, rows, space, export_stats)
-    wanted = [*map(partial(_keyed, seed), COMPARED), *as_measures(measures)]
+    comparison = _compared(reference, rows, space, export_stats, follow_links)
+    wanted = joined([*map(partial(_keyed, seed), COMPARED)], as_measures(measures))
     told = comparison.measured(wanted, rows, n, _latents(rows))
     beside = None if baseline is None else comparison.measured(wanted, noise, n)
     report = {
@@ -115,8 +118,7 @@ def evaluate(
         report["baseline"] = {"name": baseline, "fraction": noise.fraction, **figures}
     print(_heading(report, space))
     print(_table(sets, report["notes"]))
-    if json is not None:
-        _write(json, report)
+    _write(json, report)
 
 
 def _keyed(seed: int, measure: Measure) -> Measure:
@@ -132,7 +134,7 @@ def _evaluate_run(
     rounds: list[int] | None,
     json: Path | None,
 ) -> None:
-    measuring = RunMeasuring(run, [*ALWAYS, *DEFAULT, *named], space, bar=True)
+    measuring = RunMeasuring(run, joined([*ALWAYS, *DEFAULT], named), space, bar=True)
     known = range(len(measuring.records))
     wanted = list(known) if rounds is None else rounds
     for r in wanted:
@@ -142,8 +144,7 @@ def _evaluate_run(
     rows = told[wanted[-1]]["measured_rows"] if wanted else {}
     print(f"run: {run}\nn: {', '.join(f'{n:,} ({name})' for name, n in rows.items())}")
     print(_table({f"round {r}": fields for r, fields in told.items()}, {}))
-    if json is not None:
-        _write(json, {"run": str(run), "rounds": [{"round": r, **told[r]} for r in wanted]})
+    _write(json, {"run": str(run), "rounds": [{"round": r, **told[r]} for r in wanted]})
 
 
 def _refuse(options: dict[str, Any]) -> None:
@@ -174,31 +175,42 @@ def _shape(rows: Rows) -> tuple[int, ...]:
 
 
 def _compared(
-    path: Path | None, samples: Rows, space: Features, export: Path | None
+    path: Path | None,
+    samples: Rows,
+    space: Features,
+    export: Path | None,
+    follow_links: bool,
 ) -> Comparison:
-    comparison = _opened(path, samples, space)
+    comparison = _opened(path, samples, space, follow_links)
     if export is not None:
         write_statistics(export, comparison.statistics())
     return comparison
 
 
-def _opened(path: Path | None, samples: Rows, space: Features) -> Comparison:
+def _opened(path: Path | None, samples: Rows, space: Features, follow_links: bool) -> Comparison:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.
     dim = space(samples[torch.arange(1)]).shape[1]
     known: Rows | Statistics
     try:
-        if path.is_file() and path.suffix.lower() != ".zip":
+        if _is_statistics(path):
             return Comparison(read_statistics(path, dim), space)
     except ValueError as error:
         # Of what it holds, which does not name the file.
         named = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise ValueError(f"reference = {named}") from error
-    known = open_set("reference", path, _shape(samples))
+    known = open_set("reference", path, _shape(samples), follow_links)
     if len(known) < 2:
         raise ValueError(f"reference = {path}: holds {len(known)} row; must hold at least 2")
     return Comparison(known, space, _latents(known))
+
+
+def _is_statistics(path: Path) -> bool:
+    """Whether a file is to be read as mean and covariance, or to be refused as such."""
+    if is_array_file(path):
+        return is_npz(path) and not {"mu", "sigma"}.isdisjoint(array_names(path))
+    return path.is_file() and path.suffix.lower() not in (".zip", ".parquet")
 
 
 def _latents(rows: Rows) -> tuple[Any, ...] | None:
@@ -261,6 +273,8 @@ def _table(columns: dict[str, dict[str, Any]], notes: dict[str, str]) -> str:
     return figure_table({**shown, "real": real}, notes)
 
 
-def _write(path: Path, report: dict[str, Any]) -> None:
+def _write(path: Path | None, report: dict[str, Any]) -> None:
+    if path is None:
+        return
     text = dumps(finite(report), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(path, lambda file: file.write(f"{text}\n".encode()))

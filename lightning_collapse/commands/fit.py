@@ -1,6 +1,7 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.running import conduct, refuse
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
@@ -27,9 +29,12 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
+from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 
-__all__ = ["run_fit"]
+__all__ = ["OptionsOf", "run_fit"]
+
+expand_home()
 
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
@@ -48,6 +53,36 @@ def run_fit(arguments: list[str]) -> None:
     cli.fit()
 
 
+class OptionsOf:
+    """What tells all options that command lines of `fit` come to; they share one parser.
+
+    Attributes:
+        defaults: the options of a run of which nothing is said.
+    """
+
+    def __init__(self) -> None:
+        self._seen: _Options | None = None
+        self.defaults: dict[str, Any] = {}
+
+    def __call__(self, arguments: list[str]) -> dict[str, Any]:
+        """Parses the words that follow `fit`.
+
+        It makes the regime, the source and the loop, which refuse what they cannot work with, but
+        no network, no Trainer and no folder.
+
+        Raises:
+            ValueError: an option is out of its range or contradicts another.
+            OSError: a file cannot be read.
+        """
+        if self._seen is None:
+            self._seen = _Options(arguments)
+            self.defaults = self._seen.told(self._seen.parser.get_defaults())
+        else:
+            self._seen.parse_arguments(self._seen.parser, arguments)
+            self._seen.instantiate_classes()
+        return self._seen.options
+
+
 class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
@@ -60,9 +95,12 @@ class OneLineParser(LightningArgumentParser):
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
-        made = [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
-        made_of: Namespace = self.instantiate(cfg, **options, instantiators=made)
+        made_of: Namespace = self.instantiate(cfg, **options, instantiators=_instantiators())
         return made_of
+
+
+def _instantiators() -> list[tuple[Callable[..., Any], type, bool]]:
+    return [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
 
 
 def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
@@ -102,6 +140,16 @@ class CollapseCLI(LightningCLI):
             "--run", type=Path | None, help="Folder of the run: runs/<config name>."
         )
         parser.add_argument(
+            "--run_root",
+            type=Path | None,
+            help="Folder for a run named after its options, in place of --run: none.",
+        )
+        parser.add_argument(
+            "--share",
+            type=Path | None,
+            help="Folder of other runs, of which one may have made the same round 0: none.",
+        )
+        parser.add_argument(
             "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
         )
         parser.add_argument(
@@ -122,11 +170,25 @@ class CollapseCLI(LightningCLI):
                 raise ValueError(f"config = {path}: must be a table of options")
         self.config = parser.parse_args(args)
         config = self.config
-        if config.run is None:
-            named = config.config[0] if config.config else "run"
-            config.run = Path("runs") / Path(str(named)).stem
-        config.data.run = config.run
         _check(config)
+        if config.run is None:
+            named = Path(str(config.config[0] if config.config else "run")).stem
+            if config.run_root is None:
+                config.run = Path("runs") / named
+            else:
+                known = run_digest(self.told(config), self.told(parser.get_defaults()))
+                # A sweep's folder of the same run has another name before the digest.
+                there = sorted(config.run_root.glob(f"*-{known}"))
+                config.run = there[0] if there else config.run_root / f"{named}-{known}"
+        config.data.run = config.run
+
+    def told(self, config: Namespace) -> dict[str, Any]:
+        """Gives all options as plain values, those that follow from others too."""
+        told = self.parser.dump(
+            config, skip_validation=True, skip_link_targets=False, skip_none=False
+        )
+        options: dict[str, Any] = load_yaml(told, "options")
+        return options
 
     def instantiate_classes(self) -> None:
         """Makes the three parts of a run; its Trainer comes with it."""
@@ -141,10 +203,28 @@ class CollapseCLI(LightningCLI):
             self.datamodule,
             self.config_init.loop,
             config=self.config_dump,
+            share=self.config.share,
             ckpt_path=self.config.ckpt_path,
             exit_code_on_stop=self.config.exit_code_on_stop,
             **self.config_init.trainer,
         )
+
+
+class _Options(CollapseCLI):
+    """Makes no network and no Trainer."""
+
+    def instantiate_classes(self) -> None:
+        self.options = self.told(self.config)
+        parts = self.config.clone()
+        parts.model.network = None
+        made = [(_unmade, CollapseModule, True), *_instantiators()]
+        self.parser.instantiate(parts, instantiators=made)
+
+
+def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> None:
+    """Looks for the file that a module starts from, in place of making the module."""
+    if init_from is not None and not init_from.is_file():
+        raise FileNotFoundError(f"model.init_from = {init_from}: no such file")
 
 
 def _extensions() -> list[Callable[..., Any]]:
@@ -158,7 +238,8 @@ def _config_files(words: Sequence[str]) -> list[Path]:
     options = ("--config", "-c")
     named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
     named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    return [path for path in map(Path, named) if path.is_file()]
+    paths = [Path(os.path.expanduser(name)) for name in named]
+    return [path for path in paths if path.is_file()]
 
 
 def _leaf(key: str) -> str:
@@ -166,6 +247,8 @@ def _leaf(key: str) -> str:
 
 
 def _check(config: Namespace) -> None:
+    if config.run is not None and config.run_root is not None:
+        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
     if config.ckpt_path is not None and not config.ckpt_path.is_file():
         raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
     seed = config.seed_everything

@@ -1,15 +1,13 @@
 """`lightning-collapse measure`: finished rounds measured again, or by other measures."""
 
-import json
 import sys
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.metrics.families import DEFAULT, NAMES
+from lightning_collapse.metrics.families import DEFAULT, NAMES, joined
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
@@ -23,9 +21,7 @@ __all__ = ["main", "measure"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    runs = list(takewhile(lambda word: not word.startswith("-"), arguments))
-    words = [json.dumps(runs)] if runs else []
-    run_command("measure", measure, [*words, *arguments[len(runs) :]], classes=NAMES)
+    run_command("measure", measure, arguments, classes=NAMES)
 
 
 def measure(
@@ -40,12 +36,12 @@ def measure(
 
     Args:
         runs: folders of runs that are not in use.
-        measures: beside the default ones: names, class paths, or {class_path, init_args}; metrics
-            of torchmetrics too.
+        measures: beside the default ones or, of the same class, in their place: names, class
+            paths, or {class_path, init_args}; metrics of torchmetrics too.
         default_measures: whether those that `fit` takes by default are measured too.
         features: space of measures that name none; default: that of the run's Fréchet distance.
     """
-    wanted = [*(DEFAULT if default_measures else ()), *as_measures(measures)]
+    wanted = joined(DEFAULT if default_measures else (), as_measures(measures))
     for path in runs:
         if not Run(path).rounds:
             raise FileNotFoundError(f"run = {path}: has no finished round; name the folder of one")

@@ -1,15 +1,14 @@
 """A run as a command: what comes of it, in one line and an exit status."""
 
-import logging
 import signal
 import sys
 import traceback
-import warnings
 from typing import Any, NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from lightning_collapse.commands import table
+from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.lit.assemble import run
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
@@ -48,7 +47,7 @@ def conduct(
         exit_code_on_stop: exit status after a signal; default: 130 for SIGINT, 143 for others.
         **options: what else `lit.assemble.run` takes.
     """
-    _quieten()
+    quieten()
     try:
         stopped_by = run(module, data, loop, **options)
         if stopped_by is None and is_first() and data.run.table.exists():
@@ -102,16 +101,3 @@ def _while_restoring(error: Exception) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     unexpected = not isinstance(error, (OSError, ValueError))
     return unexpected and any("checkpoint_connector" in frame.filename for frame in frames)
-
-
-def _quieten() -> None:
-    """Keeps notes that a user can do nothing about off the screen."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # raw shards are read fastest without
-        ".*smaller than the logging interval.*",
-        ".*in eval mode at the start of training.*",  # the average
-        ".*isinstance.treespec, LeafSpec.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
 
 from lightning_collapse.lit.data import PoolDataModule
-from lightning_collapse.lit.loggers.wandb_mirror import wandb_mirror
+from lightning_collapse.lit.loggers.wandb_mirror import fill_in, wandb_mirror
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import end_with_parent, is_first
@@ -18,6 +20,7 @@ from lightning_collapse.lit.signals import StopAtStep, callbacks_of
 from lightning_collapse.runs.config_file import Change, ConfigFile
 from lightning_collapse.runs.damage import refuse_gaps
 from lightning_collapse.runs.lock import RunFolder
+from lightning_collapse.runs.sharing import FirstRound, share_first_round
 
 __all__ = ["TRAINER_DEFAULTS", "assemble", "run"]
 
@@ -35,6 +38,7 @@ def run(
     loop: GenerationLoop,
     *,
     config: Mapping[str, Any] | None = None,
+    share: Path | None = None,
     ckpt_path: Path | None = None,
     **trainer: Any,
 ) -> int | None:
@@ -48,6 +52,8 @@ def run(
         loop: what ends a round.
         config: the run's options, written to its `config.yaml`, from which `pool repair` and
             `generate` make the network again; default: nothing is written.
+        share: folder of other runs, one of which may have made the same round 0: it is then
+            linked, not made again; default: it is made.
         ckpt_path: checkpoint to go on from; default: the run's last one, if there is any.
         **trainer: arguments of Lightning's Trainer. Without a `logger` the run is mirrored to W&B,
             offline unless WANDB_MODE is online.
@@ -64,7 +70,7 @@ def run(
     if not is_first():
         end_with_parent()
     try:
-        return _run(folder, module, data, loop, config, ckpt_path, trainer)
+        return _run(folder, module, data, loop, config, share, ckpt_path, trainer)
     except Exception:
         if is_first():
             folder.discard_if_empty()
@@ -77,11 +83,15 @@ def _run(
     data: PoolDataModule,
     loop: GenerationLoop,
     config: Mapping[str, Any] | None,
+    share: Path | None,
     ckpt_path: Path | None,
     options: dict[str, Any],
 ) -> int | None:
     if options.get("logger") is None:
         options["logger"] = wandb_mirror(folder, config or {})
+    for logger in _listed(options["logger"]):
+        if isinstance(logger, WandbLogger) and is_first():
+            fill_in(logger, folder, config or {})
     record = [] if config is None else [_RecordConfig(folder.config, config)]
     options["callbacks"] = [*record, *_listed(options.get("callbacks"))]
     made = assemble(loop, **options)
@@ -93,11 +103,37 @@ def _run(
                 record[0].check()
             # Here and not in a hook: before other processes are started.
             data.check_share(made.world_size)
+            if share is not None and config is not None and is_first():
+                _share(folder, share, made, data, loop, config)
             made.fit(module, data, ckpt_path=ckpt_path or folder.last_checkpoint)
     except (SystemExit, KeyboardInterrupt):
         if stop.signal is None:
             raise
     return stop.signal
+
+
+def _share(
+    folder: RunFolder,
+    others: Path,
+    trainer: Trainer,
+    data: PoolDataModule,
+    loop: GenerationLoop,
+    config: Mapping[str, Any],
+) -> None:
+    """Links round 0 from a run that has made the same, before the run's processes look for it."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.world_size > 1 and environment and environment.creates_processes_externally:
+        return  # which have looked already
+    recipe = {
+        "sampling": asdict(loop.sampling),
+        "micro_batch": loop.micro_batch,
+        "classes": loop.classes,
+        "seed": data.seed,
+        "device": trainer.strategy.root_device.type,
+    }
+    wanted = FirstRound(config, data.regime, data.seed, data.samples_per_round, recipe)
+    if other := share_first_round(folder, others, wanted):
+        print(f"round 0 is that of {other.path.name}")
 
 
 def assemble(loop: GenerationLoop, **options: Any) -> Trainer:
@@ -123,6 +159,9 @@ def _listed(value: Any) -> list[Any]:
 
 class _RecordConfig(Callback):
     """Writes `config.yaml` once everything has been checked."""
+
+    # Which may end a round as the fit starts, and tells the digest of the file.
+    before_loop = True
 
     def __init__(self, file: ConfigFile, config: Mapping[str, Any]) -> None:
         self._file, self._config = file, config

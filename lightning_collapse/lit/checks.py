@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
+from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
@@ -151,9 +152,11 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
 def _check_labels(label_dim: int, data: PoolDataModule) -> None:
     labels = data.train.labels
     if labels is None:
+        notes = "".join(f" ({note:.300})" for note in import_notes(data.run.real_rows.recipe))
         raise ValueError(
             f"model.network: is conditioned on {label_dim} classes, but the rows of "
-            f"{data.source} have no labels; set label_dim to 0 or choose another data.source"
+            f"{data.source} have no labels{notes}; set label_dim to 0 or choose another "
+            "data.source"
         )
     if labels.max() >= label_dim:
         raise ValueError(

@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, round, step), so a run goes on 
 position is kept here, in the DataModule's own state.
 """
 
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +15,12 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.telling import within
+from lightning_collapse.metrics.measure import MEASURED_ROWS
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
@@ -32,7 +35,12 @@ Batch = dict[str, Tensor]
 
 
 class PoolDataModule(LightningDataModule):
-    """Trains each round on the rows that a regime draws from real data and earlier samples."""
+    """Trains each round on the rows that a regime draws from real data and earlier samples.
+
+    Attributes, from `setup` on:
+        n_samples: samples that a round makes.
+        n_trainable: how many of them, the first ones, later rounds may train on.
+    """
 
     pool: Pool
     train: Subset
@@ -61,8 +69,9 @@ class PoolDataModule(LightningDataModule):
             held_out_rows: real rows never trained on, at least 2; default: a fifth of the set.
             images_per_round: rows seen in training each round, rounded up to whole batches.
             batch_size: rows in a step, over all processes.
-            samples_per_round: samples made each round; default: what the regime needs, or N where
-                it needs none.
+            samples_per_round: samples made each round, all of which may be trained on; default:
+                what the regime needs, or N where it needs none, and more for the measures alone
+                where that is less than the held-out rows, of which they take 5,000 at most.
             train_first_round: false makes the initial network itself generation 0.
             num_workers: processes that read; 0 is fastest for a local disk.
             seed: keys the order of the data.
@@ -125,6 +134,8 @@ class PoolDataModule(LightningDataModule):
                 )
         with within("data.source"):
             self.source.keep(folder, self.seed, recipe)
+        for note in import_notes(StoredRows(folder).recipe):
+            print(f"data.source: {note}", file=sys.stderr)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the store: real rows, and every finished round's samples.
@@ -138,11 +149,14 @@ class PoolDataModule(LightningDataModule):
         except ValueError as error:
             raise ValueError(f"data.{error}") from error
         self.pool = Pool(self.train, self.seed)
-        self.n_samples = (
+        self.n_trainable = (
             self.samples_per_round
             or self.regime.samples_needed(len(self.train))
             or len(self.train)
         )
+        # Figures depend on n, which must not follow the regime.
+        least = 0 if self.samples_per_round else min(len(self.held_out), MEASURED_ROWS)
+        self.n_samples = max(self.n_trainable, least)
         self.generations: list[StoredRows] = []
         for r in range(self.run.rounds):
             samples = self.run.samples(r)
@@ -162,7 +176,7 @@ class PoolDataModule(LightningDataModule):
                 "rounds already; name at least as many, or choose another --run"
             )
         self.check_share(world_size)
-        self.regime.check(len(self.train), self.n_samples, rounds)
+        self.regime.check(len(self.train), self.n_trainable, rounds)
 
     def check_share(self, world_size: int) -> None:
         """Raises ValueError where the processes cannot have equal shares of a batch."""
@@ -175,7 +189,7 @@ class PoolDataModule(LightningDataModule):
     def deposit(self, samples: StoredRows) -> None:
         """Adds a finished round's samples."""
         self.generations.append(samples)
-        self.pool.deposit(samples)
+        self.pool.deposit(samples, self.n_trainable)
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -18,12 +18,12 @@ from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.checks import check_network, check_trainer
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
-from lightning_collapse.lit.loggers.rounds import log_round, offer
+from lightning_collapse.lit.loggers.rounds import log_round, offer, tell_stop
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.round import Ending, end_round
+from lightning_collapse.lit.round import Classes, Ending, end_round
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
 from lightning_collapse.lit.telling import warn
-from lightning_collapse.metrics.families import ALWAYS, DEFAULT
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Features, Pixels, Points
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.runs.layout import Run
@@ -48,6 +48,7 @@ class GenerationLoop(Callback):
         on_collapse: Literal["continue", "stop"] = "continue",
         measures: list[Measurable] | None = None,
         default_measures: bool = True,
+        classes: Classes = "uniform",
     ) -> None:
         """Sets up the loop.
 
@@ -58,14 +59,17 @@ class GenerationLoop(Callback):
                 CPU samples depend on it in their last bits. Where memory runs out, all samples of
                 the round are made again with half as many.
             fd_rows: samples that the distance is taken from, the first ones; default: as many as
-                there are held-out real rows to give its floor, or all of fewer samples.
+                there are held-out real rows to give its floor, at most 5,000.
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
-            measures: taken of every round, beside the default ones; metrics of torchmetrics too.
+            measures: taken of every round, beside the default ones or, of the same class, in
+                their place; metrics of torchmetrics too.
             default_measures: whether these are taken; what every record has always is.
+            classes: how often samples are of each class that the real training rows have: all
+                equally often, or in proportion to these rows. No other class is sampled.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -84,6 +88,7 @@ class GenerationLoop(Callback):
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
+        self.classes = classes
         self.started = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -110,6 +115,7 @@ class GenerationLoop(Callback):
             callbacks_of(trainer, Callback),
             key=lambda callback: (
                 not isinstance(callback, (Timer, StopAtStep)),
+                not getattr(callback, "before_loop", False),
                 not isinstance(callback, GenerationLoop),
             ),
         )
@@ -127,8 +133,9 @@ class GenerationLoop(Callback):
             micro_batch=self.micro_batch,
             keep_checkpoints=self.keep_checkpoints,
             features=self.features,
-            measures=[*ALWAYS, *(DEFAULT if self.default_measures else ()), *self.measures],
+            measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
+            classes=self.classes,
         )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -156,6 +163,8 @@ class GenerationLoop(Callback):
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
             clear_notes(data.run.round(data.pool.round - 1))
+            for r in range(len(data.records)):
+                self._log(trainer, data, r, known=True)
         if unsampled:
             self._finish(trainer, _module(pl_module), data.round - 1)
         elif data.pool.round < (trainer.max_epochs or 1):
@@ -222,8 +231,15 @@ class GenerationLoop(Callback):
         data = data_of(trainer)
         rounds = data.pool.round
         idle = rounds == self._rounds_before and rounds < (trainer.max_epochs or 1)
+        _tell_stop(trainer)
         if idle and not self._ends_collapsed(data):
             check_stop(trainer, "no round was made")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Tells W&B of a signal that came before there was anything to save."""
+        _tell_stop(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -240,10 +256,14 @@ class GenerationLoop(Callback):
         if trainer.is_global_zero:
             write_records(data.run, data.records)
             self._drop_checkpoints(data.run, r)
-            log_round(trainer, data.records[-1], data.run.preview(r))
+            self._log(trainer, data, r)
             _tell_collapse(trainer, data.records[-1])
         offer(trainer, data.records[-1])
         self._stop_if_collapsed(trainer)
+
+    def _log(self, trainer: Trainer, data: PoolDataModule, r: int, known: bool = False) -> None:
+        steps = sum(map(data.steps_of, range(r + 1))) // trainer.accumulate_grad_batches
+        log_round(trainer, data.records[r], data.run.preview(r), steps, known)
 
     def _stop_if_collapsed(self, trainer: Trainer) -> None:
         """Ends the run, as one that is finished, where its last round has collapsed."""
@@ -267,6 +287,12 @@ class GenerationLoop(Callback):
         old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
+
+
+def _tell_stop(trainer: Trainer) -> None:
+    for stop in callbacks_of(trainer, StopAtStep):
+        if stop.signal is not None:
+            tell_stop(trainer, stop.signal)
 
 
 def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
@@ -26,15 +26,17 @@ from lightning_collapse.lit.shards import halved, sample_shards, shares
 from lightning_collapse.lit.signals import told_to_stop
 from lightning_collapse.lit.validation import held_out_loss
 from lightning_collapse.metrics.features import Features
-from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.samples.rounds import RoundSampler
+from lightning_collapse.runs.sharing import rows_digest
+from lightning_collapse.samples.rounds import RoundSampler, class_weights
 from lightning_collapse.samples.shards import (
     clear_notes,
     described_shards,
     noted_micro_batch,
+    noted_shared,
     read_described,
 )
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
@@ -43,6 +45,7 @@ from lightning_collapse.sampling.choice import Sampling
 __all__ = ["Ending", "Processes", "end_round"]
 
 T = TypeVar("T")
+Classes = Literal["uniform", "proportional"]
 
 
 class Processes:
@@ -65,6 +68,7 @@ class Ending:
         micro_batch: samples made at a time by each process.
         keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
         measuring: the measures, with their floors.
+        classes: how often each class of the training rows is drawn.
         before: the round that was measured last, and what was seen of it.
     """
 
@@ -72,6 +76,7 @@ class Ending:
     micro_batch: int
     keep_checkpoints: int | None
     measuring: Measuring
+    classes: Classes
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     @classmethod
@@ -86,9 +91,10 @@ class Ending:
         features: Features,
         measures: Sequence[Measure],
         fd_rows: int | None,
+        classes: Classes,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
-        summed = fd_rows or min(data.n_samples, len(data.held_out))
+        summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
         most = max(summed, *(measure.rows for measure in measures))
         real = RealData(
             data.train,
@@ -100,10 +106,13 @@ class Ending:
         measuring = Measuring(
             measures, real, features, data.n_samples, summed=summed, seed=data.seed
         )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring)
+        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
+        labels, weights = data.train.labels, None
+        if module.label_dim and labels is not None:
+            weights = class_weights(labels, module.label_dim, self.classes == "uniform")
         return RoundSampler(
             denoiser=module.ema,
             sampling=self.sampling,
@@ -114,6 +123,7 @@ class Ending:
             seed=data.seed,
             round=r,
             device=module.device,
+            class_weights=weights,
         )
 
 
@@ -138,7 +148,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         return False
     losses = {
         "train_loss": module.mean_loss(),
-        "val_loss": held_out_loss(
+        **held_out_loss(
             trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
         ),
     }
@@ -152,7 +162,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending.keep_checkpoints)
+        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -225,6 +235,7 @@ def _provenance(
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,
+        "n_trainable": data.n_trainable,
         "images_seen": data.steps_of(r) * data.batch_size,
         "seed": data.seed,
         "restart": module.restart,
@@ -247,16 +258,27 @@ def _device_name(device: torch.device) -> str:
 
 
 def _commit(
-    sampler: RoundSampler, folder: Path, record: dict[str, Any], keep_checkpoints: int | None
+    sampler: RoundSampler,
+    folder: Path,
+    record: dict[str, Any],
+    ending: Ending,
+    trained_on: str,
 ) -> None:
     shards = described_shards(folder, sampler.n_shards)
-    recipe = {
+    other = noted_shared(folder)
+    shared = {} if other is None else {"shared_from": other}
+    recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": asdict(sampler.sampling),
         "micro_batch": sampler.micro_batch,
         "seed": sampler.seed,
         "device": sampler.device.type,
-        "checkpoints_kept": keep_checkpoints,
+        "checkpoints_kept": ending.keep_checkpoints,
+        "classes": ending.classes,
+        "trained_on": trained_on,
+        **shared,
     }
+    if sampler.class_weights is not None:
+        recipe["class_weights"] = list(sampler.class_weights)
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"
-    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record)
+    commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record | shared)

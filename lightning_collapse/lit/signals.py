@@ -145,7 +145,7 @@ def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
 
 def requeue() -> None:
     """Puts this SLURM job, if it is one, back into the queue."""
-    job = os.environ.get("SLURM_JOB_ID")
+    job = _slurm_job()
     if job is None:
         return
     try:
@@ -153,3 +153,9 @@ def requeue() -> None:
     except OSError:
         done = False
     print(f"requeued as SLURM job {job}" if done else f"scontrol requeue {job}: has failed")
+
+
+def _slurm_job() -> str | None:
+    """Gives this SLURM job's id; an array's last task has the array's, and needs its index."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")

@@ -1,6 +1,8 @@
 """The loss on real rows that were never trained on, with the same noise in every round."""
 
 import math
+from statistics import NormalDist
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -14,12 +16,18 @@ from lightning_collapse.seeds import generator
 
 __all__ = ["held_out_loss"]
 
+_BINS = 6
+
 
 @torch.no_grad()
 def held_out_loss(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, *, chunk: int, at_once: int
-) -> float:
+) -> dict[str, Any]:
     """Gives the average network's loss on held-out real rows, by all processes.
+
+    `val_loss` is the mean over all rows. `val_loss_by_noise` are those of rows in 6 bins of
+    ln sigma, which training meets as often, null for a bin without rows; `val_loss_noise_edges`
+    are the 5 values of ln sigma between them.
 
     Args:
         trainer: of the run.
@@ -29,7 +37,8 @@ def held_out_loss(
         at_once: rows that the network is given at a time.
     """
     chunks = torch.split(torch.arange(len(data.held_out)), chunk)
-    sums = torch.zeros(len(chunks))
+    edges = _edges(module.loss.P_mean, module.loss.P_std)
+    sums, bins = torch.zeros(len(chunks)), torch.zeros(2, len(chunks), _BINS)
     for i in range(trainer.global_rank, len(chunks), trainer.world_size):
         x = network_units(data.held_out[chunks[i]]).to(module.device)
         random = generator(data.seed, "validation", i, device=module.device)
@@ -40,9 +49,26 @@ def held_out_loss(
             own = None if labels is None else labels[part]
             losses = module.loss(module.ema, x[part], sigma[part], noise[part], own)
             sums[i] += losses.sum().cpu()
+            by_row, level = losses.flatten(1).sum(1).cpu(), sigma[part].log().cpu()
+            which = torch.bucketize(level, torch.tensor(edges))
+            bins[0, i].index_add_(0, which, by_row)
+            bins[1, i] += torch.bincount(which, minlength=_BINS)
     # Over the processes first: the rest is then the same sum for any number of them.
+    numbers = math.prod(data.row_shape)
     total = torch.stack(gather(trainer, sums)).sum(0).double().sum()
-    return float(total) / (len(data.held_out) * math.prod(data.row_shape))
+    binned, rows = torch.stack(gather(trainer, bins)).sum(0).double().sum(1).tolist()
+    return {
+        "val_loss": float(total) / (len(data.held_out) * numbers),
+        "val_loss_by_noise": [
+            loss / (n * numbers) if n else None for loss, n in zip(binned, rows, strict=True)
+        ],
+        "val_loss_noise_edges": edges,
+    }
+
+
+def _edges(mean: float, deviation: float) -> list[float]:
+    normal = NormalDist()
+    return [mean + deviation * normal.inv_cdf(i / _BINS) for i in range(1, _BINS)]
 
 
 def _labels(data: PoolDataModule, indices: Tensor, module: CollapseModule) -> Tensor | None:

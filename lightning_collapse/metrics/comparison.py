@@ -87,10 +87,12 @@ class Comparison:
             measure.rows, len(features), len(features) if self._rows is None else len(self._rows)
         )
         sample = _sample(samples, features, space, n)
-        if not measure.needs_rows and (self._rows is not None or space.name in self._kept):
-            return told(measure, 0, measure.figures(sample, self._real(space, n)))
-        if self._rows is not None and not same:
-            return told(measure, n, measure.figures(sample, self._real(space, n)))
+        summed = not measure.needs_rows and (self._rows is not None or space.name in self._kept)
+        if summed or (self._rows is not None and not same):
+            figures = measure.figures(sample, self._real(space, n))
+            doubts = measure.doubts(figures, sample)
+            taken = n if measure.has_floor or measure.has_step else 0
+            return told(measure, taken, figures, doubts=doubts)
         few = _sample(samples, features[:_FEW], space, min(n, _FEW))
         names = measure.figures(few, RealRows(few, None))
         reason = (

@@ -7,17 +7,14 @@ lies in, over k, on average; coverage: share of real balls with a sample in them
 2020, https://arxiv.org/abs/2002.09797). Recall is what a collapse loses first.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
+from lightning_collapse.metrics.neighbours import all_distances, nearest_others
 
 __all__ = ["Balls", "coverage_figures"]
-
-_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,10 @@ class Balls(Measure):
         names = ("precision", "recall", "density", "coverage")
         told: dict[str, float | None] = dict.fromkeys(names)
         if min(len(samples), len(real.rows)) > self.k:
-            told |= coverage_figures(samples.features, real.features, self.k)
+            apart = samples.distances(real.first)
+            mine = nearest_others(samples.distances(samples), self.k)
+            theirs = nearest_others(real.first.distances(real.first), self.k)
+            told |= _figures(apart, mine, theirs, self.k)
         return {f"{name}_{samples.space}": value for name, value in told.items()}
 
     def caution(self, figure: str, n: int) -> str:
@@ -65,40 +65,17 @@ def coverage_figures(samples: Tensor, real: Tensor, k: int = 3) -> dict[str, flo
         raise ValueError(
             f"k = {k}: must be below {min(len(samples), len(real))}, the rows of a set"
         )
-    samples, real = samples.double(), real.double()
-    real_radius, sample_radius = _radius(real, k), _radius(samples, k)
-    precise, dense = 0, 0
-    recalled = torch.zeros(len(real), dtype=torch.bool)
-    covered = recalled.clone()
-    for rows, squares in _squared_distances(samples, real):
-        inside = squares <= real_radius
-        precise += int(inside.any(1).sum())
-        dense += int(inside.sum())
-        covered |= inside.any(0)
-        recalled |= (squares <= sample_radius[rows, None]).any(0)
+    mine, theirs = (nearest_others(all_distances(x, x), k) for x in (samples, real))
+    return _figures(all_distances(samples, real), mine, theirs, k)
+
+
+def _figures(
+    apart: Tensor, sample_radius: Tensor, real_radius: Tensor, k: int
+) -> dict[str, float]:
+    inside = apart <= real_radius
     return {
-        "precision": precise / len(samples),
-        "recall": float(recalled.double().mean()),
-        "density": dense / (k * len(samples)),
-        "coverage": float(covered.double().mean()),
+        "precision": float(inside.any(1).double().mean()),
+        "recall": float((apart <= sample_radius[:, None]).any(0).double().mean()),
+        "density": float(inside.double().mean()) * len(real_radius) / k,
+        "coverage": float(inside.any(0).double().mean()),
     }
-
-
-def _radius(x: Tensor, k: int) -> Tensor:
-    """Gives every row's squared distance to its k-th nearest other row (n,)."""
-    nearest = [squares.kthvalue(k + 1).values for _, squares in _squared_distances(x, x)]
-    return torch.cat(nearest)
-
-
-def _squared_distances(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yields some rows of x, and their squared distances to all of y (b, m)."""
-    norms = y.square().sum(1)
-    for start in range(0, len(x), _ROWS_AT_ONCE):
-        block = x[start : start + _ROWS_AT_ONCE]
-        scale = block.square().sum(1, keepdim=True) + norms
-        squares = scale - 2 * block @ y.mT
-        # Equal rows must be at distance 0, not at a rounding error.
-        yield (
-            slice(start, start + len(block)),
-            torch.where(squares > 1e-13 * scale, squares, 0.0),
-        )

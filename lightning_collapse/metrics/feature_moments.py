@@ -13,7 +13,7 @@ __all__ = ["FeatureMoments"]
 
 _NOTES = {
     "mean_distance": "biased upward: compare at equal n",
-    "feature_mean": "mean of the feature means",
+    "grand_mean": "mean of the feature means",
     "feature_spread": "standard deviation of the feature means",
     "covariance_trace": "unbiased",
     "covariance_logdet": "biased downward; told of a covariance of full rank",
@@ -26,7 +26,7 @@ class FeatureMoments(Measure):
     """Moments of the features, of the rows that the Fréchet distance is taken from.
 
     Figures, each ending in `_<space>`: `mean_distance`, the Euclidean distance of the feature
-    means; mean (`feature_mean`) and standard deviation (`feature_spread`) of the d feature means;
+    means; mean (`grand_mean`) and standard deviation (`feature_spread`) of the d feature means;
     of the unbiased covariance the trace, the logarithm of the determinant, null where that is 0,
     and the Frobenius norm (`covariance_…`). Real rows' figures are called `real_…`.
     """
@@ -60,7 +60,7 @@ def _moments(known: Tensor | Statistics) -> tuple[Tensor, dict[str, float | None
     else:
         mu, spectrum = known.double().mean(0), _spectrum(known)
     return mu, {
-        "feature_mean": float(mu.mean()),
+        "grand_mean": float(mu.mean()),
         "feature_spread": float(mu.std(correction=0)),
         "covariance_trace": float(spectrum.sum()),
         "covariance_logdet": float(spectrum.log().sum()) if len(spectrum) == len(mu) else None,

@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.inception import BasicConv2d
 
 from lightning_collapse.data.files import write_atomically
 
@@ -110,6 +109,9 @@ def _in_archive(network: nn.Module, data: bytes) -> dict[str, Tensor]:
 
     Every convolution has four tensors there; its batch norm has no scale.
     """
+    # Not above: torchvision takes a second to import, and a search needs none of it.
+    from torchvision.models.inception import BasicConv2d
+
     own, weights = network.state_dict(), {}
     convolutions = [
         name for name, part in network.named_modules() if isinstance(part, BasicConv2d)

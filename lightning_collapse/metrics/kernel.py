@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.seeds import generator
 
-__all__ = ["KernelDistance", "kernel_distance"]
+__all__ = ["KernelDistance", "kernel_distance", "polynomial_kernel"]
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ def _subset(rows: Tensor, size: int, seed: int, which: str, nth: int) -> Tensor:
 
 
 def _estimate(x: Tensor, y: Tensor) -> Tensor:
-    return _mean_off_diagonal(x) + _mean_off_diagonal(y) - 2 * _kernel(x, y).mean()
+    return _mean_off_diagonal(x) + _mean_off_diagonal(y) - 2 * polynomial_kernel(x, y).mean()
 
 
 def _mean_off_diagonal(x: Tensor) -> Tensor:
-    kernel = _kernel(x, x)
+    kernel = polynomial_kernel(x, x)
     return (kernel.sum() - kernel.diagonal().sum()) / (len(x) * (len(x) - 1))
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
+def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Gives k(x, y) = (x·y / d + 1)^3 (n, m) of rows (n, d) and (m, d)."""
     return (x @ y.mT / x.shape[1] + 1) ** 3

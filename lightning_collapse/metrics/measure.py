@@ -7,7 +7,7 @@ samples of the round before (`…_step`), the record, and who computes what
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -15,11 +15,15 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor
 
 from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.neighbours import all_distances
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.rows import Rows
 
-__all__ = ["Figure", "Measure", "RealRows", "Sample"]
+__all__ = ["MEASURED_ROWS", "Figure", "Measure", "RealRows", "Sample"]
+
+MEASURED_ROWS = 5_000
+"""Rows of either set that a measure takes unless told otherwise."""
 
 Figure = float | int | bool | str | list[float] | None
 """A figure: a number, several of one kind, or null where it cannot be told."""
@@ -53,11 +57,19 @@ class Sample:
     sums: Sums | None = None
     summed: Statistics | None = None
     all_features: Tensor | None = None
+    kept: dict[int, tuple["Sample", Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def statistics(self) -> Statistics:
         """Mean and covariance of the features, of as many rows as there are."""
         return Statistics.of(self.known) if self.summed is None else self.summed
+
+    @cached_property
+    def first(self) -> Statistics:
+        """Mean and covariance of the features of the first n rows alone."""
+        if self.summed is not None and self.summed.n == len(self.features):
+            return self.summed
+        return Statistics.of(self.features)
 
     @property
     def known(self) -> Tensor:
@@ -69,6 +81,16 @@ class Sample:
         """How many rows mean and covariance are of."""
         summed = None if self.summed is None else self.summed.n
         return len(self.known) if summed is None else summed
+
+    def distances(self, other: "Sample") -> Tensor:
+        """How far features are from another sample's (n, m), or this one's; computed once."""
+        known = self.kept.get(id(other))
+        if known is None or known[0] is not other:
+            known = self.kept[id(other)] = (
+                other,
+                all_distances(self.features, other.features),
+            )
+        return known[1]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,17 +129,17 @@ class RealRows:
     @property
     def rows(self) -> Tensor:
         """The first n training rows (n, *), as stored."""
-        return self._known.rows
+        return self.first.rows
 
     @property
     def features(self) -> Tensor:
         """Their features (n, d)."""
-        return self._known.features
+        return self.first.features
 
     @property
     def labels(self) -> Tensor | None:
         """Their classes (n,); None where there are none."""
-        return self._known.labels
+        return self.first.labels
 
     @property
     def sums(self) -> Sums | None:
@@ -125,7 +147,8 @@ class RealRows:
         return None if self.sample is None else self.sample.sums
 
     @property
-    def _known(self) -> Sample:
+    def first(self) -> Sample:
+        """The first n training rows, where they are known."""
         if self.sample is None:
             raise LookupError("only mean and covariance of the reference are known")
         return self.sample
@@ -154,7 +177,7 @@ class Measure(ABC):
     """
 
     features: Features | None = None
-    rows: int = 5_000
+    rows: int = MEASURED_ROWS
 
     needs_rows: ClassVar[bool] = True
     """Whether it needs the reference's rows; if not, mean and covariance will do."""
@@ -182,3 +205,7 @@ class Measure(ABC):
     def caution(self, figure: str, n: int) -> str:
         """A few words on what a figure of n samples is worth, or on why there is none."""
         return ""
+
+    def doubts(self, figures: Mapping[str, Figure], samples: Sample) -> dict[str, str]:
+        """Why figures that are told are worth little, by their names."""
+        return {}

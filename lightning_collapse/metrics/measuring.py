@@ -106,7 +106,7 @@ class Measured:
         name: of the measure's class.
         rows: that it was taken from, n; 0 for sums over all rows.
         figures: by name, floors and steps included.
-        cautions: why a figure is null, by its name.
+        cautions: why a figure is null or worth little, by its name.
     """
 
     name: str
@@ -186,13 +186,17 @@ class Measuring:
             trained_on: what the round trained on.
         """
         team: Team = self._real.team
+        sampled: dict[tuple[Features, int], Sample] = {}
         for first in range(0, len(self._measures), team.size):
             mine = first + team.rank
             told = None
             if mine < len(self._measures):
                 measure = self._measures[mine]
                 n, space = self._n(measure), self._space(measure)
-                samples = seen.sample(space, n, labels, trained_on)
+                # The same one for all, as it keeps its distances.
+                if (space, n) not in sampled:
+                    sampled[space, n] = seen.sample(space, n, labels, trained_on)
+                samples = sampled[space, n]
                 figures = dict(measure.figures(samples, self._real.compared(space, n)))
                 step = {}
                 if measure.has_step:
@@ -203,15 +207,17 @@ class Measuring:
                             before.sample(space, n, labels_before, None), sums=None, summed=None
                         )
                     step = self._step(measure, samples, earlier, figures)
-                told = self._told(mine, figures, step)
+                told = self._told(mine, samples, figures, step)
             yield from (part for part in team.gather(told) if part is not None)
 
-    def _told(self, which: int, figures: dict[str, Figure], step: dict[str, Figure]) -> Measured:
+    def _told(
+        self, which: int, samples: Sample, figures: dict[str, Figure], step: dict[str, Figure]
+    ) -> Measured:
         measure, floor = self._measures[which], self._floors[which]
         if measure.has_floor and floor:
             step = {f"{name}_floor": floor.get(name) for name in figures} | step
         taken = self._n(measure) if measure.has_floor or measure.has_step else 0
-        return told(measure, taken, figures, step)
+        return told(measure, taken, figures, step, measure.doubts(figures, samples))
 
     def _step(
         self,
@@ -262,18 +268,21 @@ def told(
     n: int,
     figures: Mapping[str, Figure],
     beside: Mapping[str, Figure] | None = None,
+    doubts: Mapping[str, str] | None = None,
 ) -> Measured:
-    """What a measure tells, with its reasons for what is null.
+    """What a measure tells, with its reasons for what is null, and its doubts.
 
     Args:
         measure: which one.
         n: rows that it was taken from; 0 for sums over all.
         figures: its own.
         beside: floors and steps of them.
+        doubts: why figures are worth little.
     """
     reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
     cautions = {name: reason for name, reason in reasons.items() if reason}
-    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, cautions)
+    known = {**cautions, **(doubts or {})}
+    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, known)
 
 
 def refuse_doubles(names: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ class Modes(Measure):
     Each sample counts for the mode whose center is nearest; without `centers` these are the means
     of the real rows' classes, in order. Figures: `modes_<space>`, how many are present, and
     `mode_shares_<space>`, the share of samples of each. A mode is present if its share is at least
-    `present` of what it is among real rows, so that one sample does not flip it at a usual n.
+    `present` of what it is among real rows, and if it has two samples: one does not make it.
 
     Attributes:
         centers: of the modes, K lists of d numbers in feature units; default: class means.
@@ -41,7 +41,7 @@ class Modes(Measure):
         centers = real.once(f"{self!r}.centers", self._centers)
         shares = mode_shares(samples.features, centers)
         wanted = real.once(f"{self!r}.shares", lambda rows: mode_shares(rows.features, centers))
-        there = (shares >= self.present * wanted) & (shares > 0)
+        there = (shares >= self.present * wanted) & (shares > 1.5 / len(samples))
         return {names[0]: int(there.sum()), names[1]: shares.tolist()}
 
     def caution(self, figure: str, n: int) -> str:

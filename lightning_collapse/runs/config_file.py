@@ -5,6 +5,7 @@ Its first line is the SHA-256 of the rest. Comments below it tell the recorded c
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "config_digest"]
+__all__ = ["Change", "ConfigFile", "config_digest", "run_digest", "same_first_round"]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -26,6 +27,8 @@ Kind = Literal["free", "recorded", "forbidden"]
 # another machine. Forbidden, and so is what is not here: it would be another experiment.
 _KINDS: dict[str, Kind] = {
     "run": "free",
+    "run_root": "free",
+    "share": "free",
     "config": "free",
     "ckpt_path": "free",
     "weights_only": "free",
@@ -54,6 +57,32 @@ _KINDS: dict[str, Kind] = {
     "trainer.gradient_clip_val": "forbidden",
     "trainer.gradient_clip_algorithm": "forbidden",
 }
+# What means the same to Lightning, in lower case, by what is left of them.
+_PRECISIONS = {
+    "32-true": ["none", "32"],
+    "64-true": ["64"],
+    "16-mixed": ["16"],
+    "bf16-mixed": ["bf16"],
+}
+_SPELLINGS: dict[str, dict[str, Any]] = {
+    "trainer.precision": {said: name for name, says in _PRECISIONS.items() for said in says},
+    "trainer.accumulate_grad_batches": {"none": 1},
+    "trainer.gradient_clip_val": {"none": 0},
+    "trainer.gradient_clip_algorithm": {"none": "norm"},
+}
+# Of the options that a run may change, those that its figures depend on.
+_FIGURES = ("loop.features", "loop.fd_rows", "loop.measures", "loop.default_measures")
+# Of those that it may not, what the training of round 0 does not depend on; and beside them what
+# it does in its last bits.
+_LATER = ("loop", "data.regime", "data.samples_per_round", "model.restart")
+_MACHINE = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.deterministic",
+    "trainer.benchmark",
+)
 _SEAL = "# sha256 "
 
 
@@ -101,6 +130,15 @@ class ConfigFile:
             raise ValueError(f"{self.path}: must be a table of options")
         return config
 
+    def experiment(self) -> dict[str, str]:
+        """Reads what results depend on: keys with dots, and their values as JSON.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged.
+        """
+        return _experiment(self.read())
+
     def changes(self, config: Mapping[str, Any]) -> list[Change]:
         """Compares a configuration with the file's; no file, no changes.
 
@@ -114,7 +152,7 @@ class ConfigFile:
         return [
             Change(key, was, now, _kind(key))
             for key, was, now in compared
-            if _unplaced(was) != _unplaced(now)
+            if _meaning(key, was) != _meaning(key, now)
         ]
 
     @property
@@ -153,8 +191,55 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
     What a run that goes on may change is left out, and so are the modules of our classes.
     """
-    counts = sorted((k, _unplaced(v)) for k, v in _flatten(config) if _kind(k) == "forbidden")
+    counts = sorted(_experiment(config).items())
     return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
+
+
+def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
+    return {k: _meaning(k, v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
+
+
+def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Gives 8 hexadecimal digits that tell experiments apart by what their results depend on.
+
+    Options at their default are left out, and the digest outlasts the options that a later
+    version adds; so are those that a run may change as it goes on, but for its measures.
+
+    Args:
+        config: a run's options.
+        defaults: those of a run of which nothing is said.
+    """
+    usual = set(_flatten(defaults))
+    told = {
+        key: value
+        for key, value in _flatten(config)
+        if (key, value) not in usual and (_kind(key) == "forbidden" or _begins(key, _FIGURES))
+    }
+    return _digest(told)
+
+
+def same_first_round(config: Mapping[str, Any]) -> str:
+    """Gives the digest of what the training of round 0 depends on, but for its real rows.
+
+    Of those a regime may take some, in round 0 too.
+    """
+    told = {
+        key: value
+        for key, value in _flatten(config)
+        if (_kind(key) == "forbidden" and not _begins(key, _LATER)) or _begins(key, _MACHINE)
+    }
+    return _digest(told)
+
+
+def _digest(told: Mapping[str, str]) -> str:
+    meant = {key: _meaning(key, value) for key, value in told.items()}
+    counts = [pair for pair in meant.items() if pair[1] != _meaning(pair[0], "null")]
+    text = json.dumps(sorted(counts))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _begins(key: str, heads: Iterable[str]) -> bool:
+    return any(f"{key}.".startswith(f"{head}.") for head in heads)
 
 
 def _sealed(body: str) -> str:
@@ -182,9 +267,19 @@ def _value(config: Any, key: str) -> str:
     return json.dumps(config, default=str)
 
 
-def _unplaced(value: str) -> str:
-    """Names our classes by their last name only: their modules have moved, and may again."""
-    return re.sub(r'"lightning_collapse\.(?:\w+\.)+(\w+)"', r'"lightning_collapse.\1"', value)
+def _meaning(key: str, value: str) -> str:
+    """Gives a value, as JSON, in one of the ways in which it can be written.
+
+    Our classes go by their last name only: their modules have moved, and may again.
+    """
+    value = re.sub(r'"lightning_collapse\.(?:\w+\.)+(\w+)"', r'"lightning_collapse.\1"', value)
+    plain = json.loads(value)
+    plain = _SPELLINGS.get(key, {}).get(str(plain).lower(), plain)
+    if isinstance(plain, str) and "/" in plain:
+        plain = os.path.normpath(os.path.expanduser(plain))
+    elif isinstance(plain, float) and plain.is_integer():
+        plain = int(plain)
+    return json.dumps(plain)
 
 
 def _kind(key: str) -> Kind:

@@ -114,7 +114,8 @@ class RunMeasuring:
         except (LookupError, TypeError, ValueError):
             return None
         while self._pool.round < r:
-            self._pool.deposit(self._rounds[self._pool.round])
+            made = self._pool.round
+            self._pool.deposit(self._rounds[made], self.records[made].get("n_trainable"))
         # Measured out of order, an earlier round's pool is gone.
         return self._pool.drawn(regime) if self._pool.round == r else None
 

@@ -19,6 +19,7 @@ __all__ = [
     "encode_table",
     "read_records",
     "read_runs",
+    "runs_in",
     "table_header",
     "table_line",
     "write_records",
@@ -105,7 +106,7 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; name one that holds runs")
     lines = []
-    for run in _runs_in(Path(folder)):
+    for run in runs_in(Path(folder)):
         try:
             records = run.records
         except (ValueError, OSError) as error:
@@ -116,8 +117,8 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
     return lines
 
 
-def _runs_in(folder: Path) -> Iterator[Run]:
-    """Finds runs, which hold no others."""
+def runs_in(folder: Path) -> Iterator[Run]:
+    """Finds the runs in a folder, which may itself be one, by name; a run holds no others."""
     for path, folders, _ in os.walk(folder):
         if (run := Run(path)).pool.is_dir():
             folders.clear()

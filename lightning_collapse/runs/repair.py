@@ -25,6 +25,7 @@ from lightning_collapse.runs.damage import derived, examine, finished_rounds
 from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
+from lightning_collapse.runs.sharing import sharers
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.trust import Trusted, import_trusted
@@ -60,8 +61,11 @@ def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | 
 
 
 def _repaired(run: Run, path: Path, fault: str, trust_class: Trusted) -> tuple[str, bool]:
+    others = sharers(run, path)
     try:
-        return _repair(run, path, trust_class), True
+        told = _repair(run, path, trust_class)
+        also = f"; the damaged file is shared by {', '.join(others)}: repair them too"
+        return told + also * bool(others), True
     except (ValueError, OSError) as error:
         return f"{fault}: {error}", False
 
@@ -90,6 +94,11 @@ def _relink(run: Run, path: Path) -> str:
         if is_sealed(run.last) and read_checkpoint(run.last)["PoolDataModule"] == end_of_round:
             link_atomically(run.last, path)
             return f"restored from {run.last.name}"
+        if other := _shared_from(run):
+            source = other.checkpoint(r)
+            if r == 0 and is_sealed(source):
+                link_atomically(source, path)
+                return f"restored from {other}, which shares it"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
     rounds = finished_rounds(run)
     for end in (run.checkpoint(rounds), run.checkpoint(rounds - 1)):
@@ -113,12 +122,28 @@ def _way_back(run: Run, r: int) -> str:
 
 
 def _restore_config(run: Run) -> str:
+    others = _shared_from(run) is not None
     for path in sorted(run.checkpoints.glob("*.ckpt"), key=lambda p: (p != run.last, p)):
-        text = read_checkpoint(path).get("config") if is_sealed(path) else None
+        checkpoint = read_checkpoint(path) if is_sealed(path) else {}
+        if others and checkpoint.get("PoolDataModule") == {"round": 1, "step": 0}:
+            continue  # it tells of the run that it was shared from
+        text = checkpoint.get("config")
         if isinstance(text, str):
             run.config.restore(text)
             return f"restored from {path.name}"
     raise ValueError("no intact checkpoint holds a copy; start again in another --run")
+
+
+def _shared_from(run: Run) -> Run | None:
+    """Gives the run beside this one from which its round 0 was linked."""
+    try:
+        name = read_manifest(run.round(0)).recipe.get("shared_from")
+    except (ValueError, OSError):
+        return None
+    # A manifest may be anyone's.
+    if not isinstance(name, str) or name != Path(name).name or name in ("", ".."):
+        return None
+    return Run(run.path.absolute().parent / name)
 
 
 def _derive(run: Run, path: Path) -> str:
@@ -155,9 +180,19 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
             seed=recipe["seed"],
             round=r,
             device=torch.device(recipe["device"]),
+            class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
+
+
+def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:
+    if recorded is None:
+        return None
+    weights = tuple(recorded)
+    if len(weights) != label_dim or not all(type(w) is int and w >= 0 for w in weights):
+        raise TypeError("class_weights are not a whole number for every class")
+    return weights
 
 
 def _import_again(run: Run, path: Path, trust_class: Trusted) -> str:

@@ -13,18 +13,19 @@ class Subset:
     """Rows (n, *) of a store in an order of their own.
 
     Attributes:
+        order: their positions in the store (n,).
         labels: class of each row (n,), int64; None where there are none.
     """
 
     def __init__(self, rows: StoredRows, order: Tensor) -> None:
-        self._rows, self._order = rows, order
+        self._rows, self.order = rows, order
         self.labels = None if rows.labels is None else rows.labels[order]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        return self._rows[self._order[indices]]
+        return self._rows[self.order[indices]]
 
 
 def split(

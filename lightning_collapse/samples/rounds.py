@@ -18,7 +18,7 @@ from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.seeds import KeyedNormal, generator
 
-__all__ = ["RoundSampler", "rows_per_shard", "sample_rows"]
+__all__ = ["RoundSampler", "class_weights", "rows_per_shard", "sample_rows"]
 
 _SHARDS_AIMED_AT = 64
 
@@ -69,6 +69,22 @@ def rows_per_shard(n: int, micro_batch: int) -> int:
     return micro_batch * max(1, min(batches, MAX_SHARD_ROWS // micro_batch))
 
 
+def class_weights(labels: Tensor, label_dim: int, uniform: bool) -> tuple[int, ...] | None:
+    """Gives the weights by which only classes are drawn that have a real row.
+
+    Args:
+        labels: class of every real row (n,), below label_dim.
+        label_dim: classes that the network knows.
+        uniform: draw these classes equally often, or else as often as they have rows.
+
+    Returns:
+        A weight for every class; None where all are drawn equally often.
+    """
+    counts = torch.bincount(labels, minlength=label_dim)
+    weights = tuple((counts.clamp(max=1) if uniform else counts).tolist())
+    return None if set(weights) == {1} else weights
+
+
 @dataclass(frozen=True)
 class RoundSampler:
     """How the samples of one round are made.
@@ -79,10 +95,12 @@ class RoundSampler:
         shape: of one sample.
         n: samples to make.
         micro_batch: samples made at a time.
-        label_dim: classes to draw from uniformly; 0 for none.
+        label_dim: classes that the denoiser knows; 0 for none.
         seed: of the run.
         round: which round.
         device: where the denoiser is.
+        class_weights: a whole number for every class, which is drawn in that proportion;
+            default: 1 each.
     """
 
     denoiser: nn.Module
@@ -94,6 +112,7 @@ class RoundSampler:
     seed: int
     round: int
     device: torch.device
+    class_weights: tuple[int, ...] | None = None
 
     @property
     def shard_rows(self) -> int:
@@ -106,11 +125,13 @@ class RoundSampler:
         return -(-self.n // self.shard_rows)
 
     def labels(self) -> Tensor | None:
-        """Class of every sample (n,), drawn uniformly; None for a network without classes."""
+        """Class of every sample (n,), drawn by weight; None for a network without classes."""
         if not self.label_dim:
             return None
         random = generator(self.seed, "labels", self.round)
-        return torch.randint(self.label_dim, (self.n,), generator=random)
+        ends = torch.tensor(self.class_weights or (1,) * self.label_dim).cumsum(0)
+        drawn = torch.randint(int(ends[-1]), (self.n,), generator=random)
+        return torch.searchsorted(ends, drawn, right=True)
 
     def rows_of(self, shard: int) -> tuple[int, int]:
         """First and last + 1 sample of a shard."""

@@ -3,19 +3,21 @@
     pool/0003/shard-00001.npy    the rows
     pool/0003/shard-00001.json   what the manifest will say of them, and how many were not finite
     pool/0003/micro_batch        samples made at a time, where memory did not do for more
+    pool/0000/shared             the run that round 0 was linked from, if it was
 
 A shard counts once its description is there: those that a killed process has finished are kept,
 unread, and the commit reads none again. Descriptions and notes go after the commit.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from lightning_collapse.data.files import remove, write_atomically
+from lightning_collapse.data.files import link_atomically, remove, write_atomically
 from lightning_collapse.data.store.manifest import Shard, sealed, unsealed
 from lightning_collapse.data.store.shards import (
+    StoredRows,
     clear_uncommitted,
     read_shard,
     shard_path,
@@ -28,8 +30,11 @@ __all__ = [
     "clear_round",
     "described",
     "described_shards",
+    "link_described",
     "note_micro_batch",
+    "note_shared",
     "noted_micro_batch",
+    "noted_shared",
     "read_described",
     "write_described",
 ]
@@ -64,8 +69,12 @@ def write_described(
     """
     path = shard_path(folder, index)
     shard = write_shard(path, rows, labels)
-    fields = asdict(Described(shard, path.stat().st_size, n_nonfinite))
-    write_atomically(_path_beside(folder, index), lambda file: file.write(sealed(fields)))
+    _describe(folder, index, Described(shard, path.stat().st_size, n_nonfinite))
+
+
+def _describe(folder: Path, index: int, found: Described) -> None:
+    text = sealed(asdict(found))
+    write_atomically(_path_beside(folder, index), lambda file: file.write(text))
 
 
 def described(folder: Path, index: int) -> Described | None:
@@ -109,6 +118,31 @@ def _description(folder: Path, index: int) -> Described:
     return found
 
 
+def link_described(stored: StoredRows, folder: Path) -> None:
+    """Links committed samples, all of them finite, as those of a round that is not measured yet.
+
+    Raises:
+        OSError: a shard is gone, or not what was written.
+    """
+    for index, shard in enumerate(stored.shards):
+        path = shard_path(folder, index)
+        link_atomically(stored.folder / shard.file, path)
+        read_shard(path, shard.sha256)
+        found = Described(replace(shard, file=path.name), path.stat().st_size, 0)
+        _describe(folder, index, found)
+
+
+def note_shared(folder: Path, run: str) -> None:
+    """Notes the run from which a round's training, or all of the round, was linked."""
+    write_atomically(folder / "shared", lambda file: file.write(f"{run}\n".encode()))
+
+
+def noted_shared(folder: Path) -> str | None:
+    """Gives the run from which a round was linked; None for one that was made here."""
+    path = folder / "shared"
+    return path.read_text(errors="replace").strip() if path.exists() else None
+
+
 def note_micro_batch(folder: Path, micro_batch: int) -> None:
     """Notes the micro-batch of all the round's samples, of which there must be none yet."""
     path = folder / "micro_batch"
@@ -139,7 +173,7 @@ def clear_round(folder: Path) -> None:
 
 def clear_notes(folder: Path) -> None:
     """Removes descriptions and notes, which the manifest has taken over."""
-    remove([*folder.glob("shard-*.json"), *folder.glob("micro_batch")])
+    remove([*folder.glob("shard-*.json"), *folder.glob("micro_batch"), *folder.glob("shared")])
 
 
 def _path_beside(folder: Path, index: int) -> Path:

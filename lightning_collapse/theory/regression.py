@@ -23,6 +23,7 @@ __all__ = [
     "projected_ridge_error",
     "replace_error",
     "ridge_error",
+    "ridge_split",
     "same_inputs_error_std",
 ]
 
@@ -121,6 +122,36 @@ def ridge_error(
         noise: variance of the labels' noise, averaged over both kinds of rows.
     """
     return _error(spectrum, truth, shift, rows, np.inf, synthetic_fraction, penalty, noise)
+
+
+def ridge_split(
+    spectrum: ArrayLike,
+    truth: ArrayLike,
+    shift: ArrayLike,
+    *,
+    rows: int,
+    synthetic_fraction: float,
+    penalty: float,
+    noise: float = 1.0,
+) -> tuple[float, float]:
+    """Gives bias² and variance over replicas that draw inputs and noise anew.
+
+    Their sum is the total of `ridge_error`.
+
+    Its `bias` is not this bias²: it holds variance of the design too. Arguments are those of
+    `ridge_error`; at d = 100 the bias² is 1-2 % off.
+    """
+    s, gamma, delta = (np.asarray(part, float) for part in (spectrum, truth, shift))
+    kappa = _effective_penalty(s, rows, np.inf, penalty)
+    p2, lost, learned = (
+        synthetic_fraction,
+        kappa**2 * s / (s + kappa) ** 2,
+        s**3 / (s + kappa) ** 2,
+    )
+    omega = float(np.sum((s / (s + kappa)) ** 2)) / rows
+    bias2 = np.sum(gamma * lost) + p2**2 * np.sum(delta * learned)
+    spread = noise + np.sum((gamma + p2**2 * delta) * lost) + p2 * (1 - p2) * np.sum(delta * s)
+    return float(bias2), float(omega / (1 - omega) * spread)
 
 
 def projected_ridge_error(

@@ -21,7 +21,7 @@ from lightning_collapse.regimes import Replace
 from lightning_collapse.theory.regression import MixtureError, projected_ridge_error, ridge_error
 from lightning_collapse.toys.chance import replica_generators
 
-__all__ = ["Mixture", "Sweep", "simulate_sweep", "summarise_sweep"]
+__all__ = ["Mixture", "Sweep", "ridge", "simulate_sweep", "summarise_sweep"]
 
 Array = NDArray[np.float64]
 
@@ -74,10 +74,10 @@ def simulate_sweep(sweep: Sweep, fractions: Sequence[float], mixture: Mixture) -
             x = inputs[:rows]
             labels = _labels(x @ truth + noise[:rows], x @ shift, fractions)
             if width is None:
-                fits = _ridge(x, labels, mixture.penalty)
+                fits = ridge(x, labels, mixture.penalty)
             else:
                 some = projections[:width] / width**0.5
-                fits = some.T @ _ridge(x @ some.T, labels, mixture.penalty)
+                fits = some.T @ ridge(x @ some.T, labels, mixture.penalty)
             errors[j, :, i] = np.square(fits - truth[:, None]).sum(0)
     return errors
 
@@ -95,8 +95,15 @@ def _synthetic_rows(fraction: float, rows: int) -> int:
     return Replace(fraction).samples_needed(rows)
 
 
-def _ridge(x: Array, labels: Array, penalty: float) -> Array:
-    """Weights (d, k) of labels (n, k), through the smaller of the two Gram matrices."""
+def ridge(x: Array, labels: Array, penalty: float) -> Array:
+    """Gives the weights (d, k) that minimise |x w - labels|²/n + penalty |w|².
+
+    Args:
+        x: inputs (n, d).
+        labels: (n, k).
+        penalty: beside the mean squared error.
+    """
+    # Through the smaller of the two Gram matrices.
     n, d = x.shape
     if d <= n:
         return np.asarray(np.linalg.solve(x.T @ x + n * penalty * np.eye(d), x.T @ labels))

@@ -1,4 +1,4 @@
-"""What every toy writes: `rounds.csv` and `summary.json`, the same bytes for the same numbers."""
+"""What toys and analyses write: `summary.json`, and `rounds.csv`; equal numbers, equal bytes."""
 
 import csv
 import io
@@ -7,28 +7,33 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["command_line", "open_folder", "write_tables"]
+__all__ = ["command_line", "open_folder", "write_summary", "write_tables"]
 
 Summary = Mapping[str, Any]
 
 
-def command_line(name: str, **options: object) -> str:
+def command_line(name: str, *positional: object, **options: object) -> str:
     """Gives the command that makes a result, such as `toy gaussian --n 1000`.
 
     Leave out where the result goes: it says nothing of the result. Options that are None are not
     there.
     """
     words = [
-        f"--{option} {shlex.quote(json.dumps(value)) if isinstance(value, dict) else value}"
-        for option, value in options.items()
-        if value is not None
+        f"--{option} {_word(value)}" for option, value in options.items() if value is not None
     ]
-    return " ".join([name, *words])
+    return " ".join([name, *map(_word, positional), *words])
+
+
+def _word(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_word, value))
+    return shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))
 
 
 def open_folder(out: Path) -> Path:
@@ -59,8 +64,7 @@ def write_tables(out: Path, command: str, conditions: Sequence[Summary]) -> None
             lists; what is not finite is null.
     """
     plain = [_plain(condition) for condition in conditions]
-    text = json.dumps({"command": command, "conditions": plain}, allow_nan=False) + "\n"
-    write_atomically(out / "summary.json", lambda file: file.write(text.encode()))
+    write_summary(out, command, conditions=plain)
     lines = [line for condition in plain for line in _lines(condition)]
     table = io.StringIO()
     writer = csv.DictWriter(
@@ -71,8 +75,16 @@ def write_tables(out: Path, command: str, conditions: Sequence[Summary]) -> None
     write_atomically(out / "rounds.csv", lambda file: file.write(table.getvalue().encode()))
 
 
+def write_summary(out: Path, command: str, **content: Any) -> None:
+    """Writes `summary.json`: the command that made it, and mappings, lists, arrays and numbers."""
+    text = json.dumps({"command": command, **_plain(content)}, allow_nan=False) + "\n"
+    write_atomically(out / "summary.json", lambda file: file.write(text.encode()))
+
+
 def _plain(value: Any) -> Any:
     """Gives mappings, arrays and numbers as what JSON has."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     if hasattr(value, "tolist"):

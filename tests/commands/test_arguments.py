@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,22 @@ def test_a_sampling_is_known_before_torch_is_there():
         capture_output=True,
     )
     assert said.stdout.strip() == b"False"
+
+
+@pytest.mark.parametrize("words", ["~/a", "--path=~/a", "--config ~/c.yaml"])
+def test_a_tilde_is_the_users_home_in_every_path(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("path: ~/a\n")
+    called = {}
+
+    def command(path: Path | None = None) -> None:
+        called["path"] = path
+
+    positional = not words.startswith("--")
+    if positional:
+
+        def command(path: Path) -> None:  # noqa: F811
+            called["path"] = path
+
+    run_command("test", command, words.split())
+    assert called == {"path": tmp_path / "a"}

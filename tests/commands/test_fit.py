@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tiny_runs import arguments, assert_same, outcome, records
 
-from lightning_collapse.commands.fit import run_fit
+from lightning_collapse.commands.fit import CollapseCLI, run_fit
 from lightning_collapse.data.sources.points import Mixture
 
 REGIME = "data__regime__init_args__"
@@ -299,3 +299,23 @@ def test_a_folder_in_use(tmp_path, refused):
 def test_the_front_door_ends_with_status_2_and_one_line(tmp_path, cli):
     line = "error: trainer.max_epochs = 0: must be at least 1 round\n"
     assert cli("fit", *arguments(tmp_path, trainer__max_epochs=0)) == (2, "", line)
+
+
+def test_a_run_root_names_the_folder_after_the_options(tmp_path, refused):
+    def folder(*more: str) -> Path:
+        words = arguments(tmp_path / "unused")
+        at = words.index("--run")
+        words[at : at + 2] = ["--run_root", str(tmp_path / "root")]
+        return CollapseCLI([*words, *more]).config.run
+
+    first = folder()
+    assert first.parent == tmp_path / "root" and re.fullmatch(r"\w+-[0-9a-f]{8}", first.name)
+    # What does not touch results leads to the same folder, anything else to another.
+    assert folder("--trainer.max_epochs", "9") == first
+    assert folder("--seed_everything", "7") != first
+    # As a sweep has named it.
+    named = first.with_name(f"lambda=0.5-{first.name[-8:]}")
+    named.mkdir(parents=True)
+    assert folder() == named
+    words = [*arguments(tmp_path / "run"), "--run_root", "root"]
+    assert refused(words) == "run_root = root: --run names a folder; leave one out"

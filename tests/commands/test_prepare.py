@@ -60,7 +60,7 @@ def test_a_bad_set_is_refused_with_a_table(tmp_path, cli):
     assert len(lines) == 21 and lines[-1] == f"... and 6 more, in {table}"
     with open(table, newline="") as file:
         listed = list(csv.reader(file))[1:]
-    assert len(listed) == 26 and ["page.jpg", "is no PNG or JPEG image"] in listed
+    assert len(listed) == 26 and ["page.jpg", "is no image that can be read"] in listed
     assert not (tmp_path / "st").exists()
 
 
@@ -96,7 +96,7 @@ def test_mode_and_size_are_declared(tmp_path, cli):
         (["SET", "OUT", "--on-bad-image", "keep"], "on_bad_image = keep: must be one of"),
         (["SET", "OUT", "--mode", "RGBA"], "mode = RGBA: must be one of RGB, L"),
         (["NONE", "OUT"], "source = DIR/NONE: no such folder or zip archive"),
-        (["EMPTY", "OUT"], "source = DIR/EMPTY: holds no PNG or JPEG image"),
+        (["EMPTY", "OUT"], "source = DIR/EMPTY: holds no image that can be read"),
         (["SET", "SET"], "out = DIR/SET: is not empty; choose another folder"),
         (["TEXT", "OUT"], "source = DIR/TEXT: is no zip archive that can be read"),
     ],

@@ -13,6 +13,7 @@ from tiny_runs import STEPS, arguments, assert_same, command, outcome
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.lit import assemble
 from lightning_collapse.lit.progress import RoundTable
+from lightning_collapse.lit.signals import requeue
 from lightning_collapse.samples.rounds import RoundSampler
 
 
@@ -166,6 +167,8 @@ def slurm(tmp_path, monkeypatch) -> Path:
     variables = {"JOB_ID": 4711, "JOB_NAME": "train", "NTASKS": 1, "PROCID": 0, "LOCALID": 0}
     for name, value in {**variables, "NODEID": 0}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
     return scontrol.with_suffix(".called")
 
@@ -188,3 +191,12 @@ def test_a_job_that_cannot_be_requeued_says_so(tmp_path, send, slurm, capsys):
     (slurm.parent / "scontrol").unlink()
     assert send(arguments(tmp_path / "run"), (1, 1), signal.SIGUSR1) == 143
     assert "scontrol requeue 4711: has failed" in capsys.readouterr().out
+
+
+def test_a_task_of_an_array_requeues_itself_alone(slurm, monkeypatch, capsys):
+    # The last task of an array carries the array's own id, as which all tasks would be requeued.
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    requeue()
+    assert slurm.read_text() == "requeue 4711_0\n"
+    assert capsys.readouterr().out == "requeued as SLURM job 4711_0\n"

@@ -1,5 +1,6 @@
 """W&B down, slow, without a key, killed, unable to write: the run is the same, and says so."""
 
+import json
 import os
 import re
 import signal
@@ -127,38 +128,141 @@ def test_a_folder_that_cannot_be_written(tmp_path, no_account, capfd):
 class FakeRun:
     """W&B's run, each of whose calls to `log` may raise."""
 
-    def __init__(self, folder, fails):
+    def __init__(self, folder="one", fails=(), resumed=False, step=0):
         self.settings = wandb.Settings()
         self.folder, self.fails, self.logged = folder, list(fails), []
+        self.resumed, self.step, self.preempted, self.status = resumed, step, False, None
 
-    def log(self, values):
+    def log(self, values, step, commit):
         if self.fails and self.fails.pop(0):
             raise ValueError("no\nlogging")
+        assert commit and step >= self.step, "W&B drops this"
         self.logged.append(values)
+        self.step = step + 1
 
-    def finish(self):
-        pass
+    def mark_preempting(self):
+        self.preempted = True
+
+    def finish(self, exit_code):
+        self.status = exit_code
 
 
-def test_a_call_that_raises_has_w_and_b_start_anew(monkeypatch):
+def message(r, known=False, step=None):
+    return json.dumps({"log": {"round": r}, "pictures": {}, "step": step, "known": known})
+
+
+@pytest.fixture
+def mirror_to(monkeypatch):
+    """Has lines mirrored to fakes, one after another; gives what was told."""
+
+    def run(lines, *fakes):
+        runs, told = iter(fakes), []
+        monkeypatch.setattr(wandb_process, "_init", lambda mode, options: next(runs))
+        monkeypatch.setattr(wandb_process, "_folder", lambda run: run.folder)
+        monkeypatch.setattr(wandb, "teardown", lambda: None)
+        wandb_process._mirror(lines, told.append, online=False)
+        return told
+
+    return run
+
+
+def test_a_call_that_raises_has_w_and_b_start_anew_with_the_whole_history(mirror_to):
     first, second = FakeRun("first", [False, True]), FakeRun("second", [])
-    runs = iter([first, second])
-    monkeypatch.setattr(wandb_process, "_init", lambda mode, options: next(runs))
-    monkeypatch.setattr(wandb_process, "_folder", lambda run: run.folder)
-    monkeypatch.setattr(wandb, "teardown", lambda: None)
-    told = []
-    lines = [f'{{"log": {{"round": {r}}}, "pictures": {{}}}}' for r in range(3)]
-    wandb_process._mirror(lines, told.append, online=False)
-    assert (first.logged, second.logged) == ([{"round": 0}], [{"round": 1}, {"round": 2}])
+    told = mirror_to([message(r) for r in range(3)], first, second)
+    assert first.logged == [{"round": 0}]
+    assert second.logged == [{"round": 0}, {"round": 1}, {"round": 2}]
     assert told == [
         "W&B has stopped (no logging); the run goes on offline, and `wandb sync first second` "
         "sends it"
     ]
 
 
+def test_only_what_w_and_b_does_not_have_is_repeated(mirror_to):
+    lines = [message(0, known=True, step=4), message(1, step=8)]
+    offline, online = FakeRun(), FakeRun(resumed=True, step=20)
+    mirror_to(lines, offline)
+    mirror_to(lines, online)
+    assert offline.logged == [{"round": 0}, {"round": 1}] and offline.step == 9
+    assert online.logged == [{"round": 1}] and online.step == 21
+
+
+@pytest.mark.parametrize(
+    ("ends", "preempted", "status"),
+    [([], False, 0), ([{"status": 1, "preempted": False}], False, 1)]
+    + [([{"status": 143, "preempted": True}], True, 143)],
+)
+def test_w_and_b_is_told_how_the_run_has_ended(mirror_to, ends, preempted, status):
+    run = FakeRun()
+    mirror_to([message(0), *map(json.dumps, ends)], run)
+    assert (run.preempted, run.status) == (preempted, status)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "preempted"), [(signal.SIGTERM, 143, True), (signal.SIGINT, 130, False)]
+)
+def test_a_signal_has_w_and_b_start_the_run_again(
+    tmp_path, monkeypatch, number, status, preempted
+):
+    told = []
+    monkeypatch.setattr(mirrors.WandbMirror, "_send", lambda self, message: told.append(message))
+    monkeypatch.setattr(mirrors.WandbMirror, "save", lambda self: None)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("KILL_AT", f"0,1,{number:d}")
+    with pytest.raises(SystemExit):
+        run_fit(words(tmp_path, trainer__callbacks="tiny_runs.KillAt"))
+    assert told == [{"status": status, "preempted": preempted}]
+
+
+def described(run: Path, seed: int, **more) -> dict:
+    parts = {"data": {"seed": seed, "regime": {"class_path": "a.b.Replace"}, **more}}
+    config = {"seed_everything": seed, "model": {"seed": seed}, **parts}
+    return mirrors.described(RunFolder(run), config)
+
+
+def test_runs_that_differ_by_their_seed_alone_are_one_group(tmp_path, no_account, monkeypatch):
+    first, second = described(tmp_path, 0), described(tmp_path, 1)
+    assert first["group"] == second["group"] != described(tmp_path, 0, train_rows=9)["group"]
+    assert first["group"].startswith("Replace-")
+    assert (first["job_type"], first["tags"]) == ("fit", ["Replace"])
+    for name, value in {"RUN_GROUP": "mine", "TAGS": "a,b", "RUN_ID": "other"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    told = described(tmp_path, 0)
+    assert (told["group"], told["tags"]) == ("mine", ["a", "b", "Replace"])
+    assert told["id"] == RunFolder(tmp_path).id
+
+
+def test_an_agents_run_is_online_and_has_the_agents_id(tmp_path, no_account, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    monkeypatch.setenv("WANDB_RUN_ID", "given")
+    assert described(tmp_path, 0)["id"] == "given"
+    assert mirrors.wandb_mirror(RunFolder(tmp_path), {})._online
+
+
+@pytest.mark.parametrize("own", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_a_run_that_goes_on_offline_repeats_its_earlier_rounds(
+    tmp_path, no_account, monkeypatch, own
+):
+    logger = {
+        "class_path": "pytorch_lightning.loggers.WandbLogger",
+        "init_args": {"offline": True},
+    }
+    run = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    for rounds in (1, 2):
+        # W&B names folders by the second.
+        time.sleep(1)
+        line = words(run, trainer__max_epochs=rounds)
+        run_fit([*line, *(["--trainer.logger", json.dumps(logger)] if own else [])])
+        wandb.finish()
+    made = sorted(run.glob("wandb/offline-run-*"))
+    assert [rounds_in(folder) for folder in made] == [[0], [0, 1]]
+    assert all(folder.name.endswith(RunFolder(run).id) for folder in made)
+    assert not (tmp_path / "wandb").exists()
+
+
 def test_any_logger_that_raises_costs_a_warning(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setattr(mirrors.WandbMirror, "send", lambda *_: 1 / 0)
+    monkeypatch.setattr(mirrors.WandbMirror, "send", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(mirrors.WandbMirror, "save", lambda self: None)
     with pytest.warns(UserWarning, match=r"WandbMirror did not take round .: ZeroDivisionError"):
         run_fit(words(tmp_path))

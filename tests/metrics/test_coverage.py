@@ -4,7 +4,7 @@ from prdc import compute_prdc
 from sklearn.neighbors import NearestNeighbors
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from lightning_collapse.metrics import coverage
+from lightning_collapse.metrics import neighbours
 from lightning_collapse.metrics.coverage import coverage_figures
 from lightning_collapse.seeds import generator
 
@@ -32,7 +32,7 @@ def by_the_book(samples, real, k):
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 60, 2), (40, 90, 3), (30, 20, 40)])
 def test_agrees_with_the_definitions(monkeypatch, n, m, d, k):
-    monkeypatch.setattr(coverage, "_ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(neighbours, "_ROWS_AT_ONCE", 16)
     samples, real = 0.5 + 0.7 * normal(n, d), normal(m, d, seed=1)
     figures = coverage_figures(samples, real, k)
     assert figures == pytest.approx(by_the_book(samples, real, k), abs=1e-12)

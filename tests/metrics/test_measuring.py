@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lightning_collapse.metrics.coverage import Balls, coverage_figures
-from lightning_collapse.metrics.families import ALWAYS
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Pixels, Points
 from lightning_collapse.metrics.frechet import frechet_distance
 from lightning_collapse.metrics.measure import Measure
@@ -47,7 +47,9 @@ def seen_of(made, samples, blocks=None):
 def record_of_samples(kind, samples, fd_rows, blocks=None, **options):
     made = measuring(kind, fd_rows, n_samples=len(samples), **options)
     record = told(made, seen_of(made, samples, blocks))
-    assert (record.pop("measured_rows"), record.pop("cautions")) == ({}, {})
+    assert record.pop("measured_rows") == {}
+    # Of two points in three dimensions.
+    assert record.pop("cautions").keys() <= {"fd_points"}
     return record
 
 
@@ -82,8 +84,11 @@ def test_figures_are_those_of_numpy(kind):
     expected = moments_of(x, *where)
     expected |= {f"real_{name}": value for name, value in moments_of(ref, *where).items()}
     name = "fd_pixels" if kind == IMAGES else "fd_points"
+    apart, whole = (units(samples[:25]).mean(0) - ref.mean(0)), distance(samples[:25], train)
     expected |= {
-        name: distance(samples[:25], train),
+        name: whole,
+        f"{name}_mean": apart @ apart,
+        f"{name}_cov": whole - apart @ apart,
         f"{name}_floor": distance(rows(kind, 40, "held out")[:25], train),
         "fd_n": 25,
         "fd_floor_extrapolated": False,
@@ -293,3 +298,33 @@ def test_balls_are_those_of_the_function(kind):
     x, y = features(samples)[:40], features(rows(kind, 300, "real"))[:40]
     for name, value in coverage_figures(x, y, 3).items():
         assert record[f"{name}_{features.name}"] == value
+
+
+def test_a_named_measure_stands_for_the_usual_one_of_its_class_and_space():
+    mine, elsewhere = Balls(k=3), Balls(features=Pixels(2))
+    chosen = joined(DEFAULT, [mine, elsewhere])
+    assert [measure for measure in chosen if isinstance(measure, Balls)] == [mine, elsewhere]
+    assert {type(measure) for measure in DEFAULT} == {type(measure) for measure in chosen}
+    assert joined(DEFAULT, [elsewhere]) == [*DEFAULT, elsewhere]
+
+
+def test_a_distance_of_fewer_rows_than_dimensions_is_doubted():
+    samples = rows(IMAGES, 15, "samples")
+    made = measuring(IMAGES, 15, n_samples=15)
+    record = told(made, seen_of(made, samples))
+    assert record["cautions"] == {"fd_pixels": "of 15 rows in 16 dimensions: mostly bias"}
+
+
+@BOTH
+def test_the_usual_measures_together_tell_of_a_collapse(kind):
+    """None of them fails on samples that are all the same, and what they tell is finite."""
+    made, real = measuring(kind, 40, *DEFAULT), rows(kind, 1, "samples").repeat_interleave(70, 0)
+    record = told(made, seen_of(made, real), seen_of(made, real))
+    name = "pixels" if kind == IMAGES else "points"
+    assert record[f"effective_rank_{name}"] is record[f"participation_{name}"] is None
+    assert record[f"trace_ratio_{name}"] == 0 and record[f"mmd_z_{name}"] > 5
+    assert record[f"coverage_{name}"] < 0.3 < record[f"coverage_{name}_floor"]
+    # Labels are needed.
+    assert record["class_entropy"] is None and "labels" in record["cautions"]["class_entropy"]
+    for value in record.values():
+        assert not isinstance(value, float) or np.isfinite(value)

@@ -177,3 +177,33 @@ def test_the_table_is_shown_where_a_change_is_refused(tmp_path, capsys):
         ["data.batch_size", "16", "8", "forbidden"],
     ]
     assert err.startswith("error: data.batch_size = 8 (was 16): the run in ")
+
+
+@pytest.mark.parametrize(
+    ("key", "was", "now"),
+    [
+        ("trainer.precision", None, "32"),
+        ("trainer.precision", "32-true", 32),
+        ("trainer.precision", "bf16", "bf16-mixed"),
+        ("trainer.accumulate_grad_batches", 1, None),
+        ("trainer.gradient_clip_val", None, 0.0),
+        ("trainer.gradient_clip_algorithm", None, "norm"),
+        ("model.sigma_data", 1.0, 1),
+        ("data.source.init_args.path", "data/afhq", "./data/afhq/"),
+        ("data.source.init_args.path", "~/afhq", str(Path.home() / "afhq")),
+    ],
+)
+def test_another_spelling_of_the_same_is_no_change(tmp_path, key, was, now):
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write(changed(key, was))
+    assert file.changes(changed(key, now)) == []
+    assert file.changes(changed(key, "other")) != []
+
+
+@pytest.mark.parametrize(("was", "now"), [(None, "64-true"), ("16", "bf16"), (32, "16-mixed")])
+def test_another_precision_is_a_change(tmp_path, was, now):
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write(changed("trainer.precision", was))
+    assert [change.kind for change in file.changes(changed("trainer.precision", now))] == [
+        "forbidden"
+    ]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_runs import DIGITS, BadSamples, Fit, assert_same, records, unet, without_seconds
 
+from lightning_collapse.metrics.diversity import Vendi
 from lightning_collapse.metrics.kernel import KernelDistance
 from lightning_collapse.metrics.measure import Measure
-from lightning_collapse.metrics.modes import Modes
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.samples import rounds as sampler
@@ -30,7 +30,7 @@ class TrainedOn(Measure):
         return f"{figure} of {n}"
 
 
-NAMED = ["KernelDistance", "Modes", f"{__name__}.TrainedOn"]
+NAMED = ["KernelDistance", "Vendi", f"{__name__}.TrainedOn"]
 KINDS = {"points": {}, "classes": {"data": DIGITS}, "bad": {"callbacks": [BadSamples()]}}
 TABLES = ("cautions", "measured_rows")
 
@@ -42,7 +42,7 @@ def runs(tmp_path_factory):
     for kind, options in KINDS.items():
         for name, measures in {
             "plain": [],
-            "more": [KernelDistance(), Modes(), TrainedOn()],
+            "more": [KernelDistance(), Vendi(), TrainedOn()],
         }.items():
             made[kind, name] = path = tmp_path_factory.mktemp(kind) / name
             torch.set_num_threads(1)
@@ -69,7 +69,7 @@ def test_what_is_measured_later_is_what_the_run_would_have_recorded(runs, cli, t
     shutil.copytree(runs[kind, "plain"], tmp_path / "run")
     before = records(tmp_path / "run")
     status, out, err = cli("measure", tmp_path / "run", "--measures", json.dumps(NAMED))
-    assert (status, err) == (0, "") and "2 rounds measured: precision_" in out
+    assert (status, err) == (0, "") and "2 rounds measured: effective_rank_" in out
     after, wanted = records(tmp_path / "run"), records(runs[kind, "more"])
     for old, new, other in zip(before, after, wanted, strict=True):
         for part in (bare(old), bare(other)):
@@ -85,16 +85,16 @@ def test_what_is_measured_later_is_what_the_run_would_have_recorded(runs, cli, t
 def test_evaluating_a_run_tells_its_records_and_writes_nothing(runs, cli, tmp_path, kind):
     path, told = runs[kind, "plain"], tmp_path / "told.json"
     state = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    status, out, err = cli("evaluate", path, "--json", told, "--measures", "[Modes]")
+    status, out, err = cli("evaluate", path, "--json", told, "--measures", "[Vendi]")
     assert (status, err) == (0, "") and "round 0" in out and "round 1" in out
     for record, fields in zip(records(path), json.loads(told.read_text())["rounds"], strict=True):
-        modes = [name for name in fields if name.startswith(("modes_", "mode_"))]
-        assert len(modes) == 4 and not record.keys() & set(modes)
+        more = [name for name in fields if name.startswith("vendi_")]
+        assert len(more) == 2 and not record.keys() & set(more)
         assert fields.pop("measured_rows").items() >= record["measured_rows"].items()
         assert fields.pop("cautions").items() >= record["cautions"].items()
         assert_same(
-            {n: v for n, v in fields.items() if n not in modes},
-            {name: record[name] for name in fields if name not in modes},
+            {n: v for n, v in fields.items() if n not in more},
+            {name: record[name] for name in fields if name not in more},
         )
         assert {"fd_n", "mean", "collapsed", "round"} < fields.keys()
     assert state == {file: file.stat().st_mtime_ns for file in path.rglob("*")}
@@ -204,7 +204,10 @@ OLDER = ("seed", "n_train", "n_held_out")
             ["{}/run", "--measures", '[{"class_path": "Balls", "init_args": {"k": 0}}]'],
             "k = 0: must be at least 1",
         ),
-        (["{}/run", "--measures", "[Balls]"], "measures: coverage_points is a figure of two of"),
+        (
+            ["{}/run", "--measures", "[Balls, Balls]"],
+            "measures: coverage_points is a figure of two of",
+        ),
         (["{}/run", "--default_measures", "false"], "measures: none; name one, or leave"),
         (["{}/run", "--measures", "[torchmetrics.image.StructuralSimilarityIndexMeasure]"], "mea"),
     ],

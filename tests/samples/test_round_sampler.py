@@ -12,6 +12,7 @@ from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import described
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.seeds import generator
 
 CHURN = Sampling(solver="heun", num_steps=4, S_churn=2.0)
 
@@ -103,3 +104,14 @@ def test_labels_are_uniform_and_used():
     spy = replace(conditional, denoiser=lambda *a: seen.append(a[2]) or denoiser(*a))
     spy.sample(8)
     assert all(torch.equal(given, labels[8:16]) for given in seen) and len(seen) == 4
+
+
+def test_classes_are_drawn_by_weight_and_all_alike_as_ever():
+    every = sampler(n=4000, label_dim=10)
+    ever = torch.randint(10, (4000,), generator=generator(0, "labels", 2))
+    assert torch.equal(every.labels(), ever)
+    assert torch.equal(replace(every, class_weights=(1,) * 10).labels(), ever)
+    some = replace(every, class_weights=(0, 3, 0, 0, 1, 0, 0, 0, 0, 0)).labels()
+    assert set(some.tolist()) == {1, 4}
+    # Three quarters, within four standard deviations of 4,000 draws.
+    assert abs(float((some == 1).double().mean()) - 0.75) < 4 * (0.75 * 0.25 / 4000) ** 0.5

@@ -10,7 +10,7 @@ from lightning_collapse.commands import toy_strong_collapse
 from lightning_collapse.toys.strong_collapse import (
     Mixture,
     Sweep,
-    _ridge,
+    ridge,
     simulate_sweep,
     summarise_sweep,
 )
@@ -62,7 +62,7 @@ def test_ridge_is_scikit_learns(shape):
     chance = np.random.default_rng(0)
     x, y = chance.standard_normal(shape), chance.standard_normal((shape[0], 2))
     theirs = Ridge(alpha=0.1 * shape[0], fit_intercept=False).fit(x, y)
-    assert _ridge(x, y, 0.1) == pytest.approx(theirs.coef_.T)
+    assert ridge(x, y, 0.1) == pytest.approx(theirs.coef_.T)
 
 
 def test_a_replica_does_not_depend_on_how_many_there_are():

@@ -11,7 +11,7 @@ import struct
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,11 +31,17 @@ class Archive(ABC):
         path: of the folder or the archive file.
         names: of all files that can be opened, sorted; relative, with forward slashes.
         faults: what is wrong with those that must not be opened, by name.
+        images: names of those that the archive says are images.
+        labels: class of every file by its name, where the archive itself tells; else None.
+        classes: the names of those classes, if they have any.
     """
 
     path: Path
     names: Sequence[str]
     faults: Mapping[str, str]
+    images: Collection[str] = ()
+    labels: Mapping[str, int] | None = None
+    classes: Sequence[str] = ()
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -65,31 +71,70 @@ class Archive(ABC):
         """Lets go of what the archive holds open."""
 
 
-def open_archive(path: Path) -> Archive:
-    """Opens a folder or a zip archive.
+def open_archive(path: Path, follow_links: bool = False) -> Archive:
+    """Opens a folder, a zip archive, or parquet files, in a folder or alone.
+
+    Args:
+        path: the folder or the file.
+        follow_links: follow a folder's links to what is in it.
 
     Raises:
         OSError: there is no such folder or file, or it cannot be read.
-        ValueError: it is a file, but no zip archive that is safe to read.
+        ValueError: it is a file, but no archive that is safe to read.
     """
+    # It stands on this file.
+    from lightning_collapse.data.foreign.parquet import Parquet, parquet_files
+
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such folder or zip archive")
-    return Folder(path) if path.is_dir() else Zip(path)
+    folder = Folder(path, follow_links) if path.is_dir() else None
+    if tables := parquet_files(path, folder):
+        return Parquet(path, tables, folder)
+    return folder or Zip(path)
 
 
 class Folder(Archive):
-    """The files of a folder and its subfolders. Links are not followed: each is a fault."""
+    """The files of a folder and its subfolders.
 
-    def __init__(self, path: Path) -> None:
+    A link is a fault. Those that lead to something in the folder are followed on request, but
+    not from one linked folder into another, so that the walk ends.
+    """
+
+    def __init__(self, path: Path, follow_links: bool = False) -> None:
         self.path = path
-        names, faults = [], {}
-        for name, mode in _walk(path):
-            if stat.S_ISREG(mode):
+        names: list[str] = []
+        self._root = Path(os.path.realpath(path)) if follow_links else None
+        faults: dict[str, str] = {}
+        self._find(path, "", names, faults)
+        self.names, self.faults = sorted(names), faults
+
+    def _find(self, folder: Path, prefix: str, names: list[str], faults: dict[str, str]) -> None:
+        """Adds everything below a folder but its subfolders, under names that begin so."""
+        for file, mode in _walk(folder):
+            name, path, linked = f"{prefix}{file}", folder / file, stat.S_ISLNK(mode)
+            if linked and (fault := self._link_fault(path, prefix)):
+                faults[name] = fault
+            elif linked and path.is_dir():
+                self._find(path, f"{name}/", names, faults)
+            elif linked or stat.S_ISREG(mode):
                 names.append(name)
             else:
-                link = stat.S_ISLNK(mode)
-                faults[name] = "is a symbolic link" if link else "is not a regular file"
-        self.names, self.faults = sorted(names), faults
+                faults[name] = "is not a regular file"
+
+    def _link_fault(self, path: Path, prefix: str) -> str | None:
+        """Says why a link must not be followed, if it must not."""
+        if self._root is None:
+            return "is a symbolic link"
+        target = Path(os.path.realpath(path))
+        if not target.is_relative_to(self._root):
+            return "is a symbolic link that leads out of the folder"
+        if target.is_file():
+            return None
+        if not target.is_dir():
+            return "is a symbolic link to nothing that can be read"
+        if Path(os.path.realpath(path.parent)).is_relative_to(target):
+            return "is a symbolic link to a folder that it lies in"
+        return "is a symbolic link to a folder in a linked folder" if prefix else None
 
     def open(self, name: str) -> IO[bytes]:
         return open(self.path / name, "rb")
@@ -112,7 +157,10 @@ def _walk(path: Path) -> Iterator[tuple[str, int]]:
 
 
 class Zip(Archive):
-    """The members of a zip archive, stored or deflated. A hostile archive is refused whole."""
+    """The members of a zip archive, stored or deflated. A hostile archive is refused whole.
+
+    A name is taken without the `./` that some tools put before it or into it.
+    """
 
     faults: Mapping[str, str] = {}
 
@@ -132,14 +180,14 @@ class Zip(Archive):
         except BaseException:
             self._file.close()
             raise
-        self._members = {m.filename: m for m in members if not m.is_dir()}
+        self._members = {_plain(m.filename): m for m in members if not m.is_dir()}
         self.names = sorted(self._members)
 
     def _check(self, members: Sequence[zipfile.ZipInfo]) -> None:
         for member in members:
             if wrong := _fault(member):
                 raise ValueError(f"{self.path}: {member.orig_filename!r} {wrong}")
-        for name, times in Counter(member.filename for member in members).most_common(1):
+        for name, times in Counter(_plain(m.filename) for m in members).most_common(1):
             if times > 1:
                 raise ValueError(f"{self.path}: {name!r} is there {times} times")
         packed = os.fstat(self._file.fileno()).st_size
@@ -182,7 +230,10 @@ def _opened(file: IO[bytes], path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except Exception as error:  # of many kinds, for files that are something else
-        raise ValueError(f"{path}: is no zip archive that can be read ({error})") from error
+        raise ValueError(
+            f"{path}: is no zip archive that can be read ({error}); unpack other archives into a "
+            "folder"
+        ) from error
 
 
 def _fault(member: zipfile.ZipInfo) -> str | None:
@@ -191,6 +242,8 @@ def _fault(member: zipfile.ZipInfo) -> str | None:
     stored = member.compress_type == zipfile.ZIP_STORED
     if _leaves(member.orig_filename):
         return "is a name that leaves the archive"
+    if "\\" in member.orig_filename:
+        return "has backslashes for folders, as some Windows tools write; pack it again with /"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -204,11 +257,19 @@ def _fault(member: zipfile.ZipInfo) -> str | None:
     return None
 
 
+def _plain(name: str) -> str:
+    """Leaves out the folders `.` of a name, which lead nowhere."""
+    *folders, last = name.split("/")
+    return "/".join([folder for folder in folders if folder != "."] + [last])
+
+
 def _leaves(name: str) -> bool:
     """Whether a name could mean a file outside the folder it is unpacked to, on any system."""
-    parts = name.removesuffix("/").split("/")
-    odd = "\\" in name or "\0" in name or re.match("[A-Za-z]:", name)
-    return bool(odd) or not {"", ".", ".."}.isdisjoint(parts)
+    plain = _plain(name.replace("\\", "/"))
+    if not plain and name.endswith("/"):
+        return False  # the folder itself
+    odd = "\0" in name or re.match("[A-Za-z]:", plain)
+    return bool(odd) or not {"", ".", ".."}.isdisjoint(plain.removesuffix("/").split("/"))
 
 
 def _is_bomb(unpacked: int, packed: int) -> bool:

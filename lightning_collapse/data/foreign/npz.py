@@ -1,4 +1,4 @@
-"""Arrays from an npz of unknown origin: no pickles, and no more memory than the caller expects."""
+"""Arrays from an npz or npy of unknown origin: no pickles, no more memory than is expected."""
 
 import lzma
 import struct
@@ -6,14 +6,15 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-__all__ = ["array_names", "read_array"]
+__all__ = ["Header", "array_names", "is_npz", "read_array", "read_headers"]
 
 # What zipfile, zlib and numpy's header parser raise for files that were cut, forged or locked.
 _BROKEN = (
@@ -72,20 +73,59 @@ def read_array(
         raise ValueError(f"{path}: {name} cannot be read: {_line(error)}") from error
 
 
+class Header(NamedTuple):
+    """What the file of an array says of it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a file is a zip archive of nothing but arrays."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except _BROKEN:
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def read_headers(path: Path) -> dict[str, Header]:
+    """Reads what the arrays of an npz are, and no numbers; what is not sound is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no npz.
+    """
+    headers = {}
+    for name in sorted(array_names(path)):
+        with suppress(*_BROKEN), zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as file:
+                shape, dtype = _header(file)
+                headers[name] = Header(shape, dtype)
+    return headers
+
+
 def _line(error: Exception) -> str:
     """Gives an error's first line: numpy's are long, and quote the file."""
     first = str(error).partition("\n")[0]
     return first[:200] or type(error).__name__
 
 
-def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None], longest: int) -> None:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = npy.read_magic(file)
     # Later versions allow a header of 4 GiB, which numpy would read; arrays of numbers need none.
     if version != (1, 0):
         raise ValueError(f"npy version is {version}, not (1, 0)")
-    got, _, dtype = npy.read_array_header_1_0(file)
+    shape, _, dtype = npy.read_array_header_1_0(file)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ValueError(f"type {dtype} is not one of numbers")
+    return shape, dtype
+
+
+def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None], longest: int) -> None:
+    got, dtype = _header(file)
     fits = [
         0 <= n <= longest if want is None else n == want
         for n, want in zip(got, shape, strict=False)

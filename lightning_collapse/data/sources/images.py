@@ -11,12 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.foreign.archives import Folder, open_archive
+from lightning_collapse.data.foreign.parquet import parquet_files
+from lightning_collapse.data.sources.arrays import ImageArray
 from lightning_collapse.data.sources.imports import ImageImport, Policy
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.shards import StoredRows, link_rows, open_rows, write_rows
 
-__all__ = ["CIFAR10", "Digits", "FashionMNIST", "ImageFolder", "ImageZip", "Prepared"]
+__all__ = [
+    "CIFAR10",
+    "Digits",
+    "FashionMNIST",
+    "ImageArray",
+    "ImageFolder",
+    "ImageParquet",
+    "ImageZip",
+    "Patches",
+    "Prepared",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,34 @@ class Digits(Source):
         # 0..16 to 0..255, once, here.
         images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+@dataclass(frozen=True)
+class Patches(Source):
+    """Patches of scikit-learn's two photographs, gray, side by side in order: no download.
+
+    Of side 8 there are 8,480, a second domain of the digits' shape. Labels tell the photograph.
+
+    Attributes:
+        side: of a patch, in pixels, 2 to 64.
+    """
+
+    side: int = 8
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.side <= 64:
+            raise ValueError(f"side = {self.side}: must be 2 to 64 pixels")
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        from sklearn.datasets import load_sample_images
+
+        parts = []
+        for photograph in load_sample_images().images:
+            gray = torch.from_numpy(np.rint(photograph.mean(-1)).astype(np.uint8))
+            tiles = gray.unfold(0, self.side, self.side).unfold(1, self.side, self.side)
+            parts.append(tiles.reshape(-1, 1, self.side, self.side))
+        labels = [torch.full((len(part),), i) for i, part in enumerate(parts)]
+        return torch.cat(parts), torch.cat(labels)
 
 
 @dataclass(frozen=True)
@@ -129,7 +169,9 @@ class _ImageSet(ABC):
     def _importing(self) -> Iterator[ImageImport]:
         self.check()
         try:
-            with closing(open_archive(Path(self.path))) as archive:
+            # Only a folder's links can be followed.
+            links = getattr(self, "follow_links", False)
+            with closing(open_archive(Path(self.path), links)) as archive:
                 yield ImageImport(archive, self.resolution, self.policy)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"path = {error}") from error
@@ -139,7 +181,7 @@ class _ImageSet(ABC):
 
 @dataclass(frozen=True)
 class ImageFolder(_ImageSet, Source):
-    """All PNG and JPEG images below a folder, resized to a square as NVIDIA does.
+    """All images below a folder, whatever their suffix, resized to a square as NVIDIA does.
 
     Labels come from its dataset.json, or else number its sorted subfolders, if there are several.
 
@@ -147,11 +189,21 @@ class ImageFolder(_ImageSet, Source):
         path: the folder; subfolders are searched too.
         resolution: side of the square, in pixels; resized by Lanczos, without a crop.
         policy: what the images must be.
+        follow_links: follow links that lead to something in the folder.
     """
 
     path: Path
     resolution: int
     policy: Policy = Policy()
+    follow_links: bool = False
+
+    def __repr__(self) -> str:
+        # A run compares it, and may have been started before there was the option.
+        links = ", follow_links=True" if self.follow_links else ""
+        return (
+            f"ImageFolder(path={self.path!r}, resolution={self.resolution!r}, "
+            f"policy={self.policy!r}{links})"
+        )
 
     def check(self) -> None:
         if not Path(self.path).is_dir():
@@ -162,7 +214,7 @@ class ImageFolder(_ImageSet, Source):
 
 @dataclass(frozen=True)
 class ImageZip(_ImageSet, Source):
-    """All PNG and JPEG images of a zip archive, such as EDM's dataset zips, read in place.
+    """All images of a zip archive, such as EDM's dataset zips, read in place.
 
     Labels come as for `ImageFolder`.
 
@@ -181,6 +233,31 @@ class ImageZip(_ImageSet, Source):
             raise FileNotFoundError(
                 f"path = {self.path}: no such file; name the zip of the images"
             )
+
+
+@dataclass(frozen=True)
+class ImageParquet(_ImageSet, Source):
+    """All images of parquet files, as the Hugging Face Hub keeps them. Needs pyarrow.
+
+    Their column is `struct<bytes, path>`, or binary; labels are the column `label`, if there is
+    one.
+
+    Attributes:
+        path: one file, or the folder of several, which are of one split.
+        resolution: side of the square to resize to, in pixels; default: the images are square.
+        policy: what the images must be.
+    """
+
+    path: Path
+    resolution: int | None = None
+    policy: Policy = Policy()
+
+    def check(self) -> None:
+        path = Path(self.path)
+        if not path.exists():
+            raise FileNotFoundError(f"path = {path}: no such file or folder of parquet files")
+        if not parquet_files(path, Folder(path) if path.is_dir() else None):
+            raise ValueError(f"path = {path}: holds no parquet file")
 
 
 @dataclass(frozen=True)

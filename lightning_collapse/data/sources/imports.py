@@ -9,10 +9,10 @@ import hashlib
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,17 +26,23 @@ from lightning_collapse.data.foreign.decoding import (
     convert,
     decode,
     describe_mode,
-    image_size,
     resize,
 )
-from lightning_collapse.data.foreign.labels import LABELS_FILE, folder_classes, read_labels
+from lightning_collapse.data.foreign.labels import read_labels
+from lightning_collapse.data.foreign.listing import list_images
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 
-__all__ = ["BadImage", "BadImagesError", "ImageImport", "Policy", "write_table"]
+__all__ = [
+    "BadImage",
+    "BadImagesError",
+    "ImageImport",
+    "Policy",
+    "RefusedSetError",
+    "import_notes",
+    "write_table",
+]
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-# Images as well, but not for us: a set that has some is not whole without them.
-_FOREIGN_SUFFIXES = (".bmp", ".gif", ".heic", ".jfif", ".jp2", ".ppm", ".tif", ".tiff", ".webp")
+T = TypeVar("T")
 _MAX_PART_BYTES = 2**28
 _NAMED = 20
 
@@ -46,13 +52,13 @@ class Policy:
     """What the images of a set must be, and what becomes of those that are not.
 
     Attributes:
-        mode: `RGB`, or `L` for gray, of 8 bits.
+        mode: `RGB`, or `L` for gray, of 8 bits; None: `L` where most images are.
         size: width and height in pixels, before any resize; default: those of most images.
         on_bad_image: `refuse` the whole set; `convert` other modes and sizes, but refuse a set
             with an image that cannot be decoded; or `skip` whatever is bad.
     """
 
-    mode: Literal["RGB", "L"] = "RGB"
+    mode: Literal["RGB", "L"] | None = "RGB"
     size: tuple[int, int] | None = None
     on_bad_image: Literal["refuse", "convert", "skip"] = "refuse"
 
@@ -77,7 +83,19 @@ class BadImage:
         return self.name if self.name.isprintable() else ascii(self.name)
 
 
-class BadImagesError(ValueError):
+class RefusedSetError(ValueError):
+    """A set that cannot be used as it is.
+
+    Attributes:
+        told: why, without the ways out, which not every command has.
+    """
+
+    def __init__(self, told: str, ways_out: str) -> None:
+        self.told = told
+        super().__init__(f"{told}; {ways_out}")
+
+
+class BadImagesError(RefusedSetError):
     """A set of `total` was refused; `bad` lists all images that did it, the message the first."""
 
     ways_out = (
@@ -90,8 +108,28 @@ class BadImagesError(ValueError):
         more = [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
         named = "; ".join([*(f"{image.shown} {image.what}" for image in bad[:_NAMED]), *more])
         super().__init__(
-            f"{path}: {len(bad)} of {total} images cannot be used: {named}; {self.ways_out}"
+            f"{path}: {len(bad)} of {total} images cannot be used: {named}", self.ways_out
         )
+
+
+def import_notes(recipe: Mapping[str, Any]) -> list[str]:
+    """Gives what a user should know of an import, a line each, from the store's recipe.
+
+    Args:
+        recipe: of a store, whatever it says.
+    """
+    done: Any = recipe
+    while isinstance(done, Mapping) and "import" in done:
+        done = done["import"]
+    if not isinstance(done, Mapping):
+        return []
+    told = done.get("told")
+    notes = [str(line) for line in told] if isinstance(told, list) else []
+    if ignored := done.get("ignored"):
+        notes.append(f"ignored: {ignored}")
+    if turned := done.get("turned"):
+        notes.append(f"turned as EXIF says: {turned}")
+    return notes
 
 
 def write_table(path: Path, bad: Iterable[BadImage]) -> None:
@@ -109,12 +147,15 @@ class ImageImport:
 
     Attributes:
         bad: the images found bad so far.
+        mode: `RGB` or `L`, which the images must have.
         size: width and height that the images must have.
+        side: of the squares that they become.
         classes: the folders that are classes, where folders are.
+        told: what a user should know of the labels, a line each.
     """
 
     def __init__(self, archive: Archive, resolution: int | None, policy: Policy) -> None:
-        """Lists the images, and finds the size of most of them.
+        """Lists the images, and finds the mode and size of most of them.
 
         Args:
             archive: the set.
@@ -126,40 +167,29 @@ class ImageImport:
             ValueError: the labels are not in order, or the images not square.
         """
         self._archive, self._policy = archive, policy
-        shown = [name for name in archive.names if not _is_hidden(name)]
-        self._images = [name for name in shown if _has_suffix(name, _SUFFIXES)]
-        foreign = [name for name in shown if _has_suffix(name, _FOREIGN_SUFFIXES)]
-        known = {*self._images, *foreign, LABELS_FILE}
-        self._ignored = sum(name not in known for name in archive.names)
-        self._kept = 0
+        self._listing = listing = list_images(archive)
+        self._images = listing.images
+        self._kept = self._turned = 0
         self._digest = hashlib.sha256()
-        self.bad = [BadImage(name, "is neither PNG nor JPEG; save it as PNG") for name in foreign]
-        faults = archive.faults.items()
-        self.bad += [BadImage(name, what) for name, what in faults if not _is_hidden(name)]
+        self.bad = [BadImage(name, what) for name, what in listing.bad.items()]
         self._total = len(self._images) + len(self.bad)
         if not self._total:
-            raise FileNotFoundError(f"{archive.path}: holds no PNG or JPEG image")
-        self.size = policy.size or self._common_size()
-        self._side = self.size[0] if resolution is None else resolution
-        if resolution is None and self.size[0] != self.size[1]:
-            raise ValueError(
-                f"{archive.path}: the images are {_by(self.size)}, not square; set a resolution"
+            hidden = [f"{listing.hidden} hidden"] if listing.hidden else []
+            others = ", ".join([listing.told_ignored()] * bool(listing.ignored) + hidden)
+            raise FileNotFoundError(
+                f"{archive.path}: holds no image that can be read{others and f', but {others}'}"
             )
-        self._labels = read_labels(archive, self._images)
-        labelled = LABELS_FILE in archive.names
-        self.classes = [] if labelled else folder_classes(self._images)
-
-    def _common_size(self) -> tuple[int, int]:
-        looked_at = map(self._size, _bar("looking at sizes", self._images))
-        sizes = Counter(size for size in looked_at if size is not None)
-        return max(sizes, key=lambda size: sizes[size], default=(1, 1))
-
-    def _size(self, name: str) -> tuple[int, int] | None:
-        try:
-            with self._archive.open(name) as file:
-                return image_size(file)
-        except (OSError, ValueError):
-            return None
+        looks = listing.looks.values()
+        self.size = policy.size or _most([look.size for look in looks], (1, 1))
+        gray = _most([look.mode for look in looks], "RGB") == "L"
+        self.mode = policy.mode or ("L" if gray else "RGB")
+        self.side = self.size[0] if resolution is None else resolution
+        if resolution is None and self.size[0] != self.size[1]:
+            raise RefusedSetError(
+                f"{archive.path}: the images are {_by(self.size)}, not square", "set a resolution"
+            )
+        labels = read_labels(archive, self._images)
+        self._labels, self.classes, self.told = labels.of, labels.classes, labels.told
 
     def parts(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Gives rows (n, C, side, side) uint8, and their labels (n,), a shard at a time.
@@ -189,6 +219,7 @@ class ImageImport:
             data = self._archive.read(name)
             self._hash(name, data)
             image = decode(data)
+            turned = bool(image.info["turned"])
         except (OSError, ValueError) as error:
             self.bad.append(BadImage(name, str(error)))
             return None
@@ -196,11 +227,16 @@ class ImageImport:
             self.bad.append(BadImage(name, differs, convertible=True))
             if self._policy.on_bad_image != "convert":
                 return None
-            image = convert(image, self._policy.mode)
+            try:
+                image = convert(image, self.mode)
+            except ValueError as error:
+                self.bad[-1] = BadImage(name, str(error))
+                return None
         if self.bad and self._policy.on_bad_image == "refuse":
             return None  # the set is lost: only what else is wrong is wanted
         self._kept += 1
-        return resize(image, self._side)
+        self._turned += turned
+        return resize(image, self.side)
 
     def _hash(self, name: str, data: bytes) -> None:
         self._digest.update(name.encode(errors="surrogateescape") + b"\0%d\0" % len(data))
@@ -208,8 +244,8 @@ class ImageImport:
 
     def _difference(self, mode: str, size: tuple[int, int]) -> str:
         wrong = []
-        if mode != self._policy.mode:
-            wrong.append(f"mode is {mode}, not {self._policy.mode}")
+        if mode != self.mode:
+            wrong.append(f"mode is {mode}, not {self.mode}")
         if size != self.size:
             wrong.append(f"size is {_by(size)}, not {_by(self.size)}")
         return ", ".join(wrong)
@@ -240,15 +276,19 @@ class ImageImport:
         converted = self._policy.on_bad_image == "convert"
         return {
             **asdict(self._policy),
+            "mode": self.mode,
             "size": list(self.size),
-            "resolution": self._side,
+            "resolution": self.side,
             "resize": "lanczos",
             "images": self._total,
             "kept": self._kept,
             "converted": len(self.bad) if converted else 0,
             "skipped": 0 if converted else len(self.bad),
-            "ignored_files": self._ignored,
+            "turned": self._turned,
+            "ignored_files": sum(self._listing.ignored.values()) + self._listing.hidden,
+            "ignored": self._listing.told_ignored(),
             "classes": self.classes,
+            "told": self.told,
             "sha256": self._digest.hexdigest(),
         }
 
@@ -257,13 +297,10 @@ def _bar(what: str, names: Sequence[str]) -> "tqdm[str]":
     return tqdm(names, desc=what, leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether a file is what systems leave in folders, not a part of the set."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _has_suffix(name: str, suffixes: Sequence[str]) -> bool:
-    return PurePosixPath(name).suffix.lower() in suffixes
+def _most(values: Sequence[T], default: T) -> T:
+    """Gives the value that is there most often, the first of several."""
+    counted = Counter(values)
+    return max(counted, key=lambda value: counted[value], default=default)
 
 
 def _by(size: tuple[int, int]) -> str:

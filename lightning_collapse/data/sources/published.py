@@ -1,4 +1,4 @@
-"""CIFAR-10 and Fashion-MNIST to be imported like any images: found in a folder, or by name."""
+"""Sets that are arrays already, to be imported like any images: found by path, or by name."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.data.foreign.decoding import picture, resize
+from lightning_collapse.data.sources.arrays import ImageArray, is_array_file
 from lightning_collapse.data.sources.images import CIFAR10, FashionMNIST
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, write_rows
 
@@ -21,8 +22,10 @@ _DOWNLOADS: dict[str, CIFAR10 | FashionMNIST] = {
 }
 
 
-def find_set(source: Path) -> CIFAR10 | FashionMNIST | None:
-    """Gives the set that a folder holds as torchvision keeps it, or that a name downloads."""
+def find_set(source: Path) -> CIFAR10 | FashionMNIST | ImageArray | None:
+    """Gives the set that a folder holds as torchvision keeps it, a file as an array, or a name."""
+    if is_array_file(source):
+        return ImageArray(source)
     for local in (CIFAR10(source), FashionMNIST(source)):
         if local.is_there():
             return local
@@ -30,7 +33,7 @@ def find_set(source: Path) -> CIFAR10 | FashionMNIST | None:
 
 
 def keep_set(
-    published: CIFAR10 | FashionMNIST,
+    published: CIFAR10 | FashionMNIST | ImageArray,
     folder: Path,
     resolution: int | None,
     mode: str | None,
@@ -51,22 +54,25 @@ def keep_set(
         ValueError: the set is not whole, cannot be downloaded, or is not as declared.
     """
     rows, labels = published.read(seed=0)
-    own, side = "L" if rows.shape[1] == 1 else "RGB", rows.shape[2]
-    if mode not in (None, own) or size not in (None, (side, side)):
+    where = published.path if isinstance(published, ImageArray) else published.root
+    own, (height, width) = "L" if rows.shape[1] == 1 else "RGB", rows.shape[2:]
+    if mode not in (None, own) or size not in (None, (width, height)):
         raise ValueError(
-            f"{published.root}: all images have mode {own} and size {side}x{side}, not as declared"
+            f"{where}: all images have mode {own} and size {width}x{height}, not as declared"
         )
+    if resolution is None and width != height:
+        raise ValueError(f"{where}: the images are {width}x{height}, not square; set a resolution")
     done = {
         "set": type(published).__name__,
         "mode": own,
-        "size": [side, side],
-        "resolution": resolution or side,
+        "size": [width, height],
+        "resolution": resolution or height,
         "resize": "lanczos",
         "images": len(rows),
         "kept": len(rows),
         "sha256": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
     }
-    parts = _parts(rows, labels, resolution or side)
+    parts = _parts(rows, labels, resolution or height)
     write_rows(folder, parts, lambda: recipe | {"import": done})
 
 

@@ -1,5 +1,6 @@
 """Mirrors a round's record to the loggers: W&B, with its picture, and any other."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,40 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_collapse.lit.loggers.wandb_mirror import WandbMirror
+from lightning_collapse.lit.signals import exit_status
 
-__all__ = ["log_round", "numbers_of", "offer"]
+__all__ = ["log_round", "numbers_of", "offer", "tell_stop"]
 
 
-def log_round(trainer: Trainer, record: dict[str, Any], preview: Path) -> None:
-    """Logs the record's numbers under `round/`, against the round; an error is a warning."""
+def log_round(
+    trainer: Trainer, record: dict[str, Any], preview: Path, step: int, known: bool = False
+) -> None:
+    """Logs the record's numbers under `round/`, against the round; an error is a warning.
+
+    Args:
+        trainer: whose loggers are told.
+        record: of the round.
+        preview: the picture of its samples.
+        step: of the optimizer, with which the round has ended.
+        known: whether an earlier start has logged them: W&B is told again where that start was
+            offline, as what is synced last may replace the rest.
+    """
     for logger in trainer.loggers:
         try:
-            _log(logger, record, preview)
+            _log(logger, record, preview, step, known)
         except Exception as error:  # of whatever a logger talks to
             name = type(logger).__name__
             rank_zero_warn(f"{name} did not take round {record['round']}: {error!r:.200}")
+
+
+def tell_stop(trainer: Trainer, number: int) -> None:
+    """Tells W&B that a signal stops the run; but for Ctrl-C, that it is to be started again."""
+    preempted = number != signal.SIGINT
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbMirror):
+            logger.tell_status(exit_status(number), preempted)
+        elif isinstance(logger, WandbLogger) and preempted and trainer.is_global_zero:
+            logger.experiment.mark_preempting()
 
 
 def numbers_of(record: dict[str, Any]) -> dict[str, float]:
@@ -32,7 +55,9 @@ def numbers_of(record: dict[str, Any]) -> dict[str, float]:
         if isinstance(value, (bool, int, float)):
             numbers[f"round/{name}"] = value
         elif isinstance(value, list):
-            numbers |= {f"round/{name}/{i}": part for i, part in enumerate(value)}
+            numbers |= {
+                f"round/{name}/{i}": part for i, part in enumerate(value) if part is not None
+            }
     numbers["round/collapsed"] = record["collapsed"] is not None
     return numbers
 
@@ -46,21 +71,23 @@ def offer(trainer: Trainer, record: dict[str, Any]) -> None:
     shown |= {name: torch.tensor(float(value)) for name, value in numbers_of(record).items()}
 
 
-def _log(logger: Logger, record: dict[str, Any], preview: Path) -> None:
+def _log(logger: Logger, record: dict[str, Any], preview: Path, step: int, known: bool) -> None:
     numbers = numbers_of(record)
     described = {"round": record["round"], "round/regime": record["regime"], **numbers}
     if isinstance(logger, WandbMirror):
-        logger.log_round(described, preview)
+        logger.log_round(described, preview, step, known)
     elif isinstance(logger, WandbLogger):
-        _log_to_wandb(logger, described, preview)
-    else:
+        if not (known and logger.experiment.resumed):
+            _log_to_wandb(logger, described, preview, step)
+    elif not known:
         logger.log_metrics(numbers, step=record["round"])
 
 
-def _log_to_wandb(logger: WandbLogger, values: dict[str, Any], preview: Path) -> None:
+def _log_to_wandb(logger: WandbLogger, values: dict[str, Any], preview: Path, step: int) -> None:
     import wandb
 
     run = logger.experiment
     run.define_metric("round")
     run.define_metric("round/*", step_metric="round")
-    run.log({"round/samples": wandb.Image(str(preview)), **values})
+    picture = {"round/samples": wandb.Image(str(preview))} if preview.exists() else {}
+    run.log({**picture, **values}, step=max(step, run.step), commit=True)

@@ -16,21 +16,74 @@ from signal import SIGKILL
 from threading import Thread
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from lightning_collapse.runs.config_file import config_digest
 from lightning_collapse.runs.lock import RunFolder
 
-__all__ = ["WandbMirror", "wandb_mirror"]
+__all__ = ["WandbMirror", "described", "fill_in", "wandb_mirror"]
 
 # More than W&B's process takes by its own timeouts, in seconds.
 _PATIENCE = 30
 
 
 def wandb_mirror(run: RunFolder, config: Mapping[str, Any]) -> "WandbMirror | bool":
-    """Gives the mirror of a run: offline, unless WANDB_MODE is online; none if disabled."""
-    mode = os.environ.get("WANDB_MODE")
+    """Gives the mirror of a run: none if WANDB_MODE is disabled.
+
+    It is offline unless WANDB_MODE is online, or an agent of a W&B sweep has started the run.
+    """
+    mode = os.environ.get("WANDB_MODE", "online" if "WANDB_SWEEP_ID" in os.environ else "offline")
     return mode != "disabled" and WandbMirror(run, config, online=mode == "online")
+
+
+def described(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives what W&B is told of a run, as keyword arguments of `wandb.init`.
+
+    Runs that differ by their seed alone are one group. What the environment says holds.
+
+    Args:
+        run: the folder, in which W&B's is; its name is the run's, and its id is W&B's too, unless
+            an agent of a W&B sweep has given another.
+        config: the run's options; none, if they are not known.
+    """
+    data = config.get("data") or {}
+    kinds = (data.get("regime"), data.get("source"))
+    classes = [kind["class_path"].rpartition(".")[2] for kind in kinds if kind]
+    seedless = {**config, "seed_everything": None}
+    for part in ("data", "model"):
+        seedless[part] = {**(config.get(part) or {}), "seed": None}
+    agent = "WANDB_SWEEP_ID" in os.environ
+    told = {
+        "id": os.environ.get("WANDB_RUN_ID", run.id) if agent else run.id,
+        "name": run.path.resolve().name,
+        "project": "lightning-collapse",
+        "group": "-".join([*classes, config_digest(seedless)[:8]]) if config else None,
+        "job_type": "fit",
+    }
+    given = ("name", "project", "job_type")
+    told |= {
+        key: os.environ[name] for key in given if (name := f"WANDB_{key.upper()}") in os.environ
+    }
+    told["group"] = os.environ.get("WANDB_RUN_GROUP", told["group"])
+    tags = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
+    return {**told, "dir": str(run.path), "tags": [*tags, *classes], "config": dict(config)}
+
+
+def fill_in(logger: WandbLogger, run: RunFolder, config: Mapping[str, Any]) -> None:
+    """Tells a user's own logger what it was not told of the run, unless it has started."""
+    if logger._experiment is not None:
+        return
+    told = logger._wandb_init
+    defaults = {"dir": ".", "project": "lightning_logs"}
+    missing = {
+        key: value
+        for key, value in described(run, config).items()
+        if told.get(key) in (None, defaults.get(key))
+    }
+    told |= missing
+    logger._id, logger._name = told["id"], told["name"]
+    logger._save_dir, logger._project = told["dir"], told["project"]
 
 
 class WandbMirror(Logger):
@@ -40,7 +93,7 @@ class WandbMirror(Logger):
         """Prepares the mirror, which starts with the run.
 
         Args:
-            run: the folder, in which W&B's is; its name is the run's, and its id is W&B's too.
+            run: the folder, in which W&B's is.
             config: the run's options, which W&B is told.
             online: whether to send what is logged at once, if W&B can be reached.
         """
@@ -48,7 +101,7 @@ class WandbMirror(Logger):
         self._run, self._config, self._online = run, config, online
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
-        self._told = False
+        self._told = self._has_status = False
 
     @property
     def name(self) -> str:
@@ -66,14 +119,7 @@ class WandbMirror(Logger):
             Thread(target=self._feed, args=(self._process,), daemon=True).start()
 
     def _start(self) -> "subprocess.Popen[str]":
-        options = {
-            "online": self._online,
-            "dir": str(self._run.path),
-            "id": self._run.id,
-            "name": self._run.path.resolve().name,
-            "project": os.environ.get("WANDB_PROJECT", "lightning-collapse"),
-            "config": self._config,
-        }
+        options = {"online": self._online, **described(self._run, self._config)}
         return subprocess.Popen(
             [
                 sys.executable,
@@ -93,23 +139,51 @@ class WandbMirror(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.send({**metrics, "trainer/global_step": step})
+        self.send({**metrics, "trainer/global_step": step}, step=step)
 
     @rank_zero_only
-    def log_round(self, record: Mapping[str, Any], preview: Path) -> None:
-        """Logs a round's numbers, with the picture of its samples."""
-        self.send(record, {"round/samples": str(preview)})
+    def log_round(
+        self, record: Mapping[str, Any], preview: Path, step: int, known: bool = False
+    ) -> None:
+        """Logs a round's numbers, with the picture of its samples.
 
-    def send(self, values: Mapping[str, Any], pictures: Mapping[str, str] | None = None) -> None:
+        Args:
+            record: the numbers.
+            preview: the picture.
+            step: with which the round has ended.
+            known: whether an earlier start of the run has logged them.
+        """
+        self.send(record, {"round/samples": str(preview)}, step=step, known=known)
+
+    def send(
+        self,
+        values: Mapping[str, Any],
+        pictures: Mapping[str, str] | None = None,
+        *,
+        step: int | None = None,
+        known: bool = False,
+    ) -> None:
         """Hands over numbers and texts, and paths of pictures, by name; returns at once."""
+        message = {"log": dict(values), "pictures": dict(pictures or {})}
+        self._send({**message, "step": step, "known": known})
+
+    @rank_zero_only
+    def tell_status(self, status: int, preempted: bool = False) -> None:
+        """Tells with which exit status a run ends early; W&B starts a preempted one again."""
+        self._has_status = True
+        self._send({"status": status, "preempted": preempted})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
         self.save()
-        self._lines.put(json.dumps({"log": dict(values), "pictures": dict(pictures or {})}) + "\n")
+        self._lines.put(json.dumps(message) + "\n")
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Ends the mirror once it has everything, or time is up."""
         if (process := self._process) is None:
             return
+        if status != "success" and not self._has_status:
+            self.tell_status(1)
         self._lines.put(None)
         try:
             process.wait(_PATIENCE)

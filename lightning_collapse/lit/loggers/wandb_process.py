@@ -2,7 +2,13 @@
 
 `wandb_mirror` starts it, and sends a JSON object a line, until the run ends:
 
-    {"log": {"round": 3, "round/mean": 0.1}, "pictures": {"round/samples": "…/preview.png"}}
+    {"log": {"round": 3, "round/mean": 0.1}, "pictures": {"round/samples": "…/preview.png"},
+     "step": 400, "known": false}
+    {"status": 143, "preempted": true}
+
+What an earlier start of the run has logged is `known`: it is repeated where W&B does not have it,
+so that the history is whole in every folder that is made offline. A run that ends early says with
+which exit status; W&B's sweep starts a preempted one again.
 """
 
 import json
@@ -53,19 +59,25 @@ def _mirror(
     lines: Iterable[str], tell: Callable[[str], None], *, online: bool, **options: Any
 ) -> None:
     run = _started(tell, online, options)
+    resumed, status = run.resumed, 0
+    rounds: list[dict[str, Any]] = []
     for line in lines:
         message = json.loads(line)
+        status = message.get("status", status)
         try:
-            _log(run, message)
+            _take(run, message, resumed)
         except Exception as error:  # such as the end of W&B's own process
             folder = _folder(run)
-            run = _offline(options)
+            run, resumed = _offline(options), False
             tell(
                 f"W&B has stopped ({_line(error)}); the run goes on offline, and `wandb sync "
                 f"{folder} {_folder(run)}` sends it"
             )
-            _log(run, message)
-    _finish(run, tell)
+            for earlier in [*rounds, message]:
+                _take(run, earlier, resumed)
+        if "round" in message.get("log", {}):
+            rounds.append(message)
+    _finish(run, tell, status)
 
 
 def _started(tell: Callable[[str], None], online: bool, options: dict[str, Any]) -> Any:
@@ -97,20 +109,32 @@ def _init(mode: Literal["online", "offline"], options: dict[str, Any]) -> Any:
     )
     run = wandb.init(mode=mode, resume="allow", settings=settings, **options)
     run.define_metric("round")
-    run.define_metric("round/*", step_metric="round")
+    # Of a collapse the summary shows both ends.
+    run.define_metric("round/*", step_metric="round", summary="first,last")
     return run
 
 
-def _log(run: Any, message: dict[str, Any]) -> None:
-    pictures = {name: wandb.Image(path) for name, path in message["pictures"].items()}
-    run.log(message["log"] | pictures)
+def _take(run: Any, message: dict[str, Any], resumed: bool) -> None:
+    if "status" in message:
+        if message["preempted"]:
+            run.mark_preempting()
+    elif not (resumed and message["known"]):
+        # A picture may have been lost since it was known.
+        pictures = {
+            name: wandb.Image(path)
+            for name, path in message["pictures"].items()
+            if os.path.exists(path)
+        }
+        # W&B drops what comes with an earlier step than it had last.
+        step = max(message["step"] or 0, run.step)
+        run.log(message["log"] | pictures, step=step, commit=True)
 
 
-def _finish(run: Any, tell: Callable[[str], None]) -> None:
+def _finish(run: Any, tell: Callable[[str], None], status: int) -> None:
     folder = _folder(run)
     with suppress(TimeoutError):
         run.settings.finish_timeout_raises = True
-        run.finish()
+        run.finish(exit_code=status)
         return
     tell(f"W&B took more than {_END} s to end; `wandb sync {folder}` sends what is left")
 

@@ -58,11 +58,13 @@ def test_our_own_archives_are_sound(tmp_path):
         "/etc/a.png",
         "//host/a.png",
         "b//a.png",
-        "./a.png",
+        ".//a.png",
+        "./../a.png",
+        ".",
         "b/.",
         "..",
         "..\\a.png",
-        "b\\a.png",
+        "\\a.png",
         "C:/a.png",
         "c:a.png",
         "a.png\0.txt",
@@ -72,6 +74,23 @@ def test_our_own_archives_are_sound(tmp_path):
 def test_names_that_leave_the_archive_are_refused(tmp_path, name):
     line = refused(tmp_path / "a.zip", raw_zip(member("fine.png"), member(name)))
     assert line == f"{name!r} is a name that leaves the archive"
+
+
+def test_a_dot_for_the_folder_itself_is_left_out_of_names(tmp_path):
+    """As `tar` and `zip -r x.zip ./` write them."""
+    data = raw_zip(member("./"), member("./a/./b.png", b"1"), member("././c.png", b"2"))
+    (tmp_path / "a.zip").write_bytes(data)
+    archive = open_archive(tmp_path / "a.zip")
+    assert archive.names == ["a/b.png", "c.png"]
+    assert [archive.read(name) for name in archive.names] == [b"1", b"2"]
+    archive.close()
+    line = refused(tmp_path / "b.zip", raw_zip(member("a.png"), member("./a.png")))
+    assert line == "'a.png' is there 2 times"
+
+
+def test_backslashes_are_told_for_what_they_are(tmp_path):
+    line = refused(tmp_path / "a.zip", raw_zip(member("b\\a.png")))
+    assert "has backslashes for folders, as some Windows tools write" in line
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
@@ -190,6 +209,50 @@ def test_a_folders_files_are_found_and_links_are_not_followed(tmp_path):
         "pipe.png": "is not a regular file",
     }
     assert folder.read("b/a.png") == b"b/a.png"
+
+
+def test_links_in_a_folder_are_followed_when_asked(tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "set"
+    (root / "all" / "deep").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(b"secret")
+    (root / "all" / "a.png").write_bytes(b"a")
+    (root / "all" / "deep" / "b.png").write_bytes(b"b")
+    (root / "one.png").symlink_to("all/a.png")
+    (root / "two.png").symlink_to("one.png")
+    (root / "class").symlink_to(root / "all" / "deep")
+    for name, target in {
+        "out.png": outside / "secret.png",
+        "outdir": outside,
+        "up": root,
+        "all/up": root / "all",
+        "none.png": root / "none",
+        "circle": "circle",
+    }.items():
+        (root / name).symlink_to(target)
+    folder = open_archive(root, follow_links=True)
+    names = ["all/a.png", "all/deep/b.png", "class/b.png", "one.png", "two.png"]
+    assert folder.names == names
+    assert [folder.read(name) for name in names] == [b"a", b"b", b"b", b"a", b"a"]
+    assert folder.faults == {
+        "out.png": "is a symbolic link that leads out of the folder",
+        "outdir": "is a symbolic link that leads out of the folder",
+        "up": "is a symbolic link to a folder that it lies in",
+        "all/up": "is a symbolic link to a folder that it lies in",
+        "none.png": "is a symbolic link to nothing that can be read",
+        "circle": "is a symbolic link to nothing that can be read",
+    }
+
+
+def test_linked_folders_that_multiply_are_not_walked(tmp_path):
+    for i in range(30):
+        (tmp_path / f"{i}").mkdir()
+        for side in "lr":
+            (tmp_path / f"{i}" / side).symlink_to(tmp_path / f"{i + 1}")
+    (tmp_path / "30").mkdir()
+    (tmp_path / "30" / "a.png").write_bytes(b"a")
+    folder = open_archive(tmp_path, follow_links=True)
+    assert len(folder.names) == 3 and len(folder.faults) < 200
 
 
 def test_a_folder_that_is_a_link_itself_is_what_the_user_named(tmp_path):

@@ -12,7 +12,7 @@ def labels(folder, text, images=("a.png", "b.png")):
     """The labels that a dataset.json of this text gives."""
     data = text if isinstance(text, bytes) else text.encode()
     (folder / LABELS_FILE).write_bytes(data)
-    return read_labels(Folder(folder), images)
+    return read_labels(Folder(folder), images).of
 
 
 def refused(folder, text):
@@ -38,7 +38,7 @@ def refused(folder, text):
 def test_top_folders_are_classes_where_there_are_several(tmp_path, images, classes):
     """Checked against NVIDIA's dataset tool; an image outside all folders is of a class too."""
     assert folder_classes(images) == classes
-    found = read_labels(Folder(tmp_path), images)
+    found = read_labels(Folder(tmp_path), images).of
     if not classes:
         assert found is None
     else:
@@ -51,7 +51,7 @@ def test_top_folders_are_classes_where_there_are_several(tmp_path, images, class
 def test_animals_are_classes_from_whichever_folder_above_them(tmp_path, above):
     images = [f"{above}/{animal}/{i}.png" for animal in ("wild", "cat", "dog") for i in range(2)]
     assert folder_classes(images) == ["cat", "dog", "wild"]
-    assert list(read_labels(Folder(tmp_path), images).values()) == [2, 2, 0, 0, 1, 1]
+    assert list(read_labels(Folder(tmp_path), images).of.values()) == [2, 2, 0, 0, 1, 1]
     assert folder_classes(images[:2]) == []
 
 
@@ -64,6 +64,50 @@ def test_dataset_json_goes_before_folders(tmp_path):
 @pytest.mark.parametrize("text", ['{"labels": null}', "{}", '{"labels": []}'])
 def test_a_set_may_have_no_labels(tmp_path, text):
     assert labels(tmp_path, text, ["a/1.png", "b/2.png"]) is None
+
+
+def test_labels_of_some_images_are_told_with_the_first_without(tmp_path):
+    (tmp_path / LABELS_FILE).write_text('{"labels": [["b.png", 0], ["d.png", 1]]}')
+    found = read_labels(Folder(tmp_path), ["a.png", "b.png", "c.png", "d.png"])
+    line = "no classes: dataset.json labels 2 of 4 images, a.png is the first without"
+    assert (found.of, found.told) == (None, [line])
+    (tmp_path / LABELS_FILE).write_text('{"labels": null}')
+    assert read_labels(Folder(tmp_path), ["a.png"]).told == []
+
+
+def test_classes_without_an_image_are_told(tmp_path):
+    names = [f"{i}.png" for i in range(3)]
+    pairs = [list(pair) for pair in zip(names, [0, 2, 30], strict=True)]
+    (tmp_path / LABELS_FILE).write_text(json.dumps({"labels": pairs}))
+    found = read_labels(Folder(tmp_path), names)
+    assert list(found.of.values()) == [0, 2, 30]
+    gaps = "1, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more"
+    assert found.told == [f"classes without an image: {gaps}"]
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"set/dataset.json": ["a.png", "sub/b.png"]}, {"set/a.png": 0, "set/sub/b.png": 1}),
+        ({"set/dataset.json": ["set/a.png"]}, {"set/a.png": 0}),
+        ({"set/dataset.json": [r"sub\b.png", "./a.png"]}, {"set/sub/b.png": 0, "set/a.png": 1}),
+        (
+            {"x/dataset.json": ["a.png"], "y/dataset.json": ["b.png", "a.png"]},
+            {"x/a.png": 0, "y/b.png": 0, "y/a.png": 1},
+        ),
+        ({"dataset.json": ["set/a.png"], "set/dataset.json": ["none.png"]}, {"set/a.png": 0}),
+        ({"set/dataset.json": ["a.png"], "__MACOSX/set/dataset.json": ["z"]}, {"set/a.png": 0}),
+    ],
+)
+def test_labels_may_lie_beside_their_images_in_a_folder(tmp_path, files, found):
+    for name in [*found, *files]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for file, names in files.items():
+        pairs = [[name, i] for i, name in enumerate(names)]
+        # As Windows' editor saves it.
+        (tmp_path / file).write_text(json.dumps({"labels": pairs}), encoding="utf-8-sig")
+    assert read_labels(Folder(tmp_path), sorted(found)).of == found
 
 
 def test_labels_of_some_images_are_no_labels(tmp_path):

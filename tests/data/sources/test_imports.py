@@ -56,11 +56,11 @@ BAD = {
     "cut.jpg": (encoded(picture(16, 16), "JPEG")[:-40], "is damaged: ", False),
     "endless.png": (WHOLE[:-12], "is damaged: its end is missing", False),
     "empty.png": (b"", "is empty", False),
-    "page.jpg": (b"<!DOCTYPE html><title>404</title>", "is no PNG or JPEG image", False),
-    "other.png": (encoded(picture(16, 16), "WEBP"), "is no PNG or JPEG image", False),
+    "page.jpg": (b"<!DOCTYPE html><title>404</title>", "is no image that can be read", False),
+    "raw.png": (encoded(picture(16, 16), "JPEG2000"), "is JPEG 2000, which cannot be", False),
     "bomb.png": (raw_png(30_000, 30_000), "has more than 67108864 pixels", False),
-    "scan.tif": (encoded(picture(16, 16), "TIFF"), "is neither PNG nor JPEG", False),
-    "moving.GIF": (encoded(picture(16, 16), "GIF"), "is neither PNG nor JPEG", False),
+    "scan.tga": (encoded(picture(16, 16), "TGA"), "is TGA, which cannot be read", False),
+    "still.GIF": (encoded(picture(16, 16), "GIF"), "mode is P, not RGB", True),
 }
 ALL_BAD = {f"x{i:02d}/{name}": data for i, (name, (data, _, _)) in enumerate(BAD.items())}
 
@@ -208,7 +208,7 @@ def test_without_a_resolution_images_stay_as_they_are(tmp_path):
 
 def test_a_set_needs_an_image(tmp_path):
     write(tmp_path, {"readme.txt": b"", ".hidden.png": WHOLE})
-    with pytest.raises(FileNotFoundError, match="holds no PNG or JPEG image"):
+    with pytest.raises(FileNotFoundError, match="holds no image that can be read"):
         imported(tmp_path)
 
 

@@ -12,7 +12,9 @@ from lightning_collapse.data.sources.images import (
     CIFAR10,
     Digits,
     FashionMNIST,
+    ImageArray,
     ImageFolder,
+    ImageParquet,
     ImageZip,
     Prepared,
 )
@@ -199,7 +201,7 @@ def test_a_hostile_zip_is_refused_by_name(tmp_path):
 
 
 def test_an_empty_and_a_missing_set_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no PNG or JPEG image") as caught:
+    with pytest.raises(FileNotFoundError, match="holds no image that can be read") as caught:
         ImageFolder(tmp_path, 8).read(seed=0)
     assert one_line(caught).startswith(f"path = {tmp_path}: ")
     for kind, source in [
@@ -295,13 +297,17 @@ def test_cifar_that_is_not_whole_is_refused(tmp_path):
         FashionMNIST(),
         Mixture(),
         ImageFolder("x", 8),
+        ImageFolder("x", 8, follow_links=True),
         ImageZip("x"),
+        ImageParquet("x"),
+        ImageArray("x"),
         Prepared("x"),
     ],
 )
 def test_a_source_is_frozen_and_prints_all_that_made_its_rows(source):
-    """The run compares what is printed when it goes on."""
+    """The run compares what is printed when it goes on; `follow_links` is younger than runs."""
     assert isinstance(source, Source)
-    assert all(f"{name}=" in repr(source) for name in vars(source))
+    told = {name: value for name, value in vars(source).items() if name != "follow_links" or value}
+    assert all(f"{name}=" in repr(source) for name in told)
     with pytest.raises(AttributeError):
         source.anything = 1

@@ -1,0 +1,1 @@
+"""From runs to answers with intervals: conditions, verdict, profile, bias and variance."""

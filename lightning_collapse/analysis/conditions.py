@@ -1,0 +1,220 @@
+"""Conditions: runs that differ by chance alone, and what their records say round by round.
+
+Two runs are of one condition if their configurations agree in all that results depend on but the
+seeds. Runs of scripts may have no configuration; then, and in any case, their records must agree.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.records import distance_name, runs_in
+
+__all__ = ["Condition", "Replica", "check_comparable", "conditions", "find_runs"]
+
+Array = NDArray[np.float64]
+Record = Mapping[str, Any]
+
+# Of a round's record: what it depends on, for runs whose configuration does not say.
+_RECORDED = (
+    "regime",
+    "regime_options",
+    "n_train",
+    "n_held_out",
+    "n_samples",
+    "restart",
+    "real_data_in_init",
+)
+_SEEDS = ("seed_everything", "data.seed", "data.split_seed", "data.swap")
+_SAME = ("n_train", "n_held_out", "fd_n")
+
+
+class Replica(NamedTuple):
+    """What tells the runs of a condition apart."""
+
+    seed: int
+    split: int
+    """Seed of which real rows are trained on, and which held out."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Runs that differ by chance alone.
+
+    Attributes:
+        name: the regime, and what else tells the condition from others that were read with it.
+        runs: by replica, in order.
+        records: of every finished round, likewise.
+        settings: what the runs have in common, values as JSON.
+    """
+
+    name: str
+    runs: Mapping[Replica, Run]
+    records: Mapping[Replica, Sequence[Record]]
+    settings: Mapping[str, str]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that all runs have finished."""
+        return min(map(len, self.records.values()))
+
+    @property
+    def is_control(self) -> bool:
+        """Whether no round trains on a sample, in any run of more than one round."""
+        records = [record for own in self.records.values() for record in own]
+        return self.rounds > 1 and all(record["n_synthetic"] == 0 for record in records)
+
+    @property
+    def distance(self) -> str:
+        """The name of the Fréchet distance in the records, such as `fd_pixels`."""
+        return distance_name(dict(self.first[0]))
+
+    @property
+    def space(self) -> str:
+        """The name of its feature space, in which other figures' names end."""
+        return "inception" if self.distance == "fid" else self.distance.removeprefix("fd_")
+
+    @property
+    def first(self) -> Sequence[Record]:
+        """The records of the first run."""
+        return next(iter(self.records.values()))
+
+    def series(self, figure: str) -> dict[Replica, Array]:
+        """A figure in every round (K,), by replica; NaN where it is null or was not recorded."""
+        return {
+            replica: np.array([_number(record.get(figure)) for record in own])
+            for replica, own in self.records.items()
+        }
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """Finds the runs that are meant by folders of runs, or of many of them.
+
+    Of many, those without a finished round are left out with a warning.
+
+    Raises:
+        ValueError: a folder holds none, or a run is named twice.
+    """
+    found: dict[Path, Run] = {}
+    for path in paths:
+        runs = list(runs_in(path))
+        if not runs:
+            raise ValueError(f"runs = {path}: holds no run; name a run's folder, or one of many")
+        for run in runs:
+            if run.path != path and not run.table.exists():
+                warnings.warn(f"{run} is left out: it has no finished round", stacklevel=2)
+                continue
+            if run.path.resolve() in found:
+                raise ValueError(f"runs = {run}: is named twice")
+            found[run.path.resolve()] = run
+    return list(found.values())
+
+
+def conditions(runs: Iterable[Run]) -> list[Condition]:
+    """Groups runs into conditions, in the order in which these first occur.
+
+    Raises:
+        FileNotFoundError: a run has no finished round.
+        ValueError: a run is damaged, or another one of the same condition and seeds.
+    """
+    groups: dict[str, tuple[dict[str, str], dict[Replica, Run]]] = {}
+    records: dict[Path, list[dict[str, Any]]] = {}
+    for run in runs:
+        own = records[run.path] = run.records
+        settings, replica = _settings(run, own)
+        group = groups.setdefault(json.dumps(settings, sort_keys=True), (settings, {}))[1]
+        if replica in group:
+            raise ValueError(
+                f"runs = {run}: is of the condition and seed {replica.seed} of {group[replica]}; "
+                "name one of them"
+            )
+        group[replica] = run
+    names = _names([settings for settings, _ in groups.values()])
+    return [
+        Condition(
+            name,
+            {replica: group[replica] for replica in sorted(group)},
+            {replica: records[group[replica].path] for replica in sorted(group)},
+            settings,
+        )
+        for name, (settings, group) in zip(names, groups.values(), strict=True)
+    ]
+
+
+def check_comparable(condition: Condition, other: Condition) -> None:
+    """Raises ValueError where two conditions' figures do not mean the same."""
+    for figure in ("distance", "space"):
+        a, b = getattr(condition, figure), getattr(other, figure)
+        if a != b:
+            raise ValueError(f"control: its runs record {b}, those of {condition.name} {a}")
+    for name in _SAME:
+        a, b = condition.first[0].get(name), other.first[0].get(name)
+        if a != b:
+            raise ValueError(
+                f"control: its runs have {name} = {b}, those of {condition.name} {a}; figures are "
+                "compared at equal numbers of rows"
+            )
+
+
+def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Replica]:
+    first = _checked(run, records)
+    settings = {name: json.dumps(first.get(name)) for name in _RECORDED}
+    split = first["seed"]
+    if run.config.path.exists():
+        known = run.config.experiment()
+        settings |= {key: value for key, value in known.items() if key not in _SEEDS}
+        own = json.loads(known.get("data.split_seed", "null"))
+        split = split if own is None else own
+    return settings, Replica(first["seed"], split)
+
+
+def _checked(run: Run, records: Sequence[Record]) -> Record:
+    """Gives the first record, after a look at what every analysis needs of each."""
+    try:
+        for record in records:
+            whole = [record["seed"], record["n_real"], record["n_synthetic"]]
+            if any(type(number) is not int for number in whole) or not sum(whole[1:]):
+                raise ValueError("seed, n_real, n_synthetic: must be whole numbers, rows > 0")
+            distance_name(dict(record))
+        return records[0]
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"{run.table}: holds records that cannot be read ({error})") from error
+
+
+def _names(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names conditions by their regimes, and what else differs among those of one regime."""
+    regimes = [_regime(own) for own in settings]
+    return [
+        ", ".join(
+            [
+                regime,
+                *_differences(
+                    own, [s for s, r in zip(settings, regimes, strict=True) if r == regime]
+                ),
+            ]
+        )
+        for own, regime in zip(settings, regimes, strict=True)
+    ]
+
+
+def _regime(settings: Mapping[str, str]) -> str:
+    options = json.loads(settings["regime_options"]) or {}
+    told = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f"{json.loads(settings['regime'])}({told})"
+
+
+def _differences(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> list[str]:
+    names = dict.fromkeys(name for other in others for name in other)
+    differing = [name for name in names if len({other.get(name) for other in others}) > 1]
+    return [f"{name} = {own.get(name)}" for name in differing]
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")

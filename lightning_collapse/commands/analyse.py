@@ -1,0 +1,25 @@
+"""`lightning-collapse analyse`: from runs to answers with intervals."""
+
+from lightning_collapse.commands.table import dispatch
+
+__all__ = ["main"]
+
+_ANALYSES = {
+    "profile": (
+        "lightning_collapse.commands.analyse_profile:main",
+        "whether runs collapse, in each of the eight meanings of the word, beside a control",
+    ),
+    "bias-variance": (
+        "lightning_collapse.commands.analyse_bias_variance:main",
+        "bias and variance over the seeds of a condition, round by round, or of a toy",
+    ),
+    "min-real": (
+        "lightning_collapse.commands.analyse_min_real:main",
+        "how few real rows prevent collapse, by the verdicts of runs, or in the Gaussian loop",
+    ),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the analysis that the first argument names."""
+    dispatch("lightning-collapse analyse", _ANALYSES, arguments)

@@ -1,0 +1,166 @@
+"""`lightning-collapse sweep`: all runs of a plan, on this machine or handed to a cluster."""
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.runs.config_file import run_digest, same_first_round
+from lightning_collapse.sweeps.claims import Claims
+from lightning_collapse.sweeps.plan import Plan
+from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
+
+__all__ = ["Asked", "main", "sweep"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a launcher.
+
+    Attributes:
+        devices: as given, such as `0,1` or `cpu,cpu`.
+        at_once: most runs at a time.
+    """
+
+    devices: str | None = None
+    at_once: int | None = None
+
+
+Launcher: TypeAlias = Callable[[Study, list[PlannedRun], Asked], int]
+"""Starts, or submits, the runs that are left; gives the exit status."""
+
+_LAUNCHERS = {
+    "local": "lightning_collapse.commands.sweep:_local",
+    "print": "lightning_collapse.commands.sweep:_print",
+    "slurm": "lightning_collapse.commands.launchers:slurm",
+    "htcondor": "lightning_collapse.commands.launchers:htcondor",
+    "wandb": "lightning_collapse.commands.launchers:wandb",
+}
+_FLAGS = ("--status", "--retry-failed", "--retry_failed")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    words = [f"{word}=true" if word in _FLAGS else word for word in arguments]
+    run_command("sweep", sweep, words)
+
+
+def sweep(
+    plan: Path,
+    launcher: Literal["local", "slurm", "htcondor", "wandb", "print"] = "local",
+    devices: str | None = None,
+    at_once: int | None = None,
+    status: bool = False,
+    retry_failed: bool = False,
+    within: Path = STUDIES,
+) -> None:
+    """Runs all that a plan asks for, or goes on with it.
+
+    Args:
+        plan: the plan, a YAML file.
+        launcher: what starts the runs: workers on this machine; SLURM, as one array; HTCondor or
+            W&B's agents, of what is written for them; or nothing, and the commands of the runs
+            that are left are printed.
+        devices: one run at a time on each of these, such as 0,1 or cpu,cpu. Default: every GPU,
+            or as many of cpu as there are cores.
+        at_once: most runs at a time. Default: as many as there are devices.
+        status: tells how the runs stand, and starts none.
+        retry_failed: tries those again that have ended with an error.
+        within: folder in which the study has its own, of its name.
+    """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once = {at_once}: must be at least 1")
+    told = Plan.read(plan)
+    study = Study.of(told, checker(told), within)
+    if status:
+        _tell(study)
+        return
+    if told.control is None and told.toy is None:
+        print("the plan has no control: collapse cannot be told from retraining", file=sys.stderr)
+    study.open()
+    claims = Claims(study)
+    left = [run for run in study.runs if not run.is_done]
+    failed = [run for run in left if claims.ended(run).failed]
+    if retry_failed:
+        claims.forgive(failed)
+    else:
+        left = [run for run in left if run not in failed]
+    if not left:
+        _end(study, claims)
+        return
+    module, _, function = _LAUNCHERS[launcher].partition(":")
+    start: Launcher = getattr(import_module(module), function)
+    if code := start(study, left, Asked(devices, at_once)):
+        sys.exit(code)
+
+
+def checker(plan: Plan) -> Check:
+    """Gives what parses the commands of a plan's runs, without starting them."""
+    if plan.toy:
+        return _check_toy
+    # Not above: Lightning takes seconds to import.
+    from lightning_collapse.commands.fit import OptionsOf
+
+    # Else Lightning tells the seed of every run.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    options_of = OptionsOf()
+
+    def check(words: Sequence[str]) -> Checked:
+        config = options_of(list(words[1:]))
+        return Checked(
+            digest=run_digest(config, options_of.defaults),
+            round_zero=same_first_round(config),
+            rounds=config["trainer"]["max_epochs"],
+        )
+
+    return check
+
+
+def _check_toy(words: Sequence[str]) -> Checked:
+    from lightning_collapse.commands import toy
+    from lightning_collapse.data.foreign.plain_yaml import load_yaml
+
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            toy.main([*words[1:], "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    config = load_yaml(printed.getvalue(), "toy")
+    return Checked(run_digest({**config, "out": None}, {}))
+
+
+def _tell(study: Study) -> None:
+    claims = Claims(study)
+    for run in study.runs:
+        print(f"{claims.state(run):8} {run.rounds_done:4}  {run.name}  {claims.ended(run)}")
+    print(claims.line())
+
+
+def _end(study: Study, claims: Claims) -> None:
+    print(f"nothing to do: {claims.line()}")
+    failed = [run for run in study.runs if claims.state(run) == "failed"]
+    for run in failed:
+        print(f"{run.name}: {claims.ended(run)}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
+
+
+def _local(study: Study, runs: list[PlannedRun], asked: Asked) -> int:
+    from lightning_collapse.sweeps.local import Driver, slots
+
+    named = slots(asked.devices)
+    return Driver(study, runs, named[: asked.at_once]).run()
+
+
+def _print(study: Study, runs: list[PlannedRun], asked: Asked) -> int:
+    for run in runs:
+        print(run.command)
+    return 0

@@ -1,0 +1,1 @@
+"""Studies: many runs of one question, and what starts them on one machine."""

@@ -1,0 +1,303 @@
+"""A study on this machine: one run at a time on each device, and no run twice.
+
+A driver is a single thread that starts children and waits for them. It may be killed at any time,
+and so may they: the system tells the children, which save and stop, and the same command goes on.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_collapse.sweeps.claims import Claims, event_line
+from lightning_collapse.sweeps.progress import Progress
+from lightning_collapse.sweeps.study import PlannedRun, Study
+
+__all__ = ["Driver", "Slot", "slots"]
+
+TRIES = 3
+"""How often a run may be killed before this driver leaves it alone."""
+
+_PROGRAM = (sys.executable, "-m", "lightning_collapse")
+_POLL_SECONDS = 0.5
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A device, or a share of the processor, on which one run at a time has its place.
+
+    Attributes:
+        name: of the slot: `0` for a GPU, `cpu-0` for the first share of the processor.
+        threads: that a run there may use; 0 for as many as it likes.
+    """
+
+    name: str
+    threads: int = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a run's environment says of the slot."""
+        if not self.name.startswith("cpu"):
+            return {"CUDA_VISIBLE_DEVICES": self.name}
+        return {
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self.threads)),
+        }
+
+
+def slots(devices: str | None) -> list[Slot]:
+    """Gives the slots that `devices` names.
+
+    Args:
+        devices: numbers of GPUs and any number of `cpu`, separated by commas. Default: every GPU
+            that can be seen, or one `cpu` a core.
+
+    Raises:
+        ValueError: it names something else, or a GPU twice.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    names = _all_gpus() or ["cpu"] * cores if devices is None else devices.split(",")
+    for name in names:
+        if name != "cpu" and not name.isdecimal():
+            raise ValueError(f"devices = {devices}: must be numbers of GPUs, or cpu, as in 0,1")
+        if name != "cpu" and names.count(name) > 1:
+            raise ValueError(f"devices = {devices}: names {name} twice; name it once")
+    threads, count = max(1, cores // max(1, names.count("cpu"))), Counter[str]()
+    found = []
+    for name in names:
+        found.append(Slot(f"cpu-{count[name]}", threads) if name == "cpu" else Slot(name))
+        count[name] += 1
+    return found
+
+
+def _all_gpus() -> list[str]:
+    if (seen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in seen.split(",") if name.isdecimal()]
+    # By the driver's files: torch takes seconds to import.
+    return sorted(
+        (path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*")), key=lambda name: int(name)
+    )
+
+
+@dataclass
+class _Child:
+    run: PlannedRun
+    process: subprocess.Popen[bytes]
+    claim: int
+    slot: int
+    told: int = 0
+
+    def release(self) -> None:
+        os.close(self.claim)
+        os.close(self.slot)
+
+
+class Driver:
+    """Carries a study through."""
+
+    def __init__(
+        self,
+        study: Study,
+        runs: Sequence[PlannedRun],
+        slots: Sequence[Slot],
+        program: Sequence[str] = _PROGRAM,
+    ) -> None:
+        """Readies the driver.
+
+        Args:
+            study: whose runs they are.
+            runs: those to be carried through.
+            slots: where.
+            program: what the words of a run's command follow.
+        """
+        self._study, self._runs, self._slots = study, list(runs), slots
+        self._program, self._claims = program, Claims(study)
+        self._children: dict[str, _Child] = {}
+        self._killed: Counter[str] = Counter()
+        self._signal: int | None = None
+        self._signals = 0
+
+    def run(self) -> int:
+        """Runs all, until each has ended.
+
+        Returns:
+            The exit status: 0, or 1 if a run has failed, 128 + n if a signal n has stopped all.
+        """
+        with self._listening() as woken, Progress(self._study, self._claims) as progress:
+            while True:
+                self._reap()
+                if self._signal is None:
+                    self._start()
+                self._pass_on()
+                progress.tell()
+                if not self._children and (self._signal is not None or not self._left()):
+                    break
+                select.select([woken], [], [], _POLL_SECONDS)
+                with suppress(BlockingIOError):
+                    os.read(woken, 4096)
+        if self._signal is not None:
+            print("stopped; the same command goes on", flush=True)
+            return 128 + self._signal
+        return int(self._tell_failures())
+
+    def _left(self) -> list[PlannedRun]:
+        """The runs that are to be started, here or by another driver."""
+        return [run for run in self._runs if not self._is_over(run)]
+
+    def _is_over(self, run: PlannedRun) -> bool:
+        if self._killed[run.name] >= TRIES or self._claims.ended(run).failed:
+            return True
+        return run.is_done
+
+    def _start(self) -> None:
+        """Starts as many runs as there are free slots for."""
+        taken = {child.slot for child in self._children.values()}
+        free = len(self._slots) - len(taken)
+        if not free or not (left := self._left()):
+            return
+        with self._claims.choosing():
+            for slot in self._slots:
+                if (held := self._claims.take_slot(slot.name)) is None:
+                    continue
+                if (run := self._choose(left)) is None:
+                    os.close(held)
+                    return
+                left.remove(run[0])
+                self._start_one(*run, slot, held)
+
+    def _choose(self, left: Sequence[PlannedRun]) -> tuple[PlannedRun, int] | None:
+        """Claims the first run that nobody has and that need not wait for another's round 0."""
+        first, making = set[str](), set[str]()
+        for run in self._study.runs:
+            if run.checked and (shared := run.checked.round_zero):
+                if run.rounds_done:
+                    first.add(shared)
+                elif self._claims.is_held(run):
+                    making.add(shared)
+        for run in left:
+            shared = run.checked.round_zero if run.checked else ""
+            if shared and shared in making - first and not run.rounds_done:
+                continue
+            if (claim := self._claims.claim(run)) is None:
+                continue
+            self._claims.settle(run)
+            # Another driver may have ended it since it was found left.
+            if not self._is_over(run):
+                return run, claim
+            os.close(claim)
+        return None
+
+    def _start_one(self, run: PlannedRun, claim: int, slot: Slot, held: int) -> None:
+        me = os.getpid()
+        events = os.open(self._claims.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+        def ready() -> None:  # in the child, before it becomes the program
+            if hasattr(_libc, "prctl"):  # Linux
+                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != me:
+                os._exit(1)
+            event = {"event": "start", "run": run.name, "slot": slot.name, "pid": os.getpid()}
+            os.write(events, event_line({**event, "driver": me}))
+
+        try:
+            with open(run.log, "ab") as log:
+                process = subprocess.Popen(
+                    [*self._program, *run.words],
+                    env={**os.environ, **slot.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(claim, held),
+                    preexec_fn=ready,
+                    # Ctrl-C comes to the driver alone, which tells each child once.
+                    start_new_session=True,
+                )
+        finally:
+            os.close(events)
+        self._children[run.name] = _Child(run, process, claim, held)
+
+    def _reap(self) -> None:
+        """Takes note of the children that have ended."""
+        for name, child in list(self._children.items()):
+            if (code := child.process.poll()) is None:
+                continue
+            how = self._how(child.run, code)
+            line = last_line(child.run.log) if how == "failed" else ""
+            self._claims.tell_end(child.run, how, code, line)
+            if how == "stopped" and self._signal is None:
+                self._killed[name] += 1
+            child.release()
+            del self._children[name]
+
+    def _how(self, run: PlannedRun, code: int) -> str:
+        if run.is_done:
+            return "done"
+        by_signal = code <= 0 or code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        return "stopped" if by_signal or self._signal is not None else "failed"
+
+    def _tell_failures(self) -> bool:
+        """Names the runs that are not done."""
+        found = False
+        for run in self._runs:
+            if run.is_done:
+                continue
+            found = True
+            told = str(self._claims.ended(run)) or f"killed {TRIES} times; start again"
+            print(f"{run.name}: {told}; see {run.log}", file=sys.stderr)
+        return found
+
+    @contextmanager
+    def _listening(self) -> Iterator[int]:
+        """Wakes the driver by signals, of which it passes on those that are to end it."""
+        woken, waking = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(waking, False)
+        # Under nohup the end of the terminal is nobody's concern.
+        heard = [n for n in _SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
+        before: dict[int, Any] = {n: signal.signal(n, self._stop) for n in heard}
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        old = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+        try:
+            yield woken
+        finally:
+            signal.set_wakeup_fd(old)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(woken)
+            os.close(waking)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        self._signal = self._signal or number
+        self._signals += 1
+
+    def _pass_on(self) -> None:
+        """Tells each child of the signals: of the first to save and stop, of the second to end."""
+        # Not in the handler: a child may just be starting.
+        for child in self._children.values():
+            if child.told < self._signals:
+                child.told = self._signals
+                child.process.terminate()
+
+
+def last_line(log: Path) -> str:
+    """Gives the last line that a run has printed, as far as a terminal may show it."""
+    with suppress(OSError), open(log, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+        lines = file.read().decode(errors="replace").split("\n")
+        said = [line.split("\r")[-1].strip() for line in lines]
+        last = next((line for line in reversed(said) if line), "")
+        return "".join(letter if letter.isprintable() else " " for letter in last)[:500]
+    return ""

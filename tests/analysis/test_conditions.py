@@ -1,0 +1,87 @@
+"""Runs are grouped by what they were started with, less the seeds."""
+
+import pytest
+from records import CONTROL, write_run
+
+from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
+
+FLAT = {"fd_pixels": [0.5, 0.6, None]}
+
+
+def test_runs_that_differ_by_seed_are_one_condition(tmp_path):
+    runs = [write_run(tmp_path / f"r{s}", FLAT, seed=s) for s in (2, 0, 1)]
+    (one,) = conditions(runs)
+    assert [replica.seed for replica in one.runs] == [0, 1, 2]
+    assert one.name == "Replace(synthetic_fraction=1.0)"
+    series = one.series("fd_pixels")
+    assert len(series) == 3 and one.rounds == 3 and not one.is_control
+    first = next(iter(series.values()))
+    assert first[:2].tolist() == [0.5, 0.6] and first[2] != first[2]
+
+
+def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
+    runs = []
+    for i, lr in enumerate((0.1, 0.1, 0.2)):
+        run = write_run(tmp_path / f"r{i}", FLAT, seed=i)
+        config = {"seed_everything": i, "data": {"run": str(run)}, "model": {"lr": lr}}
+        run.config.write(config | {"trainer": {"max_epochs": i + 3}})
+        runs.append(run)
+    both, other = conditions(runs)
+    assert (len(both.runs), len(other.runs)) == (2, 1)
+    assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
+
+
+def test_the_seed_of_the_split_makes_another_replica(tmp_path):
+    runs = []
+    for i, (seed, split) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        run = write_run(tmp_path / f"r{i}", FLAT, seed=seed)
+        run.config.write({"seed_everything": seed, "data": {"split_seed": split}})
+        runs.append(run)
+    (one,) = conditions(runs)
+    assert list(one.runs) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_two_runs_of_one_seed_are_refused(tmp_path):
+    runs = [write_run(tmp_path / name, FLAT) for name in "ab"]
+    with pytest.raises(ValueError, match=r"runs = \S+b: is of the condition and seed 0 of \S+a"):
+        conditions(runs)
+
+
+def test_a_control_never_trains_on_samples(tmp_path):
+    assert conditions([write_run(tmp_path / "real", FLAT, **CONTROL)])[0].is_control
+
+
+def test_figures_of_other_sizes_are_not_compared(tmp_path):
+    one, other = conditions(
+        [write_run(tmp_path / "a", FLAT), write_run(tmp_path / "b", FLAT, fd_n=100, **CONTROL)]
+    )
+    with pytest.raises(ValueError, match="fd_n = 100, those of Replace"):
+        check_comparable(one, other)
+
+
+def test_runs_are_found_in_folders_of_them(tmp_path):
+    for name in "ab":
+        write_run(tmp_path / "many" / name, FLAT)
+    assert [run.path.name for run in find_runs([tmp_path / "many"])] == ["a", "b"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="holds no run"):
+        find_runs([tmp_path / "none"])
+    with pytest.raises(ValueError, match="named twice"):
+        find_runs([tmp_path / "many", tmp_path / "many" / "a"])
+
+
+@pytest.mark.parametrize("broken", [{"seed": "x"}, {"n_real": None}, {"fd_pixels_floor": ...}])
+def test_records_that_cannot_be_read_are_refused_in_one_line(tmp_path, broken):
+    run = write_run(tmp_path / "r", FLAT, **{k: v for k, v in broken.items() if v is not ...})
+    if broken.get("fd_pixels_floor") is ...:
+        run.table.write_text(run.table.read_text().replace("fd_pixels_floor", "other"))
+    with pytest.raises(ValueError, match="holds records that cannot be read"):
+        conditions([run])
+
+
+def test_of_many_runs_those_without_a_round_are_left_out(tmp_path):
+    for name in "ab":
+        write_run(tmp_path / name, FLAT)
+    (tmp_path / "a" / "rounds.jsonl").unlink()
+    with pytest.warns(UserWarning, match="a is left out"):
+        assert [run.path.name for run in find_runs([tmp_path])] == ["b"]

@@ -1,0 +1,122 @@
+"""The command: what it says before it starts anything, and a tiny study from end to end."""
+
+import json
+
+import pytest
+import yaml
+from tiny_runs import CONFIGS, arguments, records
+
+TOY = {
+    "name": "toys",
+    "toy": "gaussian",
+    "set": {"rounds": 3, "replicas": 4, "n": 20, "lambdas": "0.5"},
+    "grid": {"regime": ["Turnover"], "seed": [0]},
+}
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """Writes a plan in a working folder of its own; gives its path."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(**told):
+        path = tmp_path / "plan.yaml"
+        path.write_text(yaml.safe_dump(told, sort_keys=False))
+        return path
+
+    return write
+
+
+def tiny(**changed):
+    """The options of a tiny run of points, as a plan has them."""
+    words = arguments("-", **changed)[4:]
+    options = {k.removeprefix("--"): v for k, v in zip(words[::2], words[1::2], strict=True)}
+    return {"config": str(CONFIGS / "points_replace.yaml"), "name": "tiny", "set": options}
+
+
+REGIMES = {
+    "replace": {"data.regime": "Replace"},
+    "accumulate": {"data.regime": "Accumulate"},
+}
+CONTROL = {"data.regime": "Replace", "data.regime.synthetic_fraction": 0}
+
+
+def test_a_study_runs_shares_round_0_and_is_then_done(cli, planned, tmp_path):
+    plan = planned(**tiny(trainer__max_epochs=1), grid={"seed": [0]}, control=CONTROL)
+    status, said, errors = cli("sweep", plan, "--devices", "cpu")
+    assert status == 0, said + errors
+    assert said.splitlines()[-1] == "tiny: 2 done, 0 running, 0 waiting, 0 failed"
+    folder = tmp_path / "sweeps" / "tiny"
+    runs = sorted(path for path in folder.iterdir() if (path / "pool").is_dir())
+    assert [run.name.rpartition("-")[0] for run in runs] == [
+        "control-seed=0",
+        "seed=0",
+    ]
+    shared = [records(run)[0].get("shared_from") for run in runs]
+    assert shared == [runs[1].name, None]
+    assert cli("sweep", plan)[:2] == (0, "nothing to do: 2 done, 0 running, 0 waiting, 0 failed\n")
+    status, said, _ = cli("sweep", plan, "--status")
+    assert status == 0 and said.count("done ") >= 2
+
+
+def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned):
+    # More rows than there are, which shows once they are read.
+    plan = planned(**tiny(data__train_rows=60), grid={"seed": [0]}, control=None)
+    status, _, errors = cli("sweep", plan, "--devices", "cpu")
+    assert status == 1 and "failed with status 2: error: data.train_rows = 60: " in errors
+    status, said, errors = cli("sweep", plan)
+    assert status == 1 and said == "nothing to do: 0 done, 0 running, 0 waiting, 1 failed\n"
+    assert "data.train_rows = 60" in errors
+    status, said, _ = cli("sweep", plan, "--retry-failed", "--launcher", "print")
+    assert status == 0 and said.startswith("lightning-collapse fit ")
+    assert "1 waiting, 0 failed" in cli("sweep", plan, "--status")[1]
+
+
+def test_print_gives_the_commands_and_starts_nothing(cli, planned, tmp_path):
+    plan = planned(**tiny(), grid={"regime": REGIMES, "seed": [0, 1]})
+    status, said, errors = cli("sweep", plan, "--launcher", "print")
+    assert status == 0 and "collapse cannot be told from retraining" in errors
+    commands = (tmp_path / "sweeps/tiny/commands.txt").read_text()
+    assert said == commands and commands.count("lightning-collapse fit --config ") == 4
+    assert not (tmp_path / "sweeps/tiny/.claims/events.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"data.regime.synthetic_fraction": 1.5}, "data.regime.synthetic_fraction = 1.5: must be"),
+        ({"data.regime.fraction": 1}, "fraction: unknown key"),
+        ({"loop.sampling.solver": "huen"}, "must be one of"),
+        ({"model.init_from": "none.ckpt", "model.restart": "warm"}, "model.init_from = none.ckpt"),
+    ],
+)
+def test_a_wrong_option_of_any_run_is_told_before_the_first_starts(
+    cli, planned, tmp_path, changed, said
+):
+    bad = {**REGIMES, "bad": {"data.regime": "Replace", **changed}}
+    status, out, errors = cli("sweep", planned(**tiny(), grid={"regime": bad, "seed": [0]}))
+    assert status == 2 and out == "" and said in errors and errors.count("\n") == 1
+    assert not (tmp_path / "sweeps").exists()
+
+
+def test_what_changes_no_result_does_not_make_another_run(cli, planned, tmp_path):
+    same = {"a": {"trainer.devices": 1}, "b": {"trainer.devices": 2, "trainer.strategy": "ddp"}}
+    status, _, errors = cli("sweep", planned(**tiny(), grid={"where": same}))
+    assert status == 2 and "where=a and where=b are the same run" in errors
+    other = {"a": {"loop.features": "Points"}, "b": {}}
+    plan = planned(**tiny(), grid={"features": other})
+    assert cli("sweep", plan, "--launcher", "print")[0] == 0
+
+
+def test_a_plan_of_toys_runs_too(cli, planned, tmp_path):
+    plan = planned(**TOY)
+    status, said, errors = cli("sweep", plan, "--devices", "cpu")
+    assert status == 0, said + errors
+    (folder,) = (tmp_path / "sweeps/toys").glob("regime=Turnover-seed=0-????????")
+    assert json.loads((folder / "summary.json").read_text())
+    assert cli("sweep", plan)[1].startswith("nothing to do: 1 done")
+
+
+def test_a_wrong_option_of_a_toy_is_told_first(cli, planned):
+    status, _, errors = cli("sweep", planned(**{**TOY, "set": {"roundz": 3}}))
+    assert status == 2 and errors == "error: roundz: unknown key; did you mean rounds?\n"

@@ -1,0 +1,152 @@
+"""Plans: what they come to, what is refused, and that those which ship can start."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_collapse.commands.sweep import checker
+from lightning_collapse.sweeps.plan import Plan
+from lightning_collapse.sweeps.study import Checked, Study
+
+PLANS = Path(__file__).parents[2] / "plans"
+NAMES = sorted(path.stem for path in PLANS.glob("*.yaml"))
+GRID = {"grid": {"seed": [0, 1]}}
+
+
+def plan(tmp_path, **told) -> Plan:
+    (tmp_path / "c.yaml").touch()
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump({"config": "c.yaml", **told}, sort_keys=False))
+    return Plan.read(path)
+
+
+def checked(words) -> Checked:
+    """Tells runs apart by all of their options."""
+    options = [word for word in words if "/" not in word]
+    return Checked(f"{abs(hash(tuple(options))) % 16**8:08x}", rounds=1)
+
+
+def test_the_grid_is_every_combination_and_the_control_takes_the_place_of_the_regimes(tmp_path):
+    made = plan(
+        tmp_path,
+        set={"trainer.max_epochs": 8},
+        grid={
+            "regime": {
+                "replace": {"data.regime": "Replace", "data.regime.synthetic_fraction": "{lambda}"}
+            },
+            "lambda": [0.1, 1.0],
+            "size": {300: {"data.train_rows": 300}, 1297: {"data.train_rows": 1297}},
+            "seed": [0, 1],
+        },
+        control={"data.regime": "Replace", "data.regime.synthetic_fraction": 0},
+    )
+    cells = made.cells()
+    assert [cell.name for cell in cells[:3]] == [
+        "regime=replace-lambda=0.1-size=300-seed=0",
+        "regime=replace-lambda=0.1-size=300-seed=1",
+        "regime=replace-lambda=0.1-size=1297-seed=0",
+    ]
+    assert [cell.name for cell in cells[8:]] == [
+        f"control-size={size}-seed={seed}" for size in (300, 1297) for seed in (0, 1)
+    ]
+    assert cells[2].options == {
+        "trainer.max_epochs": 8,
+        "data.regime": "Replace",
+        "data.regime.synthetic_fraction": "0.1",
+        "data.train_rows": 1297,
+        "seed_everything": 0,
+    }
+    assert cells[8].options["data.regime.synthetic_fraction"] == 0
+    assert cells[2].condition == cells[3].condition != cells[4].condition
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, "grid: is empty"),
+        ({"grid": {}}, "grid: is empty"),
+        ({"gird": {}, **GRID}, "gird: unknown key; did you mean grid?"),
+        ({"grid": {"seed": []}}, "grid.seed: must be a list of values, or a table"),
+        ({"grid": {"seed": [1, 1]}}, "grid.seed: has 1 twice"),
+        ({"grid": {"lambda": [0.1]}}, "grid.lambda: has no effect; write {lambda} in an option"),
+        ({"set": {"data.regime.size": "{n}"}, **GRID}, "{n}: the grid has no such axis"),
+        ({"set": [1], **GRID}, "set: must be a table of options"),
+        ({"name": "../x", **GRID}, "name = '../x': must be letters, digits and ._+-"),
+        ({"config": "none.yaml", **GRID}, "config = none.yaml: no such file in "),
+        ({"config": None, **GRID}, "config: name the configuration"),
+        ({"grid": {"seed": [*range(101)], "a.b": [*range(100)]}}, "grid: has 10100 runs; at"),
+    ],
+)
+def test_a_plan_that_is_none_is_refused_in_one_line(tmp_path, told, said):
+    with pytest.raises(ValueError, match="plan.yaml: ") as refused:
+        plan(tmp_path, **told)
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_equal_conditions_are_refused(tmp_path):
+    same = {"a": {"data.regime": "Replace"}, "b": {"data.regime": "Replace"}}
+    with pytest.raises(ValueError, match="regime=a and regime=b are the same run"):
+        Study.of(plan(tmp_path, grid={"regime": same}), checked)
+
+
+def test_a_study_is_opened_again_by_its_folder(tmp_path):
+    made = Study.of(plan(tmp_path, **GRID), checked, tmp_path)
+    made.open()
+    made.open()
+    (tmp_path / "c.yaml").unlink()
+    again = Study.at(made.folder)
+    assert [run.folder for run in again.runs] == [run.folder for run in made.runs]
+    assert {key: [run.path for run in runs] for key, runs in again.conditions.items()} == {
+        (): [run.folder for run in made.runs]
+    }
+
+
+def test_a_plan_that_has_changed_is_refused(tmp_path):
+    Study.of(plan(tmp_path, name="s", **GRID), checked, tmp_path).open()
+    other = plan(tmp_path, name="s", grid={"seed": [0, 1, 2]})
+    with pytest.raises(ValueError, match="have changed .*2 runs then, 3 now.*another name"):
+        Study.of(other, checked, tmp_path).open()
+
+
+def test_the_issues_plans_are_all_there():
+    servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
+    assert [
+        "demo",
+        "domains_digits_patches",
+        "lambda_grid_digits",
+        "lambda_grid_points",
+        "regimes_digits",
+        "sampling_afhqv2",
+        "sampling_digits",
+        *[f"server_{name}" for name in servers],
+    ] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_that_ships_can_start(name, monkeypatch):
+    for kind in ("ImageFolder", "CIFAR10"):
+        path = f"lightning_collapse.data.sources.images.{kind}.check"
+        monkeypatch.setattr(path, lambda self: None)
+    monkeypatch.setattr("lightning_collapse.commands.fit._unmade", lambda *_, **__: None)
+    told = Plan.read(PLANS / f"{name}.yaml")
+    check, seen, first = checker(told), set(), []
+
+    def some(words):
+        # One of every option and of every name: the rest are other numbers, and combinations.
+        pairs = {
+            (key, "" if value[0].isdigit() else value)
+            for key, value in zip(words[7::2], words[8::2], strict=True)
+        }
+        if pairs - seen:
+            seen.update(pairs)
+            first.append(check(words))
+        return checked(words)
+
+    made = Study.of(told, some)
+    assert told.name == name and (told.control is not None) is not name.startswith("sampling")
+    assert len(made.runs) >= (3 if name == "demo" else 15)
+    # Figures of other numbers of samples are not comparable, and such samples are not shared.
+    assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
+    # One of every domain.
+    assert len({one.round_zero for one in first}) <= 2

@@ -1,4 +1,4 @@
-"""Closed forms that only tests compare with: the Gaussian loop's, and a sampler's bias."""
+"""Closed forms that only tests compare with: of the toys' loops, and a sampler's bias."""
 
 from collections import namedtuple
 
@@ -37,6 +37,19 @@ def time_to_share(n, share=0.01):
     mean, shape = barrier / -drift, barrier**2 / variance
     q05, median, q95 = invgauss(mean / shape, scale=shape).ppf([0.05, 0.5, 0.95])
     return {"mean": float(mean), "q05": q05, "median": median, "q95": q95}
+
+
+def same_inputs_error_std(error, dim, rows):
+    """The standard deviation over replicas of a regression's error, all fits on the same inputs.
+
+    Given X, w_n - w is normal with covariance proportional to (X'X)^-1, whose first two moments
+    are an inverse Wishart matrix's; rows > dim + 3.
+    """
+    excess = rows - dim
+    scale = excess * (excess - 1) * (excess - 3)
+    traces = (2 * dim * (rows - 1) + (excess - 2) * dim**2 + 2 * dim) / scale
+    relative = traces / (dim / (excess - 1)) ** 2 - 1
+    return np.sqrt(relative) * np.asarray(error, float)
 
 
 def gaussian_denoiser(mean, covariance):

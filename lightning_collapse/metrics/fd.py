@@ -16,7 +16,7 @@ from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.seeds import generator
 
-__all__ = ["Frechet", "frechet_reference"]
+__all__ = ["Frechet", "FrechetInfinity", "frechet_reference"]
 
 _SPLITS = 4
 

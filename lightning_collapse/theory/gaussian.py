@@ -22,7 +22,6 @@ __all__ = [
     "fixed_mix",
     "fresh_mix",
     "fresh_mix_limit",
-    "mean_increment",
     "min_real_rows",
     "ratio_to_population",
     "ratio_to_subset",
@@ -151,17 +150,6 @@ def turnover_variance(t: ArrayLike, n: int, fraction: float, s2: float = 1.0) ->
 
 
 # Accumulation: N rows and `per_round` a round.
-
-
-def mean_increment(t: ArrayLike, n: int, s2: float = 1.0, per_round: int | None = None) -> Array:
-    """Gives E[(mu_t - mu_(t-1))^2] under `Accumulate()`, t >= 2: E[v_(t-1)] / (N t^2).
-
-    `per_round` rows are added each round, N if not given: n E[v_(t-1)] / M_t^2 for n on M_t.
-    """
-    t = np.asarray(t, int)
-    new = n if per_round is None else per_round
-    before = accumulate_per_round_variance(t - 1, n, new, s2)
-    return np.asarray(new * before / (n + new * (t - 1.0)) ** 2)
 
 
 def accumulate_per_round_variance(t: ArrayLike, n: int, per_round: int, s2: float = 1.0) -> Array:

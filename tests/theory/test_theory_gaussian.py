@@ -73,13 +73,6 @@ def test_accumulation_limits():
     )
 
 
-def test_the_mean_steps_less_and_less_under_accumulation():
-    t = np.arange(2, 6)
-    steps = gaussian.mean_increment(t, 1000, 2)
-    assert steps == pytest.approx(2 / (1000 * t**2), rel=3e-3)
-    assert gaussian.mean_increment(2, 1000, 2, 100) == pytest.approx(100 * 1.998 / 1100**2)
-
-
 def test_real_rows_needed():
     assert gaussian.min_real_rows(1000, 0.9) == GOLDEN["min_real pop rho=.9"]
     assert gaussian.min_real_rows(1000, 0.9, to_subset=True) == GOLDEN["min_real subset rho=.9"]

@@ -115,10 +115,10 @@ def _way_back(run: Run, r: int) -> str:
         if is_sealed(path):
             folder = run.round(before).relative_to(run.path)
             return (
-                f"remove the folders from {folder} on and go on with --ckpt_path {path}: "
+                f"remove the folders from {folder} on and go on with ckpt_path = {path}: "
                 "the same rounds come out"
             )
-    return "no checkpoint of its round or before is left; start again in another --run"
+    return "no checkpoint of its round or before is left; start again in another folder"
 
 
 def _restore_config(run: Run) -> str:
@@ -131,7 +131,7 @@ def _restore_config(run: Run) -> str:
         if isinstance(text, str):
             run.config.restore(text)
             return f"restored from {path.name}"
-    raise ValueError("no intact checkpoint holds a copy; start again in another --run")
+    raise ValueError("no intact checkpoint holds a copy; start again in another folder")
 
 
 def _shared_from(run: Run) -> Run | None:

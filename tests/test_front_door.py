@@ -80,14 +80,14 @@ def test_plot_names_a_folder_that_is_no_run(cli, tmp_path):
     status, _, errors = cli("plot", tmp_path / "none")
     assert status == 2
     (line,) = errors.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'none' / 'rounds.jsonl'}: no such file")
+    assert line.startswith(f"error: run = {tmp_path / 'none'}: no such file or folder")
 
 
 def test_ctrl_c_is_a_line_whatever_the_command(monkeypatch, cli):
-    def interrupted(name):
+    def interrupted(*named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lightning_collapse.commands.table.import_module", interrupted)
+    monkeypatch.setattr("lightning_collapse.commands.table.entry", interrupted)
     assert cli("prepare", "set", "out") == (130, "", "stopped\n")
 
 

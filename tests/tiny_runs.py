@@ -85,10 +85,9 @@ class Fit:
             self.loop,
             max_epochs=rounds,
             accelerator="cpu",
-            logger=False,
             callbacks=[*callbacks],
             plugins=[*plugins],
-            **(trainer or {}),
+            **{"logger": False, **(trainer or {})},
         )
 
     def __call__(self) -> "Fit":

@@ -2,13 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
+from lightning_collapse.commands.declared import STAND_IN, RealNeededError
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.table import refuse
@@ -24,7 +25,18 @@ class _OneLineParser(ArgumentParser):
 
     classes: Sequence[str] = ()
 
+    stand_ins: Mapping[str, bool] = {}
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        text: str = super().format_help(*args, **options)
+        return re.sub(rf",\s+known\s+subclasses:\s+{STAND_IN}\.\w+", "", text)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        key = re.match(r'Parser key "([^".]+)', message)
+        if any(self.stand_ins.values()) and self.stand_ins.get(key[1] if key else "", not key):
+            known = re.match(r"unrecognized arguments|.* required|argument ", message)
+            if not known:
+                raise RealNeededError
         refuse(one_line(message, [action.dest for action in self._actions], self.classes))
 
 
@@ -34,6 +46,8 @@ def run_command(
     arguments: list[str],
     positional: bool = True,
     without: Collection[str] = (),
+    reads: Collection[str] = (),
+    unless: Collection[str] = (),
     classes: Sequence[str] = (),
 ) -> None:
     """Calls `command` with the arguments of a command line.
@@ -48,6 +62,8 @@ def run_command(
         arguments: what follows the command's name.
         positional: whether parameters without a default come by position, or by name.
         without: fields of `Sampling` that the command has no use for.
+        reads: parameters that name files or folders, which must be there.
+        unless: words that name something else for any of these.
         classes: what options may name without a module, for hints.
     """
     about = (inspect.getdoc(command) or "").partition("\n\n")[0]
@@ -55,6 +71,8 @@ def run_command(
         prog=f"lightning-collapse {name}", description=about, allow_abbrev=False
     )
     parser.classes = classes
+    parameters = inspect.signature(command).parameters
+    parser.stand_ins = {key: f"{STAND_IN}." in repr(p.annotation) for key, p in parameters.items()}
     parser.add_argument("--config", action="config", help="Path to a configuration file.")
     several = _add_several(parser, command)
     parser.add_function_arguments(
@@ -64,12 +82,18 @@ def run_command(
         skip={"sampling", *several},
         sub_configs=True,
     )
-    default = inspect.signature(command).parameters.get("sampling")
+    default = parameters.get("sampling")
     if default is not None:
         _add_sampling(parser, default.default, without)
     try:
         words = [_underscored(word) for word in arguments]
-        options = parser.instantiate_classes(parser.parse_args(words))
+        parsed = parser.parse_args(words)
+        for field in reads:
+            if str(parsed[field]) not in unless:
+                _check_there(field, parsed[field])
+        if any(parser.stand_ins.values()):
+            raise RealNeededError
+        options = parser.instantiate_classes(parsed)
         options.pop("config")
         if default is not None:
             options["sampling"] = _take_sampling(options)
@@ -116,6 +140,12 @@ def _take_sampling(options: Namespace) -> Sampling:
     names = inspect.signature(Sampling).parameters
     fields = {name: options.pop(name) for name in names if name in options}
     return Sampling(num_steps=steps, **fields)
+
+
+def _check_there(field: str, named: Path | list[Path] | None) -> None:
+    for path in named if isinstance(named, list) else [named]:
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{field} = {path}: no such file or folder")
 
 
 def _underscored(word: str) -> str:

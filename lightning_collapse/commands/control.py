@@ -25,7 +25,7 @@ _MAX_DIM = 16_384
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("control", control, arguments, without=_CHURN)
+    run_command("control", control, arguments, without=_CHURN, reads=["data", "cov"])
 
 
 def control(

@@ -12,7 +12,7 @@ __all__ = ["convert", "main"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("convert", convert, arguments)
+    run_command("convert", convert, arguments, reads=["file"])
 
 
 def convert(file: Path, out: Path) -> None:

@@ -36,7 +36,8 @@ Space = Literal["inception", "pixels", "points"] | Features | None
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("evaluate", evaluate, arguments, classes=NAMES)
+    reads = ["samples", "reference", "inception"]
+    run_command("evaluate", evaluate, arguments, reads=reads, classes=NAMES)
 
 
 def evaluate(

@@ -11,7 +11,7 @@ __all__ = ["export", "main"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("export", export, arguments)
+    run_command("export", export, arguments, reads=["store"])
 
 
 def export(store: Path, out: Path) -> None:

@@ -1,22 +1,32 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
-import inspect
-import os
+from argparse import Action
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import callbacks, loggers
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from torch.optim import Optimizer
 
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
+from lightning_collapse.commands.fit_needs import check_needs
+from lightning_collapse.commands.fit_words import (
+    check_configs,
+    check_words,
+    checkpoint_at,
+    keys_of_fit,
+)
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.paths import expand_home
-from lightning_collapse.commands.running import conduct, refuse
+from lightning_collapse.commands.running import conduct
+from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
@@ -47,9 +57,18 @@ _SECTIONS: dict[type, str] = {
 def run_fit(arguments: list[str]) -> None:
     """Runs `lightning-collapse fit`; a mistake is one line on standard error and exit status 2."""
     try:
-        cli = CollapseCLI(arguments)
-    except (ValueError, OSError, MisconfigurationException) as error:
-        refuse(made_line(error))
+        check_words(arguments)
+    except (ValueError, OSError) as error:
+        refuse_once(error)
+    _fit(arguments)
+
+
+def _fit(arguments: list[str]) -> None:
+    OneLineParser.words = arguments
+    try:
+        cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
+    except (ValueError, OSError, ImportError, MisconfigurationException) as error:
+        refuse_once(made_line(error))
     cli.fit()
 
 
@@ -86,12 +105,30 @@ class OptionsOf:
 class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line: key, value, what is allowed."""
 
+    words: ClassVar[Sequence[str]] = ()
+    """The command line, for parsers of parts too."""
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        extensions = _extensions()
-        keys = {key for action in self._actions for key in (action.dest, _leaf(action.dest))}
-        for extension in extensions:
-            keys.update(inspect.signature(extension).parameters)
-        refuse(one_line(message, keys, [extension.__name__ for extension in extensions]))
+        known = keys_of_fit()
+        leaves = {key.rpartition(".")[2] for key in known if "." in key}
+        # A class's own parser, which this may be, names its options without what they are of.
+        keys = {*known, *(action.dest for action in self._actions)} - (leaves - {*known})
+        names = [extension.__name__ for extension in _extensions()]
+        refuse_once(one_line(message, keys, names, self.words))
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        """Gives the help, of Lightning's Trainer only if it is asked for all."""
+        groups, actions = self._action_groups, self._actions
+        if "--help=all" not in self.words:
+            self._action_groups = [
+                group for group in groups if not _is_trainers(group._group_actions)
+            ]
+            self._actions = [action for action in actions if not _is_trainers([action])]
+        try:
+            text: str = super().format_help(*args, **options)
+        finally:
+            self._action_groups, self._actions = groups, actions
+        return f"{text}\n--help=all lists the options of Lightning's Trainer (--trainer.…) too.\n"
 
     def instantiate_classes(self, cfg: Namespace, **options: Any) -> Namespace:
         """Makes what a configuration names; errors tell the section that they are in."""
@@ -101,6 +138,11 @@ class OneLineParser(LightningArgumentParser):
 
 def _instantiators() -> list[tuple[Callable[..., Any], type, bool]]:
     return [(partial(_made, name), kind, True) for kind, name in _SECTIONS.items()]
+
+
+def _is_trainers(actions: Sequence[Action]) -> bool:
+    dests = [action.dest for action in actions]
+    return any(dest.startswith("trainer.") for dest in dests)
 
 
 def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
@@ -150,7 +192,9 @@ class CollapseCLI(LightningCLI):
             help="Folder of other runs, of which one may have made the same round 0: none.",
         )
         parser.add_argument(
-            "--ckpt_path", type=Path | None, help="Checkpoint to go on from: the run's last one."
+            "--ckpt_path",
+            type=Path | None,
+            help="Checkpoint to go on from; last: the run's.",
         )
         parser.add_argument(
             "--exit_code_on_stop",
@@ -164,11 +208,8 @@ class CollapseCLI(LightningCLI):
         parser.link_arguments("run", "data.run", compute_fn=lambda run: run or Path("runs/run"))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        for path in _config_files(args):
-            text = path.read_bytes().decode(errors="replace")
-            if not isinstance(load_yaml(text, f"config = {path}"), dict):
-                raise ValueError(f"config = {path}: must be a table of options")
-        self.config = parser.parse_args(args)
+        check_configs(args)
+        self.config = _plain(parser.parse_args(args))
         config = self.config
         _check(config)
         if config.run is None:
@@ -181,6 +222,8 @@ class CollapseCLI(LightningCLI):
                 there = sorted(config.run_root.glob(f"*-{known}"))
                 config.run = there[0] if there else config.run_root / f"{named}-{known}"
         config.data.run = config.run
+        if config.ckpt_path is not None:
+            config.ckpt_path = checkpoint_at(config.ckpt_path, config.run)
 
     def told(self, config: Namespace) -> dict[str, Any]:
         """Gives all options as plain values, those that follow from others too."""
@@ -192,6 +235,7 @@ class CollapseCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Makes the three parts of a run; its Trainer comes with it."""
+        check_needs(self.config)
         self._dump_config()
         self.config_init = self.parser.instantiate_classes(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
@@ -228,29 +272,28 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 
 def _extensions() -> list[Callable[..., Any]]:
-    """Gives everything that a configuration may name by a class path of ours."""
+    """Gives what a configuration may name by a class, of ours and Lightning's."""
     bases = (Regime, Source, Features, Measure)
-    return [sub for base in bases for sub in base.__subclasses__()] + [*OURS]
+    ours = [sub for base in bases for sub in base.__subclasses__()]
+    others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
+    return [*ours, *OURS, *others, *Optimizer.__subclasses__()]
 
 
-def _config_files(words: Sequence[str]) -> list[Path]:
-    """Gives the configuration files that a command line names and that there are."""
-    options = ("--config", "-c")
-    named = [value for option, value in zip(words, words[1:], strict=False) if option in options]
-    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    paths = [Path(os.path.expanduser(name)) for name in named]
-    return [path for path in paths if path.is_file()]
-
-
-def _leaf(key: str) -> str:
-    return key.rpartition(".")[2]
+def _plain(value: Any) -> Any:
+    """Gives a configuration without enumerations, which cannot be written."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, Namespace):
+        for key, part in vars(value).items():
+            setattr(value, key, _plain(part))
+    return value
 
 
 def _check(config: Namespace) -> None:
     if config.run is not None and config.run_root is not None:
         raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
-    if config.ckpt_path is not None and not config.ckpt_path.is_file():
-        raise FileNotFoundError(f"ckpt_path = {config.ckpt_path}: no such file")
     seed = config.seed_everything
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")

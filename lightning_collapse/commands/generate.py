@@ -38,7 +38,7 @@ _SHEET_ROWS = 64
 def main(arguments: list[str]) -> None:
     """Runs the command."""
     try:
-        run_command("generate", generate, arguments, positional=False)
+        run_command("generate", generate, arguments, positional=False, reads=["ckpt"])
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         sys.exit(130)

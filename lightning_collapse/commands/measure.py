@@ -21,7 +21,7 @@ __all__ = ["main", "measure"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("measure", measure, arguments, classes=NAMES)
+    run_command("measure", measure, arguments, reads=["runs"], classes=NAMES)
 
 
 def measure(

@@ -1,8 +1,9 @@
 """jsonargparse's errors, which fill a screen, as one line: key, value, what is allowed."""
 
-import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from lightning_collapse.commands.hints import near, suggested_key
 
 __all__ = ["made_line", "one_line"]
 
@@ -14,26 +15,31 @@ _PLAIN = {
 }
 
 
-def one_line(message: str, keys: Iterable[str], classes: Iterable[str]) -> str:
+def one_line(
+    message: str, keys: Iterable[str], classes: Iterable[str], words: Sequence[str] = ()
+) -> str:
     """Gives an error of the command line or of a configuration file as one line.
 
     Args:
         message: what jsonargparse says.
-        keys: keys that exist, to suggest one for a key that does not.
+        keys: keys that exist, in full, to suggest one for a key that does not.
         classes: class names that exist, likewise.
+        words: the command line, which tells the whole of a key that is named by its last part.
     """
     text = " ".join(message.split())
     if found := re.match(r"unrecognized arguments: (-*)([^\s=]+)", text):
-        return _unknown_key(found[2], keys) if found[1] else f"{found[2]}: one argument too many"
+        return _unknown_key(found[2], keys) if found[1] else _too_many(found[2])
+    if found := re.match(r"argument -*(\S+): expected one argument", text):
+        return f"{found[1]}: needs a value; name one after it"
     if found := re.search(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'", text):
         key = found[2].removesuffix(".class_path")
-        return _unknown_key(f"{found[1]}.{key}" if found[1] else key, keys)
+        return _unknown_key(f"{found[1]}.{key}" if found[1] else _in_full(key, words), keys)
     if found := re.search(r"arguments are required: (.+)", text):
         return f"{found[1]}: missing; name it in the configuration or on the command line"
     if found := re.search(r"File does not exist: '(.+)'", text):
         return f"config = {found[1]}: no such file"
     if found := re.match(r'Parser key "(\S+)": (.*)', text):
-        return _bad_value(found[1], found[2], classes)
+        return _bad_value(_in_full(found[1], words), found[2], classes)
     return text
 
 
@@ -44,14 +50,33 @@ def made_line(error: Exception) -> str:
     found = re.match(
         r"Does not validate against any of the Union subtypes.*? Errors: - (.+)", text
     )
-    return re.split(r" - (?=Type |Import path )", found[1])[0] if found else text
+    if not found:
+        return text
+    first: str = re.split(r" - (?=Type |Import path |Expected )| Given value", found[1])[0]
+    made = re.match(r"Problem with given class_path '(?:\w+\.)*(\w+)': (.*)", first)
+    # A missing package is named in a sentence, and then in pages.
+    return f"{made[1]}: {made[2].partition(' Requirement ')[0]}" if made else first
+
+
+def _too_many(word: str) -> str:
+    is_file = word.endswith((".yaml", ".yml"))
+    return f"{word}: one argument too many{f'; did you mean --config {word}?' if is_file else ''}"
+
+
+def _in_full(key: str, words: Sequence[str]) -> str:
+    options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
+    meant = [option for option in options if option.endswith(f".{key}")]
+    return meant[0].replace(".init_args", "") if len(set(meant)) == 1 and "." not in key else key
 
 
 def _unknown_key(key: str, keys: Iterable[str]) -> str:
-    return f"{key}: unknown key{_hint(key, keys)}"
+    close = suggested_key(key, keys)
+    return f"{key}: unknown key{f'; did you mean {close}?' if close else ''}"
 
 
 def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
+    if "instantiatable class" in text:
+        return f"{key}: missing; name its class, as --{key} NAME"
     types = dict.fromkeys(re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", text))
     named_class = re.search(r"dot import path string: (\S+)|given class_path '(\S+)'", text)
     if (found := named_class) and not types.keys() & {"int", "float"}:
@@ -72,6 +97,5 @@ def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
 
 def _hint(wrong: str, known: Iterable[str]) -> str:
     known = sorted(set(known))
-    close = difflib.get_close_matches(wrong, known, n=1)
-    # What is wrong here may be known elsewhere: an option of another class.
-    return f"; did you mean {close[0]}?" if close and wrong not in known else ""
+    close = near(wrong, known)
+    return f"; did you mean {close}?" if close and wrong not in known else ""

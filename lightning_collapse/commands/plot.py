@@ -12,7 +12,7 @@ __all__ = ["main", "plot"]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("plot", plot, arguments)
+    run_command("plot", plot, arguments, reads=["run"])
 
 
 def plot(run: Path) -> None:

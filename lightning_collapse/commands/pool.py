@@ -28,13 +28,13 @@ def main(arguments: list[str]) -> None:
 
 
 def _main_verify(arguments: list[str]) -> None:
-    run_command("pool verify", verify, arguments)
+    run_command("pool verify", verify, arguments, reads=["run"])
 
 
 def _main_repair(arguments: list[str]) -> None:
     # Given again, the option adds: jsonargparse's form of that is its own.
     words = [re.sub(r"^--trust[_-]class(?==|$)", "--trust_class+", word) for word in arguments]
-    run_command("pool repair", repair, words)
+    run_command("pool repair", repair, words, reads=["run"])
 
 
 def verify(run: Path) -> None:

@@ -30,7 +30,8 @@ _WAYS_OUT = (
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("prepare", prepare, arguments)
+    sets = ["cifar10", "fashion-mnist"]
+    run_command("prepare", prepare, arguments, reads=["source"], unless=sets)
 
 
 def prepare(

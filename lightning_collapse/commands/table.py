@@ -3,10 +3,12 @@
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import NoReturn
 
-__all__ = ["dispatch", "refuse"]
+from lightning_collapse.commands.declared import entry
+from lightning_collapse.lit.processes import is_first
+
+__all__ = ["dispatch", "refuse", "refuse_once"]
 
 _LONGEST = 2000
 
@@ -30,7 +32,7 @@ def dispatch(
         hint = f"; did you mean {close[0]}?" if close else ""
         refuse(f"command = {name}: must be one of {', '.join(commands)}{hint}")
     module, _, function = commands[name][0].partition(":")
-    getattr(import_module(module), function)(list(arguments[1:]))
+    entry(module, function)(list(arguments[1:]))
 
 
 def refuse(message: object) -> NoReturn:
@@ -39,6 +41,13 @@ def refuse(message: object) -> NoReturn:
     # A message may quote a file, which may be anything.
     print(f"error: {text[:_LONGEST]}{' …' * (len(text) > _LONGEST)}", file=sys.stderr)
     sys.exit(2)
+
+
+def refuse_once(message: object) -> NoReturn:
+    """Does the same where a run has several processes, of which the first speaks for all."""
+    if not is_first():
+        sys.exit(2)
+    refuse(message)
 
 
 def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:

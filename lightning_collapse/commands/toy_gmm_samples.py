@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("toy gmm-samples", gmm_samples, arguments)
+    run_command("toy gmm-samples", gmm_samples, arguments, reads=["data"])
 
 
 def gmm_samples(

@@ -1,6 +1,5 @@
 """A run put together and carried through, for the command line, the toys and scripts alike."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -8,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loggers.wandb_mirror import fill_in, wandb_mirror
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import end_with_parent, is_first
-from lightning_collapse.lit.progress import RoundBars, RoundTable
+from lightning_collapse.lit.progress import RoundTable, RunLine
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of
 from lightning_collapse.runs.config_file import Change, ConfigFile
 from lightning_collapse.runs.damage import refuse_gaps
@@ -94,7 +95,12 @@ def _run(
             fill_in(logger, folder, config or {})
     record = [] if config is None else [_RecordConfig(folder.config, config)]
     options["callbacks"] = [*record, *_listed(options.get("callbacks"))]
+    # For files of Lightning's own: those of callbacks, of loggers that name no folder, profiles.
+    options.setdefault("default_root_dir", None)
+    options["default_root_dir"] = options["default_root_dir"] or folder.path / "lightning"
     made = assemble(loop, **options)
+    _keep_profile(made)
+    loop.hyperparameters = config
     (stop,) = callbacks_of(made, StopAtStep)
     try:
         with folder.locked() if is_first() else nullcontext(), stop.listening():
@@ -137,19 +143,31 @@ def _share(
 
 
 def assemble(loop: GenerationLoop, **options: Any) -> Trainer:
-    """Makes a Trainer of rounds, which prints their table, and bars on a terminal.
+    """Makes a Trainer of rounds, which prints their table and where the run is.
 
     Args:
         loop: what ends a round.
         **options: arguments of Lightning's Trainer; those left out are `TRAINER_DEFAULTS`.
     """
-    bars = sys.stderr.isatty()
-    # The signal's callback first: the loop saves in the step that it stops.
-    own: list[Callback] = [StopAtStep(), loop, RoundTable(), *([RoundBars()] if bars else [])]
-    callbacks = [*own, *_listed(options.pop("callbacks", None))]
-    return Trainer(
-        **{**TRAINER_DEFAULTS, **options, "callbacks": callbacks, "enable_progress_bar": bars}
+    given = _listed(options.pop("callbacks", None))
+    bars, savers = (
+        any(isinstance(callback, kind) for callback in given) for kind in (ProgressBar, Checkpoint)
     )
+    # The signal's callback first: the loop saves in the step that it stops.
+    own: list[Callback] = [StopAtStep(), loop, RoundTable(), RunLine(live=not bars)]
+    options = {**TRAINER_DEFAULTS, **options, "callbacks": [*own, *given]}
+    options["enable_progress_bar"] = bars
+    options["enable_checkpointing"] = savers
+    return Trainer(**options)
+
+
+def _keep_profile(trainer: Trainer) -> None:
+    """Has a profile written to a file: what profilers print is a log that nobody sees."""
+    profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+    if isinstance(profiler, PassThroughProfiler):
+        return
+    profiler.dirpath = profiler.dirpath or trainer.default_root_dir
+    profiler.filename = profiler.filename or "profile"
 
 
 def _listed(value: Any) -> list[Any]:

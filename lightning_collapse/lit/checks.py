@@ -7,9 +7,11 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import (
+    BaseFinetuning,
     BatchSizeFinder,
     GradientAccumulationScheduler,
     LearningRateFinder,
+    ModelPruning,
     StochasticWeightAveraging,
     WeightAveraging,
 )
@@ -44,12 +46,21 @@ _BREAKING = {
     "min_epochs": "trainer.max_epochs",
     "reload_dataloaders_every_n_epochs": "data.regime",
 }
-_MEDDLING: dict[type[Callback], str] = {
-    WeightAveraging: "model.ema_halflife",
-    StochasticWeightAveraging: "model.ema_halflife",
-    LearningRateFinder: "model.optimizer",
-    BatchSizeFinder: "data.batch_size",
-    GradientAccumulationScheduler: "trainer.accumulate_grad_batches",
+# What it does, and what to use instead.
+_MEDDLING: dict[type[Callback], tuple[str, str]] = {
+    WeightAveraging: ("saves its average in the place of the weights", "use model.ema_halflife"),
+    StochasticWeightAveraging: (
+        "replaces the weights and the learning rate",
+        "use model.ema_halflife",
+    ),
+    LearningRateFinder: ("trains to find a learning rate", "use model.optimizer"),
+    BatchSizeFinder: ("trains to find a batch size", "use data.batch_size"),
+    GradientAccumulationScheduler: (
+        "changes the accumulation between rounds",
+        "use trainer.accumulate_grad_batches",
+    ),
+    BaseFinetuning: ("freezes weights, and thaws them in rounds to come", "leave it out"),
+    ModelPruning: ("sets weights to zero", "leave it out"),
 }
 
 
@@ -97,12 +108,9 @@ def check_trainer(trainer: Trainer) -> None:
     names = (*_BREAKING, "max_epochs", "precision")
     given = {name: getattr(trainer, name) for name in names}
     check_arguments({**given, "strategy": _strategy(trainer)})
-    for kind, instead in _MEDDLING.items():
+    for kind, (does, instead) in _MEDDLING.items():
         for callback in callbacks_of(trainer, kind):
-            raise ValueError(
-                f"trainer.callbacks = {type(callback).__name__}: changes what a round trains "
-                f"with; use {instead}"
-            )
+            raise ValueError(f"trainer.callbacks = {type(callback).__name__}: {does}; {instead}")
     writer = trainer.strategy.checkpoint_io
     if type(writer) not in (TorchCheckpointIO, AtomicCheckpointIO):
         raise ValueError(
@@ -136,9 +144,14 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
     two = torch.zeros(2, *shape, device=next(module.ema.parameters()).device)
     try:
         fits = fits and module.ema(two, two.new_ones(2)).shape[1:] == shape
-    except RuntimeError as error:
+    except Exception as error:  # of a class that anyone may have written
         if ran_out(error):
             raise
+        if not isinstance(error, RuntimeError):
+            raise ValueError(
+                "model.network: cannot be called as F(x, c_noise, class_labels, augment_labels) "
+                f"({error!r:.200}); wrap it in a module that can"
+            ) from error
         fits = False
     if not fits:
         raise ValueError(

@@ -20,12 +20,11 @@ from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.telling import within
-from lightning_collapse.metrics.measure import MEASURED_ROWS
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
-from lightning_collapse.runs.split import Subset, split
+from lightning_collapse.runs.split import Subset, samples_of, split
 from lightning_collapse.seeds import generator
 
 __all__ = ["PoolDataModule", "data_of"]
@@ -149,14 +148,8 @@ class PoolDataModule(LightningDataModule):
         except ValueError as error:
             raise ValueError(f"data.{error}") from error
         self.pool = Pool(self.train, self.seed)
-        self.n_trainable = (
-            self.samples_per_round
-            or self.regime.samples_needed(len(self.train))
-            or len(self.train)
-        )
-        # Figures depend on n, which must not follow the regime.
-        least = 0 if self.samples_per_round else min(len(self.held_out), MEASURED_ROWS)
-        self.n_samples = max(self.n_trainable, least)
+        sizes = len(self.train), len(self.held_out)
+        self.n_samples, self.n_trainable = samples_of(self.regime, *sizes, self.samples_per_round)
         self.generations: list[StoredRows] = []
         for r in range(self.run.rounds):
             samples = self.run.samples(r)

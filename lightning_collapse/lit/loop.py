@@ -6,6 +6,7 @@ between finishes the second phase when it is started again.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -18,10 +19,17 @@ from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.checks import check_network, check_trainer
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
-from lightning_collapse.lit.loggers.rounds import log_round, offer, tell_stop
+from lightning_collapse.lit.loggers.rounds import (
+    arguments_of,
+    log_hyperparameters,
+    log_round,
+    offer,
+    tell_stop,
+)
+from lightning_collapse.lit.loggers.steps import Latest, log_step
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.round import Classes, Ending, end_round
-from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop
+from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop, stopped_by
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
 from lightning_collapse.metrics.features import Features, Pixels, Points
@@ -35,7 +43,14 @@ __all__ = ["GenerationLoop"]
 
 
 class GenerationLoop(Callback):
-    """Samples, measures and commits after every round; saves checkpoints."""
+    """Samples, measures and commits after every round; saves checkpoints.
+
+    Attributes:
+        started: whether a fit has begun.
+        ended_by: what has ended the last fit between two rounds before all were made, if it was
+            neither a signal nor a collapsed round.
+        hyperparameters: what loggers are told of the run; default: the arguments of its parts.
+    """
 
     def __init__(
         self,
@@ -90,6 +105,9 @@ class GenerationLoop(Callback):
         self.measures, self.default_measures = as_measures(measures), default_measures
         self.classes = classes
         self.started = False
+        self.ended_by: str | None = None
+        self.hyperparameters: Mapping[str, Any] | None = None
+        self._latest = Latest()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses what cannot work, before anything is computed; readies the Trainer for rounds.
@@ -158,7 +176,9 @@ class GenerationLoop(Callback):
         # checked as it is read.
         if data.pool.round < (trainer.max_epochs or 1):
             data.read_selection()
-        self.started, self._rounds_before = True, data.pool.round
+        self.started, self._rounds_before, self.ended_by = True, data.pool.round, None
+        made = arguments_of(model=pl_module, data=data, loop=self)
+        log_hyperparameters(trainer, self.hyperparameters or made)
         if data.records and trainer.is_global_zero:
             # Again: the run may have died between the last commit and this.
             write_records(data.run, data.records)
@@ -193,6 +213,9 @@ class GenerationLoop(Callback):
         now = time.monotonic()
         module.progress.seconds += now - self._step_started
         self._step_started = now
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and data.step % every == 0:
+            log_step(trainer, self._latest.take(trainer, module))
         # Only after an optimizer's step: a checkpoint holds no gradients.
         accumulated = trainer.accumulate_grad_batches
         if data.step % accumulated:
@@ -230,10 +253,13 @@ class GenerationLoop(Callback):
         """Ends a fit; raises RunError where it was kept from making any of the rounds left."""
         data = data_of(trainer)
         rounds = data.pool.round
-        idle = rounds == self._rounds_before and rounds < (trainer.max_epochs or 1)
         _tell_stop(trainer)
-        if idle and not self._ends_collapsed(data):
+        if rounds >= (trainer.max_epochs or 1) or self._ends_collapsed(data):
+            return
+        if rounds == self._rounds_before:
             check_stop(trainer, "no round was made")
+        else:
+            self.ended_by = stopped_by(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -3,10 +3,10 @@
 import os
 import threading
 import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from pytorch_lightning import Trainer
+if TYPE_CHECKING:  # `is_first` is asked before torch is there.
+    from pytorch_lightning import Trainer
 
 __all__ = ["end_with_parent", "gather", "has_lost_process", "is_first"]
 
@@ -23,10 +23,12 @@ def is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
-def gather(trainer: Trainer, value: T) -> list[T]:
+def gather(trainer: "Trainer", value: T) -> list[T]:
     """Gives every process's value, in the order of ranks; all processes must call it."""
     if trainer.world_size == 1:
         return [value]
+    import torch
+
     values: list[T] = [value] * trainer.world_size
     torch.distributed.all_gather_object(values, value)
     return values
@@ -49,6 +51,8 @@ def end_with_parent() -> None:
 
 def has_lost_process(error: BaseException) -> bool:
     """Whether an error says that another process of the run has gone."""
+    import torch
+
     return isinstance(error, torch.distributed.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )

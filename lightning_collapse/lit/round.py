@@ -162,7 +162,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
+        _commit(sampler, folder, record, ending, rows_digest(data.pool.select(data.regime)))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))

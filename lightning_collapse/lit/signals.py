@@ -13,12 +13,20 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from lightning_collapse.lit.processes import gather
-from lightning_collapse.lit.telling import RunError
+from lightning_collapse.lit.telling import StoppedError
 
-__all__ = ["StopAtStep", "callbacks_of", "check_stop", "exit_status", "requeue", "told_to_stop"]
+__all__ = [
+    "StopAtStep",
+    "callbacks_of",
+    "check_stop",
+    "exit_status",
+    "requeue",
+    "stopped_by",
+    "told_to_stop",
+]
 
 C = TypeVar("C", bound=Callback)
 
@@ -123,14 +131,28 @@ def check_stop(trainer: Trainer, what: str) -> None:
         what: the stop has left undone.
 
     Raises:
-        RunError: something else has stopped the trainer.
+        StoppedError: something else has stopped the trainer.
     """
+    if by := stopped_by(trainer):
+        raise StoppedError(
+            f"{what}, by {by}; what was saved is whole, and the same command goes on"
+        )
+
+
+def stopped_by(trainer: Trainer) -> str | None:
+    """Names what has stopped a trainer; None for a signal."""
     if _is_signalled(trainer):
-        return
+        return None
     left = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
     time_is_up = any(seconds is not None and seconds <= 0 for seconds in left)
-    by = "trainer.max_time" if time_is_up else "a callback that has stopped the trainer"
-    raise RunError(f"{what}, by {by}; what was saved is whole, and the same command goes on")
+    if time_is_up:
+        return "trainer.max_time"
+    named = [
+        f"EarlyStopping on {early.monitor}"
+        for early in callbacks_of(trainer, EarlyStopping)
+        if early.stopped_epoch or early.wait_count >= early.patience
+    ]
+    return named[0] if named else "a callback that has stopped the trainer"
 
 
 def _is_signalled(trainer: Trainer) -> bool:

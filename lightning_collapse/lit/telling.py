@@ -9,11 +9,15 @@ from typing import Any
 from pytorch_lightning import Trainer
 from tqdm import tqdm
 
-__all__ = ["RunError", "progress_bar", "warn", "within"]
+__all__ = ["RunError", "StoppedError", "progress_bar", "warn", "within"]
 
 
 class RunError(Exception):
     """Ends a run that cannot go on, in all processes; its one line says why, and what to do."""
+
+
+class StoppedError(RunError):
+    """Ends a run that something other than a signal has stopped; the same command goes on."""
 
 
 def warn(trainer: Trainer, line: str) -> None:

@@ -101,7 +101,10 @@ def _relink(run: Run, path: Path) -> str:
                 return f"restored from {other}, which shares it"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
     rounds = finished_rounds(run)
-    for end in (run.checkpoint(rounds), run.checkpoint(rounds - 1)):
+    ends = [run.checkpoint(rounds), run.checkpoint(rounds - 1)]
+    if rounds == 1 and (other := _shared_from(run)):
+        ends.append(other.checkpoint(0))
+    for end in ends:
         if is_sealed(end):
             link_atomically(end, path)
             return f"restored from {end.name}; steps after it are made again"

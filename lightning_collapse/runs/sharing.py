@@ -21,6 +21,7 @@ from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.checkpoints import is_sealed
 from lightning_collapse.runs.config_file import same_first_round
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.split import samples_of
 from lightning_collapse.samples.shards import clear_round, link_described, note_shared
 from lightning_collapse.seeds import key
 
@@ -58,11 +59,12 @@ class FirstRound:
     def has_samples(self, made: StoredRows) -> bool:
         """Whether samples of the same training are those that this round would make."""
         record = made.record or {}
-        n = self.samples_per_round or self.regime.samples_needed(record["n_train"])
+        sizes = record["n_train"], record["n_held_out"]
+        n, _ = samples_of(self.regime, *sizes, self.samples_per_round)
         recipe = finite(self.recipe)  # as a manifest has it
         same = all(made.recipe.get(name) == value for name, value in recipe.items())
         # How many of each shard were not finite is not kept.
-        return same and record.get("n_nonfinite") == 0 and len(made) == (n or record["n_train"])
+        return same and record.get("n_nonfinite") == 0 and len(made) == n
 
 
 def rows_digest(selection: Tensor) -> str:

@@ -1,12 +1,14 @@
-"""Which of a run's real rows are trained on, and which are held out."""
+"""Which of a run's real rows are trained on, which are held out, and how many samples are made."""
 
 import torch
 from torch import Tensor
 
 from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.metrics.measure import MEASURED_ROWS
+from lightning_collapse.regimes import Regime
 from lightning_collapse.seeds import generator
 
-__all__ = ["Subset", "split"]
+__all__ = ["Subset", "samples_of", "split"]
 
 
 class Subset:
@@ -57,3 +59,22 @@ def split(
         )
     order = torch.randperm(total, generator=generator(seed, "real"))
     return Subset(real, order[held_out : held_out + train]), Subset(real, order[:held_out])
+
+
+def samples_of(
+    regime: Regime, n_train: int, n_held_out: int, asked: int | None = None
+) -> tuple[int, int]:
+    """Gives how many samples a round makes, and how many, the first ones, may be trained on.
+
+    Args:
+        regime: of the run.
+        n_train: N, real rows that may be trained on.
+        n_held_out: real rows that are held out.
+        asked: samples to make, all of which may be trained on; None for what the regime needs, or
+            N where it needs none, and more where measures take more.
+    """
+    if asked is not None:
+        return asked, asked
+    trainable = regime.samples_needed(n_train) or n_train
+    # Figures depend on n, which must not follow the regime.
+    return max(trainable, min(n_held_out, MEASURED_ROWS)), trainable

@@ -65,7 +65,7 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     try:
         old, new = _fields(json.loads(path.read_text())), _fields(wanted)
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: is no recipe ({error!s:.120}); choose another folder") from error
+        raise ValueError(f"{path}: is no recipe ({error!s:.99}); choose another folder") from error
     changed = [
         f"{name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_runs import arguments, assert_same, outcome, records
+from tiny_runs import CONFIGS, arguments, assert_same, outcome, records
 
 from lightning_collapse.commands.fit import CollapseCLI, run_fit
 from lightning_collapse.data.sources.points import Mixture
@@ -26,6 +26,7 @@ def refused(capsys):
     """Runs a command that must be refused; gives the one line it is refused with."""
 
     def run(words: list[str]) -> str:
+        capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             run_fit(words)
         assert left.value.code == 2
@@ -111,7 +112,11 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("digits_mix", {REGIME + "synthetic_fraction": "nan"}, "synthetic_fraction = nan: .* number"),
     ("digits_mix", {REGIME + "synthetic_fraction": ".nan"}, "synthetic_fraction = nan: .* number"),
     ("digits_mix", {REGIME + "synthetic_fraction": "half"}, "synthetic_fraction = half: "),
-    ("digits_mix", {REGIME + "sythetic_fraction": 1}, "sythetic_fraction: .* mean synthetic_f"),
+    (
+        "digits_mix",
+        {REGIME + "sythetic_fraction": 1},
+        "data.regime.sythetic_fraction: .* mean data.regime.synthetic_f",
+    ),
     ("digits_mix", {"data__samples_per_round": 23}, "samples_per_round = 23: .* 24"),
     ("points_replace", {"trainer__max_epochs": 0}, "trainer.max_epochs = 0: .* at least 1"),
     ("points_replace", {"trainer__max_epoch": 3}, "trainer.max_epoch: unknown key; .*max_epochs"),
@@ -186,8 +191,8 @@ def test_data_that_is_not_there(tmp_path, refused, source, field):
     [
         ("data:\n  sourcee: Digits\n", "data.sourcee: unknown key; did you mean data.source?"),
         (
-            "data:\n  regime:\n    class_path: Replace\n    init_args: {syntetic_fraction: 1}\n",
-            "syntetic_fraction: unknown key; did you mean synthetic_fraction?",
+            (CONFIGS / "digits_mix.yaml").read_text().replace("synthetic_", "syntetic_"),
+            "syntetic_fraction: unknown key; did you mean data.regime.synthetic_fraction?",
         ),
         ("data:\n  batch_size: many\n", "data.batch_size = many: must be a whole number"),
         ("seed_everything: 0\n", "model.network, data.source, data.regime: missing; name it "),

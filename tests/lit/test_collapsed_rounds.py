@@ -189,9 +189,10 @@ def test_counts_of_a_lost_checkpoints_samples_are_lost_with_them(tmp_path, monke
 
 @pytest.mark.slow
 @pytest.mark.ddp
-def test_the_count_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch):
+def test_the_count_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch, tiny_run):
     # Without training, the weights are the same to the last bit.
     untrained = {
+        "model__init_from": tiny_run / "checkpoints" / "last.ckpt",
         "data__train_first_round": "false",
         "trainer__max_epochs": 1,
         "model__restart": "warm",

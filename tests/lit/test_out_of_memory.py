@@ -213,8 +213,9 @@ def test_a_damaged_shard_of_such_a_round_is_made_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.ddp
-def test_all_processes_follow_the_one_that_ran_out(tmp_path):
+def test_all_processes_follow_the_one_that_ran_out(tmp_path, tiny_run):
     untrained = {
+        "model__init_from": tiny_run / "checkpoints" / "last.ckpt",
         "data__train_first_round": "false",
         "trainer__max_epochs": 1,
         "model__restart": "warm",

@@ -1,6 +1,8 @@
 """Mirrors a round's record to the loggers: W&B, with its picture, and any other."""
 
+import inspect
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 from lightning_collapse.lit.loggers.wandb_mirror import WandbMirror
 from lightning_collapse.lit.signals import exit_status
 
-__all__ = ["log_round", "numbers_of", "offer", "tell_stop"]
+__all__ = [
+    "arguments_of",
+    "log_hyperparameters",
+    "log_round",
+    "numbers_of",
+    "offer",
+    "tell_stop",
+]
 
 
 def log_round(
@@ -34,6 +43,29 @@ def log_round(
         except Exception as error:  # of whatever a logger talks to
             name = type(logger).__name__
             rank_zero_warn(f"{name} did not take round {record['round']}: {error!r:.200}")
+
+
+def log_hyperparameters(trainer: Trainer, told: Mapping[str, Any]) -> None:
+    """Tells all loggers what the run is made of; an error is a warning."""
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        try:
+            logger.log_hyperparams(dict(told))
+            logger.save()
+        except Exception as error:  # of whatever a logger talks to
+            name = type(logger).__name__
+            rank_zero_warn(f"{name} did not take the hyper-parameters: {error!r:.200}")
+
+
+def arguments_of(**parts: Any) -> dict[str, dict[str, Any]]:
+    """Tells what the parts of a run were made with, as far as they keep it."""
+    return {name: _kept(part) for name, part in parts.items()}
+
+
+def _kept(part: Any) -> dict[str, Any]:
+    names = inspect.signature(type(part)).parameters
+    values = {name: getattr(part, name) for name in names if getattr(part, name, None) is not None}
+    plain = (int, float, str, bool)
+    return {k: value if isinstance(value, plain) else repr(value) for k, value in values.items()}
 
 
 def tell_stop(trainer: Trainer, number: int) -> None:

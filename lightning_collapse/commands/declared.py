@@ -1,0 +1,195 @@
+"""What a source file declares, read without importing what its functions need.
+
+Help and mistakes on a command line are answered from this: importing torch takes seconds.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Optional, Union, cast
+
+__all__ = ["STAND_IN", "RealNeededError", "entry", "outline"]
+
+STAND_IN = "stand_in"
+"""Module of classes that stand in for others."""
+
+_Function = ast.FunctionDef
+
+_SLOW = {"matplotlib", "pytorch_lightning", "scipy", "sklearn", "torch", "torchmetrics"}
+
+_PLAIN: dict[str, Any] = {
+    **{kind.__name__: kind for kind in (int, float, bool, str, tuple, Path)},
+    **{"Optional": Optional, "Union": Union, "Literal": Literal, "Any": Any},
+}
+
+
+class RealNeededError(Exception):
+    """What stands in for classes in a signature does not do."""
+
+
+def entry(module: str, function: str) -> Callable[..., Any]:
+    """Finds a function that calls others of its module, none of which is imported before.
+
+    What it names at the top of its module is taken along: imports, constants, and functions with
+    their signature and docstring alone. A call of one of these imports the module and calls the
+    real one. Where a signature names what needs torch, classes of no use stand in for it; once
+    `RealNeededError` tells that this is not enough, all is done again by the real module.
+
+    Args:
+        module: the module's full name.
+        function: its function.
+    """
+    if module in sys.modules:
+        return cast("Callable[..., Any]", getattr(sys.modules[module], function))
+    tree = ast.parse(_source(module).read_bytes())
+    declared = {name: node for node in tree.body for name in _bound(node)}
+    scope: dict[str, Any] = {"__name__": module, "_real": lambda: import_module(module)}
+    wanted, taken = [function], []
+    while wanted:
+        if (node := declared.get(wanted.pop())) is None or node in taken:
+            continue
+        taken.append(node)
+        if isinstance(node, ast.ClassDef):
+            return cast("Callable[..., Any]", getattr(import_module(module), function))
+        if isinstance(node, _Function) and node.name != function:
+            _forward(node)
+        wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+    slow = [node for node in taken if isinstance(node, ast.ImportFrom) and _is_slow(node.module)]
+    scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in _bound(n)}
+    tree.body = [node for node in tree.body if node in taken and node not in slow]
+    code = compile(ast.fix_missing_locations(tree), str(_source(module)), "exec")
+    try:
+        exec(code, scope)
+    except TypeError:  # of what stands in, where more than its name is needed
+        return cast("Callable[..., Any]", getattr(import_module(module), function))
+    for node in taken:
+        if isinstance(node, _Function):
+            # jsonargparse imports the module that a function says it is of.
+            scope[node.name].__module__ = __name__
+
+    def run(*args: Any) -> Any:
+        try:
+            return scope[function](*args)
+        except RealNeededError:
+            return getattr(import_module(module), function)(*args)
+
+    return run
+
+
+@cache
+def _is_slow(module: str | None) -> bool:
+    """Whether a module, or one of this package that it imports, imports torch."""
+    package, _, _ = (module or "").partition(".")
+    if package in _SLOW:
+        return True
+    if package != __name__.partition(".")[0] or not _source(module or "").is_file():
+        return False
+    imported: list[str | None] = []
+    # Not those inside functions and conditions.
+    for node in ast.parse(_source(module or "").read_bytes()).body:
+        imported += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module] if isinstance(node, ast.ImportFrom) else []
+    return any(map(_is_slow, imported))
+
+
+@cache
+def outline(module: str) -> dict[str, inspect.Signature]:
+    """Gives the signatures of a module's functions and constructors, by name.
+
+    Defaults are None, and annotations only those of plain values: others are `typing.Any`.
+    Dataclasses are taken to be constructed from the fields in their body.
+    """
+    tree = ast.parse(_source(module).read_bytes())
+    names = dict(_PLAIN)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and (bound := _bound(node)):
+            names[bound[0]] = _plain(node.value, names)
+    return {
+        node.name: inspect.Signature(list(_parameters(node, names)))
+        for node in tree.body
+        if isinstance(node, (_Function, ast.ClassDef))
+    }
+
+
+def _source(module: str) -> Path:
+    """Finds a module's file without importing the packages that it is in, but the outermost."""
+    package, *path = module.split(".")
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    if not spec.submodule_search_locations:
+        return Path(spec.origin)
+    inside = Path(spec.submodule_search_locations[0]).joinpath(*path)
+    return inside / "__init__.py" if inside.is_dir() else inside.with_suffix(".py")
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """Names that a statement at the top of a module binds."""
+    if isinstance(node, (_Function, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(each.asname or each.name).partition(".")[0] for each in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    return []
+
+
+def _forward(node: _Function) -> None:
+    """Leaves of a function its docstring and a call of the real one."""
+    described = ast.get_docstring(node, clean=False) is not None
+    call = f"return getattr(_real(), {node.name!r})(**locals())"
+    if not node.args.kwarg and not node.args.vararg and not node.args.posonlyargs:
+        node.body = [*node.body[:described], *ast.parse(f"def _():\n {call}").body[0].body]  # type: ignore[attr-defined]
+        return
+    node.args = ast.parse("def _(*args, **options): ...").body[0].args  # type: ignore[attr-defined]
+    call = f"return getattr(_real(), {node.name!r})(*args, **options)"
+    node.body = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+
+
+def _parameters(
+    node: _Function | ast.ClassDef, names: dict[str, Any]
+) -> Iterator[inspect.Parameter]:
+    """Gives what a function or a constructor is called with."""
+    if isinstance(node, ast.ClassDef):
+        made = [part for part in node.body if isinstance(part, _Function)]
+        made = [part for part in made if part.name == "__init__"]
+        if not made:
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    yield _parameter(
+                        field.target.id, field.annotation, names, field.value is not None
+                    )
+            return
+        node = made[0]
+    given = [argument for argument in node.args.args if argument.arg != "self"]
+    first_default = len(given) - len(node.args.defaults)
+    for i, argument in enumerate(given):
+        yield _parameter(argument.arg, argument.annotation, names, i >= first_default)
+    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        yield _parameter(argument.arg, argument.annotation, names, default is not None)
+
+
+def _parameter(
+    name: str, annotation: ast.expr | None, names: dict[str, Any], optional: bool
+) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if optional else inspect.Parameter.empty,
+        annotation=Any if annotation is None else _plain(annotation, names),
+    )
+
+
+def _plain(annotation: ast.expr, names: dict[str, Any]) -> Any:
+    """Evaluates an annotation of plain values; gives `Any` for others."""
+    try:
+        code = compile(ast.Expression(annotation), "annotation", "eval")
+        return eval(code, {"__builtins__": {}, **names})
+    except (NameError, TypeError, AttributeError):
+        return Any

@@ -1,0 +1,222 @@
+"""What can be told of `fit`'s command line before torch is there: its files, keys and values.
+
+Classes that a configuration names, and their options, are left to the whole parser.
+"""
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+
+from lightning_collapse.commands.declared import outline
+from lightning_collapse.commands.hints import near
+from lightning_collapse.commands.messages import one_line
+from lightning_collapse.commands.paths import expand_home
+from lightning_collapse.commands.table import refuse_once
+from lightning_collapse.data.foreign.plain_yaml import load_yaml
+from lightning_collapse.runs.layout import Run
+
+expand_home()
+
+__all__ = ["check_configs", "check_words", "keys_of_fit", "checkpoint_at"]
+
+_SECTIONS = {
+    "model": ("lightning_collapse.lit.module", "CollapseModule"),
+    "data": ("lightning_collapse.lit.data", "PoolDataModule"),
+    "loop": ("lightning_collapse.lit.loop", "GenerationLoop"),
+    "trainer": ("pytorch_lightning.trainer.trainer", "Trainer"),
+}
+# Set once for several of them, by keys without a section.
+_LINKED = {"model.seed", "data.seed"}
+_NESTED = {
+    "data.regime": ["lightning_collapse.regimes.rules"],
+    "data.source": [
+        "lightning_collapse.data.sources.images",
+        "lightning_collapse.data.sources.points",
+    ],
+    "loop.sampling": ["lightning_collapse.sampling.choice"],
+    "loop.features": ["lightning_collapse.metrics.features"],
+    "model.augment": ["lightning_collapse.networks.augment"],
+    "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
+}
+_ALONE = ("config", "seed_everything", "print_config")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Ends with one line for what is wrong with a command line, as far as can be told.
+
+    Raises:
+        ValueError: a value cannot be.
+        OSError: a file is not there.
+    """
+    check_configs(words)
+    options = [word.partition("=")[0].removeprefix("--") for word in words]
+    # A section as a whole comes from a file of its own.
+    elsewhere = {"-h", "help", "print_config", *_SECTIONS}
+    if any(option in elsewhere or option.endswith(".help") for option in options):
+        return
+    known = _parser().parse_args(_simple(words))
+    if known.ckpt_path is not None:
+        checkpoint_at(known.ckpt_path, known.run)
+    for section, modules in _NESTED.items():
+        _check_class(section, known[section], modules)
+
+
+def _check_class(section: str, named: Any, modules: Sequence[str]) -> None:
+    """Refuses a class that is named without a module and that nothing of this package is."""
+    name = named.get("class_path") if isinstance(named, dict) else named
+    if not isinstance(name, str) or not name.isidentifier() or name == "null":
+        return
+    package = Path(__file__).parents[1]
+    defined = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
+    if not any(defined.search(path.read_text("utf-8")) for path in package.rglob("*.py")):
+        known = [made for module in modules for made in outline(module) if made[0] != "_"]
+        close = near(name, known)
+        hint = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"{section} = {name}: unknown class{hint}")
+
+
+def check_configs(words: Sequence[str]) -> None:
+    """Refuses configurations that are not there, with those that are near, or no plain table.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no configuration.
+    """
+    for name in _named("--config", words) + _named("-c", words):
+        _check_config(name)
+
+
+def _check_config(name: str) -> None:
+    path = Path(os.path.expanduser(name))
+    if (kept := Run(path).config.path).is_file():
+        raise FileNotFoundError(f"config = {name}: is a folder; name {kept}")
+    # The kernel's files, such as that of bash's <(…), are none by `is_file`.
+    if not path.exists() or path.is_dir():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"config = {name}: {what}{_nearest(path)}")
+    if path.is_file():
+        text = path.read_bytes().decode(errors="replace")
+        if not isinstance(load_yaml(text, f"config = {name}"), dict):
+            raise ValueError(f"config = {name}: must be a table of options")
+
+
+def checkpoint_at(named: str | Path, run: Path | None) -> Path:
+    """Finds the checkpoint that `--ckpt_path` names: a file, or `last` for the run's last one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(named)
+    if path.is_file():
+        return path
+    if str(named) in ("last", "best", "hpc", "registry"):
+        if str(named) != "last":
+            raise FileNotFoundError(f"ckpt_path = {named}: must be a file, or last")
+        if run is not None and not Run(run).last.is_file():
+            raise FileNotFoundError(
+                f"ckpt_path = last: the run in {run} has no checkpoint; leave it out to start one"
+            )
+        return Path(named) if run is None else Run(run).last
+    if not path.is_dir():
+        raise FileNotFoundError(f"ckpt_path = {path}: no such file")
+    found = [*sorted(path.glob("*.ckpt")), *sorted(Run(path).checkpoints.glob("*.ckpt"))]
+    last = [file for file in found if file.name == Run(path).last.name] or found[-1:]
+    advice = f"name a file in it, such as {last[0]}" if last else "name a checkpoint"
+    own = f"; or go on with that run: --run {path}" if Run(path).last.is_file() else ""
+    raise FileNotFoundError(f"ckpt_path = {path}: is a folder; {advice}{own}")
+
+
+@cache
+def keys_of_fit() -> tuple[str, ...]:
+    """All keys of `fit`, in full, with those of classes of this package."""
+    keys = [*_ALONE, *_own_options()]
+    keys += ["model.optimizer.lr", "model.optimizer.weight_decay", "model.optimizer.betas"]
+    for section, (module, name) in _SECTIONS.items():
+        keys += [f"{section}.{key}" for key in outline(module)[name].parameters]
+    for section, modules in _NESTED.items():
+        for module in modules:
+            made = [value for name, value in outline(module).items() if not name.startswith("_")]
+            keys += [f"{section}.{key}" for each in made for key in each.parameters]
+    return tuple(dict.fromkeys(key for key in keys if key not in _LINKED))
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        refuse_once(one_line(message, keys_of_fit(), []))
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
+    parser.add_argument("--config", "-c", action="config")
+    parser.add_argument("--seed_everything", type=_anything)
+    for name in _own_options():
+        known: dict[str, Any] = {"run": Path | None, "exit_code_on_stop": int | None}
+        parser.add_argument(f"--{name}", type=known.get(name, _anything))
+    for section, (module, name) in _SECTIONS.items():
+        for key, parameter in outline(module)[name].parameters.items():
+            if (full := f"{section}.{key}") not in _LINKED:
+                needed = parameter.default is parameter.empty
+                plain = parameter.annotation is not Any
+                kind = parameter.annotation if plain else _anything
+                parser.add_argument(f"--{full}", type=kind, required=needed)
+    return parser
+
+
+def _own_options() -> list[str]:
+    """Options that `fit` adds beside those of its parts."""
+    text = Path(__file__).with_name("fit.py").read_text("utf-8")
+    return re.findall(r'\.add_argument\(\s*"--(\w+)"', text)
+
+
+def _anything(value: Any) -> Any:
+    """A type of argument: jsonargparse would import what `Any` names a class of."""
+    return value
+
+
+def _simple(words: Sequence[str]) -> list[str]:
+    """Leaves out options of classes: their keys have three parts, or are of a list that grows."""
+    kept, skipping = [], False
+    classes = _classes()
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if word.startswith("--") or word == "-c":
+            section = ".".join(option.removeprefix("--").split(".")[:2]).removesuffix("+")
+            nested = option.count(".") > 1 or option.endswith("+")
+            skipping = nested and section in classes
+            if not skipping:
+                kept.append(word)
+            skipping = skipping and not equals
+        elif not skipping:
+            kept.append(word)
+        else:
+            skipping = False
+    return kept
+
+
+def _classes() -> Collection[str]:
+    """Keys whose values may have keys of their own."""
+    return {
+        f"{section}.{key}"
+        for section, (module, name) in _SECTIONS.items()
+        for key, parameter in outline(module)[name].parameters.items()
+        if parameter.annotation is Any
+    }
+
+
+def _named(option: str, words: Sequence[str]) -> list[str]:
+    """Values of an option that may be given several times."""
+    given = [value for word, value in zip(words, words[1:], strict=False) if word == option]
+    return given + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+
+
+def _nearest(path: Path) -> str:
+    """Names the configuration that a path may be meant for."""
+    here = [path.parent, Path("configs")]
+    files = {file.stem: file for folder in here for file in sorted(folder.glob("*.y*ml"))}
+    close = near(path.name.partition(".")[0], files)
+    return f"; did you mean {files[close]}?" if close else ""

@@ -1,0 +1,153 @@
+"""Help and mistakes on a command line are answered before torch is imported."""
+
+import inspect
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from lightning_collapse import __main__ as door
+from lightning_collapse.commands import hints
+from lightning_collapse.commands.declared import entry, outline
+from lightning_collapse.commands.fit_words import _SECTIONS, keys_of_fit
+
+
+def under(name: str) -> list[str]:
+    """The commands below a command: the keys of the table that its module has, if any."""
+    module = import_module(door._COMMANDS[name][0].partition(":")[0])
+    tables = [value for value in vars(module).values() if isinstance(value, dict)]
+    return [key for table in tables for key, value in table.items() if _is_entry(value)]
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, tuple) and isinstance(value[0], str) and ":" in value[0]
+
+
+COMMANDS = [
+    [name, *below] for name in door._COMMANDS for below in ([[k] for k in under(name)] or [[]])
+]
+FIT = ["fit", "--config", "configs/points_replace.yaml"]
+
+# Runs command lines one after the other in one process; tells what each said and cost.
+_EACH = """
+import contextlib, io, json, sys, time
+from lightning_collapse.__main__ import main
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:], out, started = words, io.StringIO(), time.process_time()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        with contextlib.suppress(SystemExit):
+            main()
+    slow = "torch" in sys.modules or "pytorch_lightning" in sys.modules
+    print(json.dumps([out.getvalue(), slow, time.process_time() - started]))
+"""
+
+
+def answers(*lines: list[str]) -> list[tuple[str, bool, float]]:
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH, json.dumps(lines)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_help_and_a_wrong_option_of_every_command_are_quick():
+    lines = [[*name, *rest] for name in COMMANDS for rest in (["--help"], ["--nonsense", "3"])]
+    lines.remove(["fit", "--help"])
+    for line, (said, slow, seconds) in zip(lines, answers(*lines), strict=True):
+        assert not slow, line
+        # Of the CPU: a machine that has other work to do makes no difference.
+        assert seconds < 0.5, line
+        wanted = "usage: lightning-collapse" if "--help" in line else "error: nonsense: unknown"
+        assert said.startswith(wanted), (line, said)
+
+
+MISTAKES = {
+    "--max_epochs 3": "max_epochs: unknown key; did you mean trainer.max_epochs?",
+    "--trainer.gpus 2": "trainer.gpus: unknown key; did you mean trainer.devices?",
+    "--optimizer Adam": "optimizer: unknown key; did you mean model.optimizer?",
+    "--lr_scheduler x": "lr_scheduler: unknown key; did you mean model.lr_rampup?",
+    "--lambda 0.3": "lambda: unknown key; did you mean data.regime.synthetic_fraction?",
+    "--resume_from_checkpoint x": "resume_from_checkpoint: unknown key; did you mean ckpt_path?",
+    "--data.synthetic_fraction 1": "data.synthetic_fraction: unknown key; did you mean data.reg",
+    "--data.nonsense.x 3": "data.nonsense.x: unknown key",
+    "--trainer.max_epochs three": "trainer.max_epochs = three: must be a whole number",
+    "--model.restart cold": "model.restart = cold: must be one of scratch, warm, initial",
+    "--data.batch_size": "data.batch_size: needs a value",
+    "--data.regime Replce": "data.regime = Replce: unknown class; did you mean Replace?",
+    "--ckpt_path configs": "ckpt_path = configs: is a folder; name a checkpoint",
+    "--ckpt_path last --run no": "ckpt_path = last: the run in no has no checkpoint",
+    "--config configs/digits_mx.yaml": "config = configs/digits_mx.yaml: no such file; did you "
+    "mean configs/digits_mix.yaml?",
+    "--config digits_mix": "config = digits_mix: no such file; did you mean configs/digits_mix.y",
+    "configs/digits_mix.yaml": "configs/digits_mix.yaml: one argument too many; did you mean "
+    "--config configs/digits_mix.yaml?",
+}
+OTHERS = {
+    "fit": "model.network, data.source, data.regime: missing",
+    "fit --data.source.path x": "model.network, data.source, data.regime: missing",
+    "plot none": "run = none: no such file or folder",
+    "pool verify none": "run = none: no such file or folder",
+    "evaluate none": "samples = none: no such file or folder",
+    "prepare none out": "source = none: no such file or folder",
+    "generate --ckpt none --seeds 1 --out x": "ckpt = none: no such file or folder",
+    "generate --class 3": "class: unknown key; did you mean label?",
+    "generate --network x": "network: unknown key; did you mean ckpt?",
+}
+
+
+def test_mistakes_that_people_make_are_named_before_torch_is_there():
+    told = {tuple([*FIT, *words.split()]): said for words, said in MISTAKES.items()}
+    told |= {tuple(words.split()): said for words, said in OTHERS.items()}
+    found = answers(*map(list, told))
+    for (line, wanted), (said, slow, _) in zip(told.items(), found, strict=True):
+        assert said.startswith(f"error: {wanted}"), (line, said)
+        assert said.count("\n") == 1 and not slow, line
+
+
+@pytest.mark.parametrize("section", _SECTIONS)
+def test_an_outline_has_the_parameters_of_the_real_constructor(section):
+    module, name = _SECTIONS[section]
+    real = inspect.signature(getattr(import_module(module), name)).parameters
+    read = outline(module)[name].parameters
+    assert list(read) == list(real)
+    for key, parameter in real.items():
+        assert (parameter.default is parameter.empty) == (read[key].default is parameter.empty)
+        if parameter.annotation in (int, bool, str, int | None, bool | None):
+            assert read[key].annotation == parameter.annotation, key
+
+
+def test_what_an_entry_calls_is_the_real_function(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "said.py").write_text(
+        "import nowhere\nfrom pathlib import Path\n\nDEFAULT = Path('x')\n\n"
+        "def main(words):\n    return work(words, path=DEFAULT), work\n\n"
+        'def work(words, path: Path = DEFAULT):\n    """Works."""\n'
+        "    return nowhere.at, words, path\n"
+    )
+    main = entry("said", "main")
+    assert "said" not in sys.modules
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        main([1])
+    (tmp_path / "nowhere.py").write_text("at = 'here'\n")
+    result, work = main([1])
+    assert result == ("here", [1], import_module("said").DEFAULT)
+    assert work.__doc__ == "Works." and list(inspect.signature(work).parameters)[1] == "path"
+
+
+def test_every_hint_names_an_option_that_there_is():
+    known = {*keys_of_fit()}
+    for where, _ in door._COMMANDS.values():
+        tables = vars(import_module(where.partition(":")[0])).values()
+        below = [v[0] for t in tables if isinstance(t, dict) for v in t.values() if _is_entry(v)]
+        for place in [where, *below]:
+            module = import_module(place.partition(":")[0])
+            for function in vars(module).values():
+                if callable(function) and getattr(function, "__module__", "") == module.__name__:
+                    known |= set(inspect.signature(function).parameters)
+    known |= {"steps", "solver", "schedule", "measures"}
+    for meant in hints._ELSEWHERE.values():
+        assert known >= set(meant)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_collapse.data.sources.points import Mixture
+    from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
     from lightning_collapse.lit.assemble import run
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "data.sources.points": ["Mixture"],
+    "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
         "Regime",
@@ -145,6 +147,7 @@ __all__ = [
     "SigmaMLP",
     "SlicedWasserstein",
     "SongUNet",
+    "Source",
     "Study",
     "Turnover",
     "Vendi",

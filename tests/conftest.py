@@ -6,6 +6,7 @@ none; with `--no-skips`, as `make oracles` has it, whatever would be skipped fai
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,6 +91,22 @@ def cli(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def readmes(cli, tmp_path, monkeypatch) -> Iterator[Callable[[str], Callable[..., Any]]]:
+    """Makes the README's example under a heading mine.py in a folder; gives `cli` there."""
+
+    def in_folder(heading: str) -> Callable[..., Any]:
+        text = (Path(__file__).parents[1] / "README.md").read_text()
+        section = text.partition(f"### {heading}\n")[2]
+        (tmp_path / "mine.py").write_text(re.search(r"```python\n(.*?)```", section, re.S)[1])
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", sys.path[:])
+        return cli
+
+    yield in_folder
+    sys.modules.pop("mine", None)
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,22 @@
 """A measure from a user's own file in `fit`, `measure` and `evaluate`, by its class path."""
 
 import json
-import re
-import sys
-from pathlib import Path
 
 import pytest
 from tiny_runs import arguments, records
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-(MINE,) = re.findall(r"```python\n([^`]*class Radius\(Measure\):\n[^`]*)```", README)
 COLUMNS = ("radius_points", "radius_points_floor", "radius_points_step")
 
 
 @pytest.fixture
-def command(cli, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
+def command(readmes):
+    cli = readmes("A measure of your own")
 
     def call(*words):
         status, _, err = cli(*words)
         assert (status, err) == (0, "")
 
-    yield call
-    sys.modules.pop("mine", None)
+    return call
 
 
 def test_a_measure_of_ones_own_works_in_fit_afterwards_and_beside_a_reference(command, tmp_path):

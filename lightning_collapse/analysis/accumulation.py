@@ -1,9 +1,9 @@
 """How noise accumulates: the exponent p of E|μ_i - μ_(i-1)|² ~ i^p, i = 1, 2, … fits.
 
 Where data accumulate each new step is averaged over all there is, and p = -2, the 1/i² pattern
-whose sum stays finite (Gerstgrasser et al. 2024, 2404.01413, for regression; derived for the
-Gaussian loop in `theory.gaussian.mean_increment`). Where data are replaced p = 0 in the mean, and
-the steps' sum grows without bound.
+whose sum stays finite (Gerstgrasser et al. 2024, 2404.01413, for regression; in
+the Gaussian loop a step has E[(mu_t - mu_(t-1))^2] = E[v_(t-1)] / (N t^2)). Where data are
+replaced p = 0 in the mean, and the steps' sum grows without bound.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """`lightning-collapse pool`: whether a run's files are whole, and making damaged ones again."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,9 @@ def _main_verify(arguments: list[str]) -> None:
 
 
 def _main_repair(arguments: list[str]) -> None:
-    run_command("pool repair", repair, arguments, reads=["run"])
+    # Given again, the option adds: jsonargparse's form of that is its own.
+    words = [re.sub(r"^--trust[_-]class(?==|$)", "--trust_class+", word) for word in arguments]
+    run_command("pool repair", repair, words, reads=["run"])
 
 
 def verify(run: Path) -> None:
@@ -53,7 +56,7 @@ def verify(run: Path) -> None:
     sys.exit(1 if damaged else 0)
 
 
-def repair(run: Path, trust_class: str | None = None) -> None:
+def repair(run: Path, trust_class: list[str] = []) -> None:  # noqa: B006 - never changed
     """Makes the damaged files of a run again, byte for byte; status 1 if any cannot be.
 
     Samples are made again from their round's checkpoint, on the same kind of machine; real rows
@@ -61,8 +64,8 @@ def repair(run: Path, trust_class: str | None = None) -> None:
 
     Args:
         run: folder of the run, which must not be in use.
-        trust_class: class of its network, such as mine.Net, if it is not of this package: it is
-            imported, and may run any code.
+        trust_class: class of its network, such as mine.Net, or of its source of real rows, if it
+            is not of this package: it is imported, and may run any code. May be given again.
     """
     from lightning_collapse.runs.repair import repair as files_of
 

@@ -8,7 +8,6 @@ weights at hand are known to be the network's.
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import is_described
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
+from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["OURS", "make_denoiser", "row_shape_of"]
 
@@ -30,7 +30,7 @@ _MOST_NUMBERS = 2**28
 
 
 def make_denoiser(
-    model: Mapping[str, Any], weights: Mapping[str, Tensor], trust_class: str | None = None
+    model: Mapping[str, Any], weights: Mapping[str, Tensor], trust_class: Trusted = None
 ) -> EDMPrecond:
     """Makes a denoiser again.
 
@@ -39,8 +39,8 @@ def make_denoiser(
             does not know it, `row_shape`. As in a configuration.
         weights: every entry of the denoiser's state dict. A denoiser of ours uses these tensors
             themselves.
-        trust_class: a class from outside this package, such as `mine.Net`, that is imported and
-            called if the network is one of that name.
+        trust_class: a class from outside this package, such as `mine.Net`, or several: one is
+            imported and called if the network is one of its name.
 
     Returns:
         The denoiser on the CPU.
@@ -63,7 +63,8 @@ def make_denoiser(
         check_weights(denoiser.state_dict(), weights)
         denoiser.load_state_dict(dict(weights), assign=True)
     else:
-        foreign = _import(class_path, trust_class)
+        names = [made.__name__ for made in OURS]
+        foreign = import_trusted("network", class_path, names, trust_class)
         denoiser = _make_foreign(foreign, init_args, sigma_data, weights)
     denoiser.row_shape = denoiser.row_shape or row_shape
     return denoiser
@@ -96,26 +97,6 @@ def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
     package, _, name = str(class_path).rpartition(".")
     named = {made.__name__: made for made in OURS}
     return named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
-
-
-def _import(class_path: Any, trust_class: str | None) -> Callable[..., nn.Module]:
-    """Imports what the user trusts, if the network is one of that name."""
-    module, _, name = (trust_class or "").rpartition(".")
-    if not module or name != str(class_path).rpartition(".")[2]:
-        named = ascii(str(class_path)[:100])[1:-1]
-        ours = ", ".join(made.__name__ for made in OURS)
-        raise ValueError(
-            f"network = {named}: is none of {ours}, and may run any code; if you trust it, add "
-            f"--trust_class {named}, in Python trust_class={named!r}"
-        )
-    try:
-        made: Callable[..., nn.Module] = getattr(import_module(module), name)
-    except Exception as error:  # of any kind, in a module of the user's
-        raise ValueError(
-            f"trust_class = {trust_class}: cannot be imported ({error!r:.200}); start where its "
-            "file is, or put that folder in PYTHONPATH"
-        ) from error
-    return made
 
 
 def _make_foreign(

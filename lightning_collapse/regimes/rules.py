@@ -40,7 +40,7 @@ class Replace(Regime):
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
         from lightning_collapse.theory import gaussian
 
-        return gaussian.fixed_mix(rounds, n_real, self.synthetic_fraction, variance).variance
+        return gaussian.fixed_mix(rounds, n_real, self.synthetic_fraction, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
         from lightning_collapse.theory import gaussian
@@ -124,7 +124,7 @@ class Augment(Regime):
         from lightning_collapse.theory import gaussian
 
         n = self.samples_needed(n_real)
-        return gaussian.augment_mix(rounds, n_real, n, variance).variance
+        return gaussian.augment_mix(rounds, n_real, n, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
         from lightning_collapse.theory import gaussian
@@ -242,14 +242,14 @@ class Fresh(Regime):
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
         from lightning_collapse.theory import gaussian
 
-        return gaussian.fresh_mix(rounds, self.size, self._share, variance).variance
+        return gaussian.fresh_mix(rounds, self.size, self._share, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
         from lightning_collapse.theory import gaussian
 
         if self._share in (0, 1):
             return 0.0 if self._share else variance * (1 - 1 / self.size)
-        return gaussian.fresh_mix_stationary(self.size, self._share, variance).variance
+        return gaussian.fresh_mix_limit(self.size, self._share, variance)
 
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool

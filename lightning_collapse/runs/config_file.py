@@ -165,7 +165,7 @@ class ConfigFile:
         if forbidden := [str(change) for change in changes if change.kind == "forbidden"]:
             raise ValueError(
                 f"{', '.join(forbidden)}: the run in {self.path.parent} was started differently; "
-                "restore what changed, or choose another --run"
+                "restore what changed, or choose another folder"
             )
 
     def write(self, config: Mapping[str, Any], changes: Iterable[Change] = ()) -> str:

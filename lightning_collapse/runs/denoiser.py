@@ -18,11 +18,12 @@ from lightning_collapse.networks.loading import make_denoiser, row_shape_of
 from lightning_collapse.networks.network import is_described
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.trust import Trusted
 
 __all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
 
 
-def load_run_denoiser(path: Path, trust_class: str | None = None) -> EDMPrecond:
+def load_run_denoiser(path: Path, trust_class: Trusted = None) -> EDMPrecond:
     """Rebuilds the average denoiser of a run's checkpoint.
 
     Args:
@@ -43,7 +44,7 @@ def load_run_denoiser(path: Path, trust_class: str | None = None) -> EDMPrecond:
 
 
 def remade(
-    model: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path, trust_class: str | None
+    model: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path, trust_class: Trusted
 ) -> EDMPrecond:
     """Does what `make_denoiser` does; errors name the file that describes the network."""
     try:

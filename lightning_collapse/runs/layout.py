@@ -24,6 +24,7 @@ from lightning_collapse.runs.config_file import ConfigFile
 if TYPE_CHECKING:
     from lightning_collapse.data.store.shards import StoredRows
     from lightning_collapse.networks.edm import EDMPrecond
+    from lightning_collapse.trust import Trusted
 
 __all__ = ["Run"]
 
@@ -150,11 +151,12 @@ class Run:
 
         return {path: fault for path, fault in examine(self) if fault is not None}
 
-    def repair(self, trust_class: str | None = None) -> dict[Path, str]:
+    def repair(self, trust_class: "Trusted" = None) -> dict[Path, str]:
         """Makes damaged files again, byte for byte; gives what was done, or why nothing could be.
 
         Args:
-            trust_class: as for `denoiser`.
+            trust_class: class of the network, such as `mine.Net`, if it is not of this package,
+                or of the source of real rows, or both: they are imported.
 
         Raises:
             OSError: the run is in use.

@@ -45,7 +45,7 @@ class RunFolder(Run):
             remove([probe])
         except OSError as error:
             raise OSError(
-                f"run = {self.path}: cannot be written ({error.strerror}); choose another --run"
+                f"run = {self.path}: cannot be written ({error.strerror}); choose another folder"
             ) from error
 
     def discard_if_empty(self) -> None:
@@ -80,7 +80,7 @@ class RunFolder(Run):
                 lock.seek(0)
                 raise OSError(
                     f"run = {self.path}: in use by {_line(lock.read(200)) or 'another process'}; "
-                    "wait for it to end, or choose another --run"
+                    "wait for it to end, or choose another folder"
                 ) from error
             # Processes that read data would hold it for seconds after this one was killed.
             os.register_at_fork(after_in_child=lock.close)

@@ -28,18 +28,20 @@ from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.runs.sharing import sharers
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["repair"]
 
 _OURS = "lightning_collapse."
 
 
-def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str | None, bool]]:
+def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | None, bool]]:
     """Makes the damaged files of a run again.
 
     Args:
         run: the run.
-        trust_class: class of its network, such as `mine.Net`, if it is not of this package.
+        trust_class: class of its network, such as `mine.Net`, if it is not of this package, or
+            of its source, or both.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
@@ -58,7 +60,7 @@ def repair(run: Run, trust_class: str | None = None) -> Iterator[tuple[Path, str
             torch.set_flush_denormal(False)
 
 
-def _repaired(run: Run, path: Path, fault: str, trust_class: str | None) -> tuple[str, bool]:
+def _repaired(run: Run, path: Path, fault: str, trust_class: Trusted) -> tuple[str, bool]:
     others = sharers(run, path)
     try:
         told = _repair(run, path, trust_class)
@@ -68,7 +70,7 @@ def _repaired(run: Run, path: Path, fault: str, trust_class: str | None) -> tupl
         return f"{fault}: {error}", False
 
 
-def _repair(run: Run, path: Path, trust_class: str | None) -> str:
+def _repair(run: Run, path: Path, trust_class: Trusted) -> str:
     """Makes one file again, and says how; raises ValueError or OSError with what prevents it."""
     r = run.round_of(path)
     if path.parent == run.checkpoints:
@@ -76,7 +78,7 @@ def _repair(run: Run, path: Path, trust_class: str | None) -> str:
     if path == run.config.path:
         return _restore_config(run)
     if path.parent == run.real:
-        return _import_again(run, path)
+        return _import_again(run, path, trust_class)
     if r is None or path == run.preview(r):
         return _derive(run, path)
     if path == manifest_path(path.parent):
@@ -116,10 +118,10 @@ def _way_back(run: Run, r: int) -> str:
         if is_sealed(path):
             folder = run.round(before).relative_to(run.path)
             return (
-                f"remove the folders from {folder} on and go on with --ckpt_path {path}: "
+                f"remove the folders from {folder} on and go on with ckpt_path = {path}: "
                 "the same rounds come out"
             )
-    return "no checkpoint of its round or before is left; start again in another --run"
+    return "no checkpoint of its round or before is left; start again in another folder"
 
 
 def _restore_config(run: Run) -> str:
@@ -132,7 +134,7 @@ def _restore_config(run: Run) -> str:
         if isinstance(text, str):
             run.config.restore(text)
             return f"restored from {path.name}"
-    raise ValueError("no intact checkpoint holds a copy; start again in another --run")
+    raise ValueError("no intact checkpoint holds a copy; start again in another folder")
 
 
 def _shared_from(run: Run) -> Run | None:
@@ -163,7 +165,7 @@ def _sample_again(path: Path, sampler: RoundSampler) -> str:
     return "its samples were made again"
 
 
-def _sampler(run: Run, r: int, trust_class: str | None) -> RoundSampler:
+def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     checkpoint = run.checkpoint(r)
     if not is_sealed(checkpoint):
         fault = "damaged" if checkpoint.exists() else "gone (loop.keep_checkpoints)"
@@ -196,11 +198,11 @@ def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:
     return weights
 
 
-def _import_again(run: Run, path: Path) -> str:
+def _import_again(run: Run, path: Path, trust_class: Trusted) -> str:
     """Reads real rows again; what is intact of them must be as it was."""
     config = run.config.read().get("data")
     config = config if isinstance(config, dict) else {}
-    source, seed = _source(config.get("source")), int(config.get("seed", 0))
+    source, seed = _source(config.get("source"), trust_class), int(config.get("seed", 0))
     rows, _ = source.read(seed)
     parts = torch.split(rows, MAX_SHARD_ROWS)
     if path != manifest_path(run.real):
@@ -214,16 +216,22 @@ def _import_again(run: Run, path: Path) -> str:
     return "imported again"
 
 
-def _source(config: Any) -> Source:
-    """Makes a source of this package by its name: a run's file may be anyone's."""
+def _source(config: Any, trust_class: Trusted) -> Source:
+    """Makes a source by its name: a run's file may be anyone's."""
     named = config if isinstance(config, dict) else {"class_path": config}
     path = str(named.get("class_path"))
     name = path.rpartition(".")[2]
     # By its last name: modules have moved since some runs were started.
-    ours = [kind for kind in Source.__subclasses__() if kind.__module__.startswith(_OURS)]
-    kind = next((kind for kind in ours if kind.__name__ == name), None)
-    if kind is None or not path.startswith((_OURS, name)):
-        raise ValueError(f"config.yaml names {path!r:.60}, which is not a source of this package")
+    ours = {
+        kind.__name__: kind
+        for kind in Source.__subclasses__()
+        if kind.__module__.startswith(_OURS)
+    }
+    kind: Any = ours.get(name) if path.startswith((_OURS, name)) else None
+    if kind is None:
+        kind = import_trusted("source", path, list(ours), trust_class)
+    if not (isinstance(kind, type) and issubclass(kind, Source)):
+        raise ValueError(f"source = {path:.60}: what is trusted by that name is no Source")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "made")
     try:

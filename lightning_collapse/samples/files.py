@@ -55,7 +55,7 @@ def start_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
     if any(not file.name.startswith(".") for file in folder.iterdir()):
         raise ValueError(
             f"out = {folder}: holds files, but no recipe.json that tells how they were made; "
-            "choose another --out"
+            "choose another folder"
         )
     text = json.dumps(wanted, indent=1, allow_nan=False)
     write_atomically(path, lambda file: file.write(text.encode()))
@@ -65,7 +65,7 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     try:
         old, new = _fields(json.loads(path.read_text())), _fields(wanted)
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: is no recipe ({error!s:.120}); choose another --out") from error
+        raise ValueError(f"{path}: is no recipe ({error!s:.99}); choose another folder") from error
     changed = [
         f"{name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}
@@ -74,7 +74,7 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     if changed:
         raise ValueError(
             f"{', '.join(changed)}: the samples in {folder} were made differently; restore what "
-            "changed, or choose another --out"
+            "changed, or choose another folder"
         )
 
 

@@ -18,35 +18,9 @@ from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.seeds import KeyedNormal, generator
 
-__all__ = ["RoundSampler", "class_weights", "rows_per_shard", "sample_rows"]
+__all__ = ["RoundSampler", "class_weights", "rows_per_shard"]
 
 _SHARDS_AIMED_AT = 64
-
-
-@torch.no_grad()
-def sample_rows(
-    denoiser: nn.Module,
-    sampling: Sampling,
-    noise: Tensor,
-    labels: Tensor | None,
-    randn_like: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Makes one batch of samples.
-
-    Args:
-        denoiser: D(x, sigma, class_labels).
-        sampling: solver and schedule.
-        noise: unit normal noise (B, *), where the denoiser is.
-        labels: class of every sample (B,), there too; None for no classes.
-        randn_like: gives fresh unit normal noise in the shape, type and place of its argument.
-
-    Returns:
-        Rows (B, *), on the CPU.
-
-    Raises:
-        ValueError: a sample is not finite.
-    """
-    return from_network_units(_solve(denoiser, sampling, noise, labels, randn_like)).cpu()
 
 
 def _solve(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.samples.rounds import sample_rows
+from lightning_collapse.rows import from_network_units
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.solvers import state_dtype
 
@@ -92,7 +92,11 @@ class SeedSampler:
         return batches
 
     def sample(self, batch: Sequence[int]) -> Tensor:
-        """Makes the samples of one micro-batch's seeds as rows (len(batch), *), on the CPU."""
+        """Makes the samples of one micro-batch's seeds as rows (len(batch), *), on the CPU.
+
+        Raises:
+            ValueError: a sample is not finite.
+        """
         slots = list(range(self.micro_batch))  # an empty slot makes a sample too
         for seed in batch:
             slots[seed % self.micro_batch] = seed
@@ -103,7 +107,10 @@ class SeedSampler:
             # NVIDIA draws in every step, our sampler only where S_max lets it add.
             for _ in range(int((self.sampling.sigmas > self.sampling.S_max).sum())):
                 numbers.like(noise.to(state_dtype(self.device)))
-        rows = sample_rows(self.denoiser, self.sampling, noise, labels, numbers.like)
+        samples = self.sampling(
+            lambda x, sigma: self.denoiser(x, sigma, labels), noise, numbers.like
+        )
+        rows = from_network_units(samples).cpu()
         return rows[[seed % self.micro_batch for seed in batch]]
 
     def labels(self, seeds: Sequence[int]) -> Tensor | None:

@@ -6,8 +6,6 @@ that adds no noise: along every principal axis it multiplies the noise by one nu
 deviation of its samples.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -15,46 +13,9 @@ from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import network_units
 from lightning_collapse.sampling.solvers import Sampler
 
-__all__ = ["SamplerBias", "compounded_std", "principal_std", "sampled_std", "sampler_bias"]
+__all__ = ["compounded_std", "principal_std", "sampled_std"]
 
 _MAX_ROWS = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class SamplerBias:
-    """Relative errors of a sampler's variance, one round with the exact denoiser of a Gaussian."""
-
-    variances: Tensor
-    """The data's variance along each principal axis on which it varies (k,), ascending."""
-    std_errors: Tensor
-    """Error of the samples' standard deviation along these axes, as a share of the true (k,)."""
-
-    @property
-    def variance_errors(self) -> Tensor:
-        """Error of the samples' variance along these axes, as a share of the true (k,)."""
-        return (1 + self.std_errors) ** 2 - 1
-
-    @property
-    def total_variance_error(self) -> float:
-        """Error of the trace of the samples' covariance, as a share of the true one."""
-        return float((self.variances * self.variance_errors).sum() / self.variances.sum())
-
-
-def sampler_bias(sampler: Sampler, sigmas: Tensor, covariance: Tensor) -> SamplerBias:
-    """Computes a sampler's bias exactly, on a centred Gaussian with the given covariance.
-
-    Args:
-        sampler: a sampler that adds no noise (no churn).
-        sigmas: its noise levels (num_steps + 1,), decreasing to 0.
-        covariance: (d, d), singular or not.
-    """
-    variances = torch.linalg.eigvalsh(covariance.double())
-    rounding = len(variances) * torch.finfo(torch.float64).eps * variances.max()
-    variances = variances[variances > rounding]
-    if not len(variances):
-        raise ValueError("covariance is zero: there is no variance to compare with")
-    std = sampled_std(sampler, sigmas, variances.sqrt())
-    return SamplerBias(variances, std / variances.sqrt() - 1)
 
 
 def principal_std(stored: StoredRows) -> Tensor:

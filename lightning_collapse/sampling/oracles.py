@@ -9,32 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["gaussian_denoiser", "mixture_denoiser"]
+__all__ = ["mixture_denoiser"]
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-
-
-def gaussian_denoiser(mean: Tensor, covariance: Tensor | float) -> Denoiser:
-    """Gives the denoiser of a Gaussian, E[x0 | x] = mean + C (C + sigma^2 I)^-1 (x - mean).
-
-    Args:
-        mean: (*), of d elements in all.
-        covariance: C (d, d), singular or not; or one variance for every dimension.
-
-    Returns:
-        `denoise(x, sigma)` for x (B, *) and sigma () or (B,), float64 (B, *).
-    """
-    mean, covariance = mean.double(), torch.as_tensor(covariance, dtype=torch.float64)
-    center = mean.flatten()
-    if covariance.shape not in [(), (len(center), len(center))]:
-        raise ValueError(
-            f"covariance must be a number or ({len(center)}, {len(center)}) for a mean of "
-            f"{len(center)} elements, got {tuple(covariance.shape)}"
-        )
-    if covariance.ndim == 0:
-        return lambda x, sigma: _shrink(x, sigma, center, covariance, None)
-    variances, axes = _principal_axes(covariance)
-    return lambda x, sigma: _shrink(x, sigma, center, variances, axes)
 
 
 def mixture_denoiser(means: Tensor, covariances: Tensor, weights: Tensor) -> Denoiser:
@@ -69,15 +46,6 @@ def mixture_denoiser(means: Tensor, covariances: Tensor, weights: Tensor) -> Den
         return (posterior[..., None] * clean).sum(0)
 
     return denoise
-
-
-def _shrink(
-    x: Tensor, sigma: Tensor, center: Tensor, variances: Tensor, axes: Tensor | None
-) -> Tensor:
-    gain = variances / (variances + sigma.double().reshape(-1, 1) ** 2)
-    rows = x.double().flatten(1) - center
-    rows = rows * gain if axes is None else (rows @ axes * gain) @ axes.mT
-    return (rows + center).reshape(x.shape)
 
 
 def _principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,6 @@ __all__ = [
     "replace_error",
     "ridge_error",
     "ridge_split",
-    "same_inputs_error_std",
 ]
 
 Array = NDArray[np.float64]
@@ -68,19 +67,6 @@ def fresh_mix_error(
     u = dim / (rows - dim - 1)
     keep = fraction**2 + fraction * (1 - fraction) * u
     return np.asarray(noise * u * np.cumsum(keep ** np.arange(n.max()))[n - 1])
-
-
-def same_inputs_error_std(error: ArrayLike, dim: int, rows: int) -> Array:
-    """Gives the standard deviation of an error over replicas, where all fits have the same inputs.
-
-    Given X, w_n - w is normal with covariance proportional to (X'X)^-1, whose first two moments
-    are an inverse Wishart matrix's; T > d + 3.
-    """
-    excess = rows - dim
-    scale = excess * (excess - 1) * (excess - 3)
-    traces = (2 * dim * (rows - 1) + (excess - 2) * dim**2 + 2 * dim) / scale
-    relative = traces / (dim / (excess - 1)) ** 2 - 1
-    return np.asarray(np.sqrt(relative) * np.asarray(error, float))
 
 
 @dataclass(frozen=True)

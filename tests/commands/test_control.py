@@ -7,10 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from closed_forms import SamplerBias
 
 from lightning_collapse.commands.control import control, main
 from lightning_collapse.data.store.shards import write_rows
-from lightning_collapse.sampling.bias import compounded_std, sampler_bias
+from lightning_collapse.sampling.bias import compounded_std
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
 from lightning_collapse.sampling.solvers import dpmpp_3m_sampler, heun_sampler
@@ -43,7 +44,7 @@ def test_rounds_compound_on_what_was_sampled():
     sigmas, std = karras_sigmas(18), torch.tensor([0.5, 1.0]).double()
     course = compounded_std(heun_sampler, sigmas, std, 3)
     for before, after in zip(course, course[1:], strict=False):
-        bias = sampler_bias(heun_sampler, sigmas, before.square().diag())
+        bias = SamplerBias(heun_sampler, sigmas, before.square().diag())
         torch.testing.assert_close(after, before * (1 + bias.std_errors))
     assert (course[3] / std - 1 > 3 * (course[1] / std - 1) * 0.9).all()
 
@@ -56,7 +57,7 @@ def test_data_of_a_store_is_a_gaussian_of_its_covariance(tmp_path):
     (condition,) = summary(tmp_path / "o")
     centred = rows.double() - rows.double().mean(0)
     covariance = centred.T @ centred / len(rows)
-    bias = sampler_bias(heun_sampler, karras_sigmas(18), covariance).total_variance_error
+    bias = SamplerBias(heun_sampler, karras_sigmas(18), covariance).total_variance_error
     assert condition["relative_error"][1] == pytest.approx(bias, rel=1e-6)
 
 
@@ -109,7 +110,7 @@ def test_a_covariance_is_that_of_its_file(tmp_path):
     (tmp_path / "cov.npz").write_bytes(saved(cov=(A @ A.T).numpy()))
     control(Sampling(num_steps=18), cov=tmp_path / "cov.npz", rounds=1, out=tmp_path / "o")
     (condition,) = summary(tmp_path / "o")
-    bias = sampler_bias(dpmpp_3m_sampler, log_uniform_sigmas(18), A @ A.T).total_variance_error
+    bias = SamplerBias(dpmpp_3m_sampler, log_uniform_sigmas(18), A @ A.T).total_variance_error
     assert condition["relative_error"][1] == pytest.approx(bias, rel=1e-6)
     assert condition["variance"][0] == pytest.approx(float((A**2).sum()))
 

@@ -242,7 +242,7 @@ def started(tmp_path_factory) -> Path:
 def test_what_a_run_was_started_with_cannot_change(started, refused, changed, said):
     before = outcome(started), (started / "config.yaml").read_text()
     message = refused(arguments(started, **changed))
-    assert said in message and message.endswith("or choose another --run")
+    assert said in message and message.endswith("or choose another folder")
     assert_same((outcome(started), (started / "config.yaml").read_text()), before)
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from closed_forms import SamplerBias
 from PIL import Image
 
 from lightning_collapse.data.store.shards import (
@@ -16,7 +17,6 @@ from lightning_collapse.report.figures import plot_run, sampler_alone
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
-from lightning_collapse.sampling.bias import sampler_bias
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.schedules import karras_sigmas
 from lightning_collapse.sampling.solvers import heun_sampler
@@ -134,7 +134,7 @@ def test_the_sampler_alone_is_what_it_does_to_a_gaussian_of_the_real_covariance(
     real, samples = (StoredRows(run / "pool" / name) for name in ("real", "0000"))
     rows = network_units(some_rows(kind, "real").flatten(1)).double()
     covariance = torch.cov(rows.T, correction=0)
-    error = sampler_bias(heun_sampler, karras_sigmas(18), covariance).total_variance_error
+    error = SamplerBias(heun_sampler, karras_sigmas(18), covariance).total_variance_error
     assert sampler_alone(real, samples) == pytest.approx(error, rel=1e-6)
     assert error > 0.05
 

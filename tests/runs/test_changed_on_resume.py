@@ -93,7 +93,9 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
     ],
 )
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):
-    with pytest.raises(ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another --run$"):
+    with pytest.raises(
+        ValueError, match=rf"{re.escape(key)}.* = .* \(was .*\): .*another folder$"
+    ):
         file.refuse_forbidden(file.changes(changed(key, value)))
     assert config_digest(changed(key, value)) != file.digest
 

@@ -279,7 +279,7 @@ def test_the_way_back_that_is_told_leads_to_the_same_rounds(tmp_path, finished, 
     (run / "pool" / "0000" / "manifest.json").unlink()
     out = status(pool.repair, run)[1]
     back = run / "checkpoints" / "round-0000.ckpt"
-    assert f"remove the folders from pool/0000 on and go on with --ckpt_path {back}" in out
+    assert f"remove the folders from pool/0000 on and go on with ckpt_path = {back}" in out
     for r in ("0000", "0001"):
         shutil.rmtree(run / "pool" / r)
     cli.run_fit(words(run, trainer__max_epochs=3, ckpt_path=back))

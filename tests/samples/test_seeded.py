@@ -10,7 +10,7 @@ import torch
 from tiny_runs import unet
 
 from lightning_collapse import EDMPrecond, nvidia_network
-from lightning_collapse.samples import rounds as sampler_module
+from lightning_collapse.samples import seeds as sampler_module
 from lightning_collapse.samples.files import write_pngs, write_shards
 from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
 from lightning_collapse.sampling.choice import Sampling

@@ -3,8 +3,9 @@ from functools import partial
 
 import pytest
 import torch
+from closed_forms import gaussian_denoiser
 
-from lightning_collapse.sampling.oracles import gaussian_denoiser, mixture_denoiser
+from lightning_collapse.sampling.oracles import mixture_denoiser
 from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
 from lightning_collapse.sampling.solvers import (
     dpmpp_2m_sampler,

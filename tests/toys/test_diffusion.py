@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
+from closed_forms import SamplerBias
 
 from lightning_collapse.commands.toy_diffusion import main
 from lightning_collapse.learners.learner import GaussianMixtureEM
-from lightning_collapse.sampling.bias import sampler_bias
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.solvers import heun_sampler
 from lightning_collapse.seeds import generator
@@ -45,7 +45,7 @@ def test_exact_diffusion_of_one_gaussian_is_off_by_the_samplers_bias():
     samples = diffusion.sample(300, generator(0, "sample"))
     noise = torch.randn(300, 2, dtype=torch.float64, generator=generator(0, "sample"))
     A = torch.linalg.lstsq(noise, samples - torch.from_numpy(fit.means[0, 0])).solution
-    bias = sampler_bias(heun_sampler, sampling.sigmas, C)
+    bias = SamplerBias(heun_sampler, sampling.sigmas, C)
     std = bias.variances.sqrt() * (1 + bias.std_errors)
     torch.testing.assert_close(
         torch.linalg.svdvals(A).flip(0), std, rtol=1e-3, atol=0

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from closed_forms import first_order_std, settled_mix, time_to_share
 
 from lightning_collapse.commands import toy_gaussian
 from lightning_collapse.regimes import Regime
@@ -26,7 +27,7 @@ def z_scores(condition, course, truth=TRUTH):
     drift = expected["mean_sq_error"]
     assert drift.max() < 0.15 * truth.variance
     scale = (replicas * truth.dim) ** 0.5
-    v_error = theory.first_order_std(drift, truth.variance) / scale
+    v_error = first_order_std(drift, truth.variance) / scale
     mu_error = 2**0.5 * drift / scale
     both = course.variance + course.mean_sq_error
     return {
@@ -86,7 +87,7 @@ def test_full_replacement_in_the_logarithm(n, rounds):
     assert np.abs((np.median(logs, 1) - mean) / median_error)[1:].max() < 3.5
     if n == 1000:
         times = (course.variance < 0.02).argmax(0) + 1.0
-        expected = theory.time_to_share(n)
+        expected = time_to_share(n)
         assert np.median(times) == pytest.approx(expected["median"], rel=0.15)
 
 
@@ -94,10 +95,10 @@ def test_full_replacement_in_the_logarithm(n, rounds):
 def test_the_users_mixes_do_not_collapse(n, fraction):
     setting = condition("Replace", fraction, n, 3000)
     course = simulate(setting, 3000, 300, truth=TRUTH, seed=3)
-    settled = theory.fixed_mix_stationary(n, fraction, 2.0)
-    error = theory.first_order_std(settled.mean_error, 2.0) / 300**0.5
+    settled = settled_mix(n, fraction, 2.0)
+    error = first_order_std(settled.mean_error, 2.0) / 300**0.5
     assert abs(course.variance[-1].mean() - settled.variance) < 3.5 * error
-    assert theory.first_order_std(settled.mean_error, 2.0) == pytest.approx(
+    assert first_order_std(settled.mean_error, 2.0) == pytest.approx(
         course.variance[-1].std(), rel=0.2
     )
 

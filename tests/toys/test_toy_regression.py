@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from closed_forms import same_inputs_error_std
 
 from lightning_collapse.commands import toy_regression
 from lightning_collapse.theory import regression as theory
@@ -15,7 +16,7 @@ TASK = Task(dim=10, noise=1.0, rounds=20, replicas=800, seed=1)
 
 def z_scores(errors, expected, dim, rows):
     """With the standard error of fits on the same inputs, the widest there is."""
-    error = theory.same_inputs_error_std(expected, dim, rows) / errors.shape[1] ** 0.5
+    error = same_inputs_error_std(expected, dim, rows) / errors.shape[1] ** 0.5
     return (errors.mean(1) - expected) / error
 
 
@@ -47,7 +48,7 @@ def test_errors_and_steps_are_theorys(name, fraction, inputs, task, n):
 def test_the_spread_over_replicas_is_theorys():
     setting = condition("Replace", 1.0, 30, 20)
     errors, _ = regress(setting, "same", TASK)
-    expected = theory.same_inputs_error_std(theory.replace_error(20, 10, 30), 10, 30)
+    expected = same_inputs_error_std(theory.replace_error(20, 10, 30), 10, 30)
     assert errors[-1].std() == pytest.approx(expected, rel=0.15)
 
 

@@ -13,7 +13,7 @@ __all__ = ["Source"]
 
 
 class Source(ABC):
-    """Real rows to start from. A new data set is one subclass in `images.py` or `points.py`."""
+    """Real rows to start from. A data set is one subclass, best a frozen dataclass."""
 
     @abstractmethod
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:

@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.decompose import Decomposition, Errors, crossed_variance
-from lightning_collapse.analysis.sets import feature_space, split_rows
+from lightning_collapse.analysis.sets import feature_space
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.rows import Rows, network_units
+from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
 __all__ = ["Batch", "RunsSplit", "common_batch", "split_runs", "varied"]
@@ -92,7 +93,8 @@ def common_batch(condition: Condition, rows: int = _BATCH) -> Batch:
     real, chance = stores[0], generator(0, "bias and variance")
     shared = all(_checksums(store) == _checksums(real) for store in stores)
     held_out = [
-        set(split_rows(run, replica)[1].order.tolist()) for replica, run in condition.runs.items()
+        set(recorded_split(run, records[0])[2].order.tolist())
+        for run, records in zip(condition.runs.values(), condition.records.values(), strict=True)
     ]
     unseen = set.intersection(*held_out) if shared else held_out[0]
     enough = len(unseen) >= min(rows, len(held_out[0])) // 2

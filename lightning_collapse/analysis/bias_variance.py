@@ -25,7 +25,7 @@ from lightning_collapse.rows import Rows, network_units
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
-__all__ = ["Batch", "RunsSplit", "common_batch", "split_runs", "varied"]
+__all__ = ["Batch", "RunsSplit", "common_batch", "output_errors", "split_runs", "varied"]
 
 Array = NDArray[np.float64]
 
@@ -133,7 +133,7 @@ def split_runs(
     truth = features(real[order[:_EMBEDDED]]).double()
 
     def outputs(r: int) -> tuple[Array, Errors]:
-        errors = np.stack([_output_errors(run.denoiser(r, trust_class), batch) for run in runs])
+        errors = np.stack([output_errors(run.denoiser(r, trust_class), batch) for run in runs])
         return errors @ errors.T, Errors.of_vectors(errors, 0.0)
 
     def samples(r: int) -> tuple[Array, Errors]:
@@ -160,8 +160,13 @@ def split_runs(
 
 
 @torch.no_grad()
-def _output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
-    """Weighted errors of the outputs (B · numbers in a row,): their squares' sum is the loss."""
+def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
+    """Gives weighted errors of the outputs (B · numbers in a row,): squared, they sum to the loss.
+
+    Args:
+        denoiser: on the CPU, in eval mode.
+        batch: what it is given.
+    """
     level = batch.sigma.reshape(-1, *[1] * (batch.clean.ndim - 1))
     noisy = batch.clean + level * batch.noise
     labels = batch.labels if denoiser.label_dim else None

@@ -1,5 +1,6 @@
 """Which of a run's real rows are trained on, which are held out, and how many samples are made."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def split(
     return Subset(real, order[held_out : held_out + train]), Subset(real, order[:held_out])
 
 
-def recorded_split(run: Run, record: dict[str, Any]) -> tuple[int, Subset, Subset]:
+def recorded_split(run: Run, record: Mapping[str, Any]) -> tuple[int, Subset, Subset]:
     """Splits a run's real rows as a round's record has it; older ones leave it to config.yaml.
 
     Returns:

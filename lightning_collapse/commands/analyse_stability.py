@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,8 @@ def stability(
             toy=toy, synthetic_fraction=synthetic_fraction, replicas=replicas
         )
     else:
+        if sizes and swaps > min(sizes):
+            raise ValueError(f"swaps = {swaps}: must be at most the {min(sizes)} training rows")
         study = _study(config, sizes, swaps, rounds, set or {}, seed, open_folder(out))
         _carry_through(study, devices)
         told = _of_study(study, 2 + swaps, trust_class)
@@ -119,7 +121,8 @@ def _study(
     plan = {
         "name": "runs",
         "config": os.path.abspath(config),
-        "set": {**options, "trainer.max_epochs": rounds},
+        # All rounds' checkpoints are read at the end.
+        "set": {**options, "trainer.max_epochs": rounds, "loop.keep_checkpoints": None},
         "grid": ({"data.train_rows": sizes} if sizes else {}) | {"run": runs},
     }
     path, text = out / "plan.yaml", yaml.safe_dump(plan, sort_keys=False)
@@ -151,7 +154,7 @@ def _of_study(study: Study, each: int, trust_class: str | None) -> list[Stabilit
 
 def _tell(one: Stability) -> None:
     heads = ["γ", "low", "high", "largest", "N·γ", "growth", "other chance"]
-    columns: list[Sequence[float]] = [one.gamma, one.low, one.high, one.largest]
+    columns: list[Iterable[float]] = [one.gamma, one.low, one.high, one.largest]
     columns += [one.n * one.gamma, [float("nan"), *one.growth], one.null]
     if one.theory is not None and one.response is not None and one.exact is not None:
         heads += ["theory", "response", "exact"]

@@ -95,7 +95,7 @@ def runs_stability(
 
     def feature_mean(run: Run, r: int) -> Array:
         rows = run.samples(r)
-        parts = torch.arange(min(len(rows), _EMBEDDED)).split(_AT_ONCE)
+        parts = torch.split(torch.arange(min(len(rows), _EMBEDDED)), _AT_ONCE)
         mean = torch.cat([features(rows[some]).double() for some in parts]).mean(0)
         return np.asarray(mean.numpy())
 

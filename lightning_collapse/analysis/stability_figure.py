@@ -28,5 +28,6 @@ def draw_stability(out: Path, told: Sequence[Stability]) -> None:
             if one.theory is not None:
                 axes.plot(rounds, one.theory, "--", lw=1, color=colour)
         axes.set(xlabel="round", ylabel=f"{distance}: γ; other chance dotted", yscale="log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=7)
     save_figure(figure, out, "stability")

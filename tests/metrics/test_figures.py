@@ -10,6 +10,7 @@ from tiny_runs import Fit, arguments, records
 
 from lightning_collapse.commands.fit import run_fit
 from lightning_collapse.commands.measure import main
+from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.figures import RECORD_FIELDS, MeasureError, figures_of
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.runs.layout import Run
@@ -141,3 +142,9 @@ def test_a_toy_takes_lists_that_its_first_round_cannot_tell_of():
 def test_a_measures_class_is_no_measure(tmp_path):
     with pytest.raises(ValueError, match=r"measures: Middle: is a class; name an object, such as"):
         Fit(tmp_path, options={"measures": [Middle]})
+
+
+@pytest.mark.parametrize("kind", [Middle, *map(type, (*ALWAYS, *DEFAULT))])
+def test_every_measure_is_of_a_row_at_least(kind):
+    with pytest.raises(ValueError, match="rows = 0: must be at least 1"):
+        kind(rows=0)

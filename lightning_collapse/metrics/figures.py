@@ -44,7 +44,7 @@ def figures_of(measure: Measure, samples: Sample, real: RealRows) -> dict[str, F
     told: Any
     try:
         told = measure.figures(samples, real)
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, OSError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # of a class that anyone may have written
         if not _own(measure):

@@ -146,7 +146,10 @@ def test_export_and_prepare_are_inverse(tmp_path, cli, name):
 
 def test_export_refuses_in_one_line(tmp_path, cli):
     for words, said in (
-        ([tmp_path / "none", tmp_path / "out"], f"store = {tmp_path / 'none'}: no such file or folder"),
+        (
+            [tmp_path / "none", tmp_path / "out"],
+            f"store = {tmp_path / 'none'}: no such file or folder",
+        ),
         ([tmp_path / "none", tmp_path], f"out = {tmp_path}: is there already"),
     ):
         status, out, err = cli("export", *words)

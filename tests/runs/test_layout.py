@@ -25,6 +25,8 @@ IN_PATHS = {"pool", "checkpoints", "real", "wandb", "rounds.csv", "manifest.json
 OTHERS = {
     ("metrics/inception_weights.py", "checkpoints"),  # torch.hub's
     ("toys/tables.py", "rounds.csv"),  # the toys' own table
+    ("sweeps/claims.py", ".lock"),  # a study's own
+    ("sweeps/wandb_agents.py", "wandb"),  # likewise
     ("sweeps/claims.py", ".lock"),  # a study's
     ("sweeps/wandb_agents.py", "wandb"),  # likewise
     ("data/store/manifest.py", "manifest.json"),  # any store's

@@ -12,6 +12,8 @@ _PLAIN = {
     "float": "a number",
     "bool": "true or false",
     "NoneType": "null",
+    "list": "a list in brackets",
+    "dict": "a table in braces",
 }
 
 

@@ -9,7 +9,7 @@ from lightning_collapse.metrics.families import NAMES
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
 from lightning_collapse.toys.gmm_figures import draw_mixtures
-from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["gmm", "main"]
 
@@ -58,9 +58,15 @@ def gmm(
         measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json and figures.
     """
-    named = tuple(as_measures(measures))
     protocol = Protocol(
-        rounds, replicas, seed, components, reg_covar, init, threshold, measures=named
+        rounds,
+        replicas,
+        seed,
+        components,
+        reg_covar,
+        init,
+        threshold,
+        measures=tuple(as_measures(measures)),
     )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.3,0.5,0.9,1.0")
     for condition in wanted:
@@ -80,7 +86,7 @@ def gmm(
         reg_covar=reg_covar,
         init=init,
         threshold=threshold,
-        measures=list(named) or None,
+        measures=named(protocol.measures),
     )
     write_tables(out, command, [summary(c.condition, c.statistics, protocol) for c in courses])
     draw_mixtures(out, courses, protocol)

@@ -91,7 +91,8 @@ def run_command(
         for field in reads:
             if str(parsed[field]) not in unless:
                 _check_there(field, parsed[field])
-        if any(parser.stand_ins.values()):
+        needed = [key for key, stands_in in parser.stand_ins.items() if stands_in]
+        if any(parsed[key] != parameters[key].default for key in needed):
             raise RealNeededError
         options = parser.instantiate_classes(parsed)
         options.pop("config")

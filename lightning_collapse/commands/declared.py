@@ -4,12 +4,14 @@ Help and mistakes on a command line are answered from this: importing torch take
 """
 
 import ast
+import builtins
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Collection, Iterator
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Optional, Union, cast
 
@@ -36,7 +38,8 @@ def entry(module: str, function: str) -> Callable[..., Any]:
     """Finds a function that calls others of its module, none of which is imported before.
 
     What it names at the top of its module is taken along: imports, constants, and functions with
-    their signature and docstring alone. A call of one of these imports the module and calls the
+    their signature, their docstring and the checks that they begin with, as far as these need
+    nothing slow. A call of one of these that passes its checks imports the module and calls the
     real one. Where a signature names what needs torch, classes of no use stand in for it; once
     `RealNeededError` tells that this is not enough, all is done again by the real module.
 
@@ -57,7 +60,7 @@ def entry(module: str, function: str) -> Callable[..., Any]:
         if isinstance(node, ast.ClassDef):
             return cast("Callable[..., Any]", getattr(import_module(module), function))
         if isinstance(node, _Function) and node.name != function:
-            _forward(node)
+            _forward(node, {name for name, each in declared.items() if _is_quick(each)})
         wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
     slow = [node for node in taken if isinstance(node, ast.ImportFrom) and _is_slow(node.module)]
     scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in _bound(n)}
@@ -140,16 +143,44 @@ def _bound(node: ast.stmt) -> list[str]:
     return []
 
 
-def _forward(node: _Function) -> None:
-    """Leaves of a function its docstring and a call of the real one."""
+def _is_quick(node: ast.stmt) -> bool:
+    """Whether a statement imports something, and nothing slow."""
+    return isinstance(node, ast.ImportFrom) and not _is_slow(node.module)
+
+
+def _forward(node: _Function, quick: Collection[str]) -> None:
+    """Leaves of a function its docstring, its first checks and a call of the real one."""
     described = ast.get_docstring(node, clean=False) is not None
-    call = f"return getattr(_real(), {node.name!r})(**locals())"
     if not node.args.kwarg and not node.args.vararg and not node.args.posonlyargs:
-        node.body = [*node.body[:described], *ast.parse(f"def _():\n {call}").body[0].body]  # type: ignore[attr-defined]
+        names = [each.arg for each in node.args.args + node.args.kwonlyargs]
+        known = {*names, *dir(builtins), *quick}
+        checks = takewhile(partial(_is_check, known=known), node.body[described:])
+        passed = ", ".join(f"{name}={name}" for name in names)
+        call = f"return getattr(_real(), {node.name!r})({passed})"
+        rest = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+        node.body = [*node.body[:described], *checks, *rest]
         return
     node.args = ast.parse("def _(*args, **options): ...").body[0].args  # type: ignore[attr-defined]
     call = f"return getattr(_real(), {node.name!r})(*args, **options)"
     node.body = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+
+
+def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
+    """Whether a statement does nothing but raise, or call what may, with names that are known."""
+    inner: list[ast.stmt] = [node]
+    if isinstance(node, ast.For):
+        inner = node.body
+    bound = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return used <= {*known, *bound} and all(
+        (isinstance(each, ast.Expr) and isinstance(each.value, ast.Call))
+        or (isinstance(each, ast.If) and isinstance(each.body[0], ast.Raise))
+        for each in inner
+    )
 
 
 def _parameters(

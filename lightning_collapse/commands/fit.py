@@ -25,6 +25,7 @@ from lightning_collapse.commands.fit_words import (
 )
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.paths import expand_home
+from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
@@ -65,6 +66,8 @@ def run_fit(arguments: list[str]) -> None:
 
 def _fit(arguments: list[str]) -> None:
     OneLineParser.words = arguments
+    # Lightning tells the seed while it reads the command line.
+    quieten()
     try:
         cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:

@@ -1,6 +1,6 @@
 """What can be told of `fit`'s command line before torch is there: its files, keys and values.
 
-Classes that a configuration names, and their options, are left to the whole parser.
+Classes of others, and what options of ours come to together, are left to the whole parser.
 """
 
 import os
@@ -63,13 +63,17 @@ def check_words(words: Sequence[str]) -> None:
     if known.ckpt_path is not None:
         checkpoint_at(known.ckpt_path, known.run)
     for section, modules in _NESTED.items():
-        _check_class(section, known[section], modules)
+        named = known[section]
+        name = named.get("class_path") if isinstance(named, dict) else named
+        if isinstance(name, str) and name != "null":
+            _check_class(section, name, modules)
+            given = named.get("init_args") if isinstance(named, dict) else None
+            _check_options(section, name, given or {}, _words_of(section, words))
 
 
-def _check_class(section: str, named: Any, modules: Sequence[str]) -> None:
+def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
     """Refuses a class that is named without a module and that nothing of this package is."""
-    name = named.get("class_path") if isinstance(named, dict) else named
-    if not isinstance(name, str) or not name.isidentifier() or name == "null":
+    if not name.isidentifier():
         return
     package = Path(__file__).parents[1]
     defined = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
@@ -78,6 +82,42 @@ def _check_class(section: str, named: Any, modules: Sequence[str]) -> None:
         close = near(name, known)
         hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"{section} = {name}: unknown class{hint}")
+
+
+def _check_options(section: str, name: str, given: Collection[str], words: Sequence[str]) -> None:
+    """Refuses options that a class of ours has not, and values that they cannot have."""
+    module, _, leaf = name.rpartition(".")
+    made = [outline(known) for known in _NESTED[section] if module in ("", known)]
+    if not any(leaf in each for each in made):
+        return
+    kinds: dict[str, Any] = {}
+    for each in made:
+        if leaf in each:
+            # Those of other classes there too: it may be derived from one.
+            kinds |= {key: Any for other in each.values() for key in other.parameters}
+            kinds |= {key: one.annotation for key, one in each[leaf].parameters.items()}
+    parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
+    for key, kind in kinds.items():
+        parser.add_argument(f"--{section}.{key}", type=_anything if kind is Any else kind)
+    parser.parse_args([f"--{section}.{key}=null" for key in given if key not in kinds])
+    parser.parse_args(list(words))
+
+
+def _words_of(section: str, words: Sequence[str]) -> list[str]:
+    """The options of a section's class, from where it is named last, as `--section.key` alone."""
+    kept, taking = list[str](), False
+    for word in words:
+        option, equals, value = word.partition("=")
+        if word == "-c" or option in ("--config", f"--{section}"):
+            kept = []
+        if word.startswith("--") or word == "-c":
+            key = option.removeprefix(f"--{section}.").removeprefix("init_args.")
+            taking = key.isidentifier() and key not in ("class_path", "dict_kwargs")
+            taking = taking and option.startswith(f"--{section}.")
+            kept += [f"--{section}.{key}{equals}{value}"] if taking else []
+        elif taking:
+            kept.append(word)
+    return kept
 
 
 def check_configs(words: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ Help and mistakes on a command line are answered from this: importing torch take
 import ast
 import builtins
 import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import cache, partial
@@ -15,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Optional, Union, cast
 
-__all__ = ["STAND_IN", "RealNeededError", "entry", "outline"]
+__all__ = ["STAND_IN", "RealNeededError", "entry", "is_defined", "outline"]
 
 STAND_IN = "stand_in"
 """Module of classes that stand in for others."""
@@ -105,18 +106,31 @@ def outline(module: str) -> dict[str, inspect.Signature]:
     """Gives the signatures of a module's functions and constructors, by name.
 
     Defaults are None, and annotations only those of plain values: others are `typing.Any`.
-    Dataclasses are taken to be constructed from the fields in their body.
+    Dataclasses are taken to be constructed from the fields in their body, and in those of the
+    module's classes that they are derived from.
     """
     tree = ast.parse(_source(module).read_bytes())
     names = dict(_PLAIN)
     for node in tree.body:
         if isinstance(node, ast.Assign) and (bound := _bound(node)):
             names[bound[0]] = _plain(node.value, names)
-    return {
-        node.name: inspect.Signature(list(_parameters(node, names)))
-        for node in tree.body
-        if isinstance(node, (_Function, ast.ClassDef))
-    }
+    told: dict[str, inspect.Signature] = {}
+    for node in tree.body:
+        if not isinstance(node, (_Function, ast.ClassDef)):
+            continue
+        own = {one.name: one for one in _parameters(node, names)}
+        for base in getattr(node, "bases", []) if not _constructor(node) else []:
+            if isinstance(base, ast.Name) and base.id in told:
+                own = {**told[base.id].parameters, **own}
+        told[node.name] = inspect.Signature(list(own.values()))
+    return told
+
+
+def is_defined(name: str) -> bool:
+    """Whether any module of this package has a class or a function of that name."""
+    package = _source(__name__.partition(".")[0]).parent
+    wanted = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
+    return any(wanted.search(path.read_text("utf-8")) for path in package.rglob("*.py"))
 
 
 def _source(module: str) -> Path:
@@ -183,27 +197,32 @@ def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
     )
 
 
+def _constructor(node: _Function | ast.ClassDef) -> _Function | None:
+    made = [part for part in node.body if isinstance(part, _Function)]
+    return next((part for part in made if part.name == "__init__"), None)
+
+
 def _parameters(
     node: _Function | ast.ClassDef, names: dict[str, Any]
 ) -> Iterator[inspect.Parameter]:
     """Gives what a function or a constructor is called with."""
     if isinstance(node, ast.ClassDef):
-        made = [part for part in node.body if isinstance(part, _Function)]
-        made = [part for part in made if part.name == "__init__"]
-        if not made:
+        if (made := _constructor(node)) is None:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield _parameter(
                         field.target.id, field.annotation, names, field.value is not None
                     )
             return
-        node = made[0]
+        node = made
     given = [argument for argument in node.args.args if argument.arg != "self"]
     first_default = len(given) - len(node.args.defaults)
     for i, argument in enumerate(given):
         yield _parameter(argument.arg, argument.annotation, names, i >= first_default)
     for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
         yield _parameter(argument.arg, argument.annotation, names, default is not None)
+    if node.args.kwarg is not None:
+        yield inspect.Parameter(node.args.kwarg.arg, inspect.Parameter.VAR_KEYWORD)
 
 
 def _parameter(

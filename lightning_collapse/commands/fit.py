@@ -19,6 +19,7 @@ import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.fit_needs import check_needs
 from lightning_collapse.commands.fit_words import (
     check_configs,
+    check_own,
     check_words,
     checkpoint_at,
     keys_of_fit,
@@ -295,12 +296,5 @@ def _plain(value: Any) -> Any:
 
 
 def _check(config: Namespace) -> None:
-    if config.run is not None and config.run_root is not None:
-        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
-    seed = config.seed_everything
-    if isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
-    status = config.exit_code_on_stop
-    if status is not None and not 0 <= status <= 255:
-        raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
+    check_own(config)
     check_arguments(vars(config.trainer))

@@ -14,7 +14,7 @@ def command(readmes):
 
     def call(*words):
         status, _, err = cli(*words)
-        assert (status, err) == (0, "")
+        assert status == 0, err
 
     return call
 

@@ -17,7 +17,7 @@ RING = '{"class_path": "mine.Ring", "init_args": {"n": 64}}'
 
 def done(outcome):
     status, out, err = outcome
-    assert (status, err) == (0, "")
+    assert status == 0, err
     return out
 
 

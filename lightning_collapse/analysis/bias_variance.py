@@ -17,14 +17,15 @@ from tqdm import tqdm
 
 from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.decompose import Decomposition, Errors, crossed_variance
-from lightning_collapse.analysis.sets import feature_space, split_rows
+from lightning_collapse.analysis.sets import feature_space
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.rows import Rows, network_units
+from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
-__all__ = ["Batch", "RunsSplit", "common_batch", "split_runs", "varied"]
+__all__ = ["Batch", "RunsSplit", "common_batch", "output_errors", "split_runs", "varied"]
 
 Array = NDArray[np.float64]
 
@@ -92,7 +93,8 @@ def common_batch(condition: Condition, rows: int = _BATCH) -> Batch:
     real, chance = stores[0], generator(0, "bias and variance")
     shared = all(_checksums(store) == _checksums(real) for store in stores)
     held_out = [
-        set(split_rows(run, replica)[1].order.tolist()) for replica, run in condition.runs.items()
+        set(recorded_split(run, records[0])[2].order.tolist())
+        for run, records in zip(condition.runs.values(), condition.records.values(), strict=True)
     ]
     unseen = set.intersection(*held_out) if shared else held_out[0]
     enough = len(unseen) >= min(rows, len(held_out[0])) // 2
@@ -131,7 +133,7 @@ def split_runs(
     truth = features(real[order[:_EMBEDDED]]).double()
 
     def outputs(r: int) -> tuple[Array, Errors]:
-        errors = np.stack([_output_errors(run.denoiser(r, trust_class), batch) for run in runs])
+        errors = np.stack([output_errors(run.denoiser(r, trust_class), batch) for run in runs])
         return errors @ errors.T, Errors.of_vectors(errors, 0.0)
 
     def samples(r: int) -> tuple[Array, Errors]:
@@ -158,8 +160,13 @@ def split_runs(
 
 
 @torch.no_grad()
-def _output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
-    """Weighted errors of the outputs (B · numbers in a row,): their squares' sum is the loss."""
+def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
+    """Gives weighted errors of the outputs (B · numbers in a row,): squared, they sum to the loss.
+
+    Args:
+        denoiser: on the CPU, in eval mode.
+        batch: what it is given.
+    """
     level = batch.sigma.reshape(-1, *[1] * (batch.clean.ndim - 1))
     noisy = batch.clean + level * batch.noise
     labels = batch.labels if denoiser.label_dim else None

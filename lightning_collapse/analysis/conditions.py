@@ -31,6 +31,7 @@ _RECORDED = (
     "n_samples",
     "restart",
     "real_data_in_init",
+    "swap",
     # A run may go on with other measures; its figures are then others.
     "fd_n",
 )
@@ -168,14 +169,11 @@ def check_comparable(condition: Condition, other: Condition) -> None:
 def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Replica]:
     first = _checked(run, records)
     settings = {name: json.dumps(first.get(name)) for name in _RECORDED}
-    split = first["seed"]
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
         settings |= {key: value for key, value in known.items() if key not in _SEEDS}
-        own = json.loads(known.get("data.split_seed", "null"))
-        split = split if own is None else own
-    return settings, Replica(first["seed"], split)
+    return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 
 def _checked(run: Run, records: Sequence[Record]) -> Record:

@@ -98,8 +98,8 @@ def profile_of(condition: Condition, control: Condition | None) -> Profile:
 
 
 def _read(condition: Condition) -> list[Sets]:
-    runs = tqdm(condition.runs.items(), "runs read", leave=False, disable=None)
-    return [read_sets(run, replica) for replica, run in runs]
+    runs = tqdm(condition.runs.values(), "runs read", leave=False, disable=None)
+    return [read_sets(run) for run in runs]
 
 
 def _cut(series: Sequence[Array]) -> Array:

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.conditions import Replica
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.frechet import FrechetReference
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import distance_name
-from lightning_collapse.runs.split import Subset, split
+from lightning_collapse.runs.split import recorded_split
 
-__all__ = ["Sets", "feature_space", "read_sets", "split_rows"]
+__all__ = ["Sets", "feature_space", "read_sets"]
 
 Array = NDArray[np.float64]
 
@@ -66,7 +65,7 @@ class Sets:
         return np.array([step - noise[i] - noise[i + 1] for i, step in enumerate(steps)], float)
 
 
-def read_sets(run: Run, replica: Replica) -> Sets:
+def read_sets(run: Run) -> Sets:
     """Reads real rows and the samples of every finished round.
 
     Raises:
@@ -74,7 +73,7 @@ def read_sets(run: Run, replica: Replica) -> Sets:
         ValueError: the feature space is one of the user's own, or has too many features.
     """
     features, records = feature_space(run), run.records
-    train, held_out = split_rows(run, replica)
+    _, train, held_out = recorded_split(run, records[0])
     samples = [run.samples(r) for r in range(len(records))]
     n = min(_MOST_ROWS, len(train), len(held_out), *map(len, samples))
     sets: list[tuple[str, Rows]] = [("real", train), ("held out", held_out)]
@@ -92,17 +91,6 @@ def feature_space(run: Run) -> Features:
     if features is None:
         raise ValueError(f"{run}: its {name} is of a feature space of its user's own")
     return features
-
-
-def split_rows(run: Run, replica: Replica) -> tuple[Subset, Subset]:
-    """Gives a run's real rows as it split them: those trained on, and those held out.
-
-    Raises:
-        OSError: the real rows are not there.
-        ValueError: they are fewer than the records say.
-    """
-    first = run.records[0]
-    return split(run.real_rows, replica.split, first.get("n_train"), first.get("n_held_out"))
 
 
 def _summed(rows: Rows, features: Features, n: int) -> Statistics:

@@ -13,6 +13,10 @@ _ANALYSES = {
         "lightning_collapse.commands.analyse_bias_variance:main",
         "bias and variance over the seeds of a condition, round by round, or of a toy",
     ),
+    "stability": (
+        "lightning_collapse.commands.analyse_stability:main",
+        "how far one exchanged real row moves each generation, by runs or in the Gaussian loop",
+    ),
     "min-real": (
         "lightning_collapse.commands.analyse_min_real:main",
         "how few real rows prevent collapse, by the verdicts of runs, or in the Gaussian loop",

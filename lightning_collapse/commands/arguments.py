@@ -76,8 +76,10 @@ def run_command(
     )
     parser.classes = classes
     parameters = inspect.signature(command).parameters
+    configurable = "config" not in parameters  # which means another one there
+    if configurable:
+        parser.add_argument("--config", action="config", help="Path to a configuration file.")
     parser.stand_ins = {key: f"{STAND_IN}." in repr(p.annotation) for key, p in parameters.items()}
-    parser.add_argument("--config", action="config", help="Path to a configuration file.")
     several = _add_several(parser, command)
     parser.add_function_arguments(
         command,
@@ -99,7 +101,8 @@ def run_command(
         if any(parsed[key] != parameters[key].default for key in needed):
             raise RealNeededError
         options = parser.instantiate_classes(parsed)
-        options.pop("config")
+        if configurable:
+            options.pop("config")
         if default is not None:
             options["sampling"] = _take_sampling(options)
         command(**options)

@@ -20,6 +20,7 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import has_lost_process, is_first
 from lightning_collapse.lit.signals import exit_status, requeue
 from lightning_collapse.lit.telling import RunError, StoppedError
+from lightning_collapse.metrics.figures import MeasureError
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.samples.memory import ran_out
 
@@ -105,6 +106,10 @@ def _fail(error: Exception, started: bool) -> NoReturn:
     if (named := _of_others(error)) is not None:
         # On whichever process, too.
         refuse(f"{named}{'; what is on disk is whole' * started}")
+    if isinstance(error, MeasureError):
+        # On whichever process, too.
+        rest = "; what is on disk is whole: mend it or leave it out, and the same command goes on"
+        refuse(f"loop.{error}{rest * started}")
     if isinstance(error, (MisconfigurationException, OSError, RunError)):
         refuse_once(error)
     if isinstance(error, ValueError) and not started:

@@ -57,12 +57,14 @@ class PoolDataModule(LightningDataModule):
         train_first_round: bool = True,
         num_workers: int = 0,
         seed: int = 0,
+        split_seed: int | None = None,
+        swap: int | None = None,
         run: Path = Path("runs/run"),
     ) -> None:
         """Sets up the data of a run; nothing is read yet.
 
         Args:
-            source: the real rows; their order is shuffled by the seed.
+            source: the real rows; their order is shuffled by the seed of the split.
             regime: which rows a round trains on.
             train_rows: N, real rows that may be trained on; default: all but the held-out ones.
             held_out_rows: real rows never trained on, at least 2; default: a fifth of the set.
@@ -73,7 +75,11 @@ class PoolDataModule(LightningDataModule):
                 where that is less than the held-out rows, of which they take 5,000 at most.
             train_first_round: false makes the initial network itself generation 0.
             num_workers: processes that read; 0 is fastest for a local disk.
-            seed: keys the order of the data.
+            seed: keys the order of the data in training, and samples.
+            split_seed: keys which real rows there are, and which are held out; default: the seed.
+            swap: number of one training row, in [0, N), in whose place another real row comes:
+                one not used before, or, where there is none, a held-out one, which it changes
+                places with. Everything else of chance stays.
             run: the run's folder.
         """
         super().__init__()
@@ -83,6 +89,7 @@ class PoolDataModule(LightningDataModule):
         self.samples_per_round = samples_per_round
         self.train_first_round = train_first_round
         self.num_workers, self.seed, self.run = num_workers, seed, Run(run)
+        self.split_seed, self.swap = seed if split_seed is None else split_seed, swap
         self.round, self.step = 0, 0
         self._check_fields()
 
@@ -95,6 +102,8 @@ class PoolDataModule(LightningDataModule):
             ("held_out_rows", 2),
             ("samples_per_round", 2),
             ("num_workers", 0),
+            ("split_seed", 0),
+            ("swap", 0),
         ]:
             value = getattr(self, name)
             if value is not None and value < least:
@@ -120,7 +129,7 @@ class PoolDataModule(LightningDataModule):
             ValueError: the run has samples, but other real rows than the source's.
         """
         folder = self.run.real
-        recipe = {"source": repr(self.source), "seed": self.seed}
+        recipe = {"source": repr(self.source), "seed": self.split_seed}
         if is_committed(folder):
             kept = StoredRows(folder).recipe
             imported = {key: kept.get(key) for key in recipe}
@@ -132,7 +141,7 @@ class PoolDataModule(LightningDataModule):
                     "restore it, or choose another run"
                 )
         with within("data.source"):
-            self.source.keep(folder, self.seed, recipe)
+            self.source.keep(folder, self.split_seed, recipe)
         for note in import_notes(StoredRows(folder).recipe):
             print(f"data.source: {note}", file=sys.stderr)
 
@@ -144,7 +153,9 @@ class PoolDataModule(LightningDataModule):
         """
         real = self.run.real_rows
         try:
-            self.train, self.held_out = split(real, self.seed, self.train_rows, self.held_out_rows)
+            self.train, self.held_out = split(
+                real, self.split_seed, self.train_rows, self.held_out_rows, self.swap
+            )
         except ValueError as error:
             raise ValueError(f"data.{error}") from error
         self.pool = Pool(self.train, self.seed)
@@ -158,7 +169,12 @@ class PoolDataModule(LightningDataModule):
                     f"{samples.folder}: holds {samples.dtype} {samples.shape}, but real rows are "
                     f"{real.dtype} {real.shape}"
                 )
-            check_record(samples.record or {}, r)
+            check_record(record := samples.record or {}, r)
+            if (was := record.get("swap")) != self.swap:
+                raise ValueError(
+                    f"data.swap = {self.swap}: the run in {self.run} was started with {was}; "
+                    "restore it, or choose another run"
+                )
             self.deposit(samples)
 
     def check(self, rounds: int, world_size: int) -> None:

@@ -238,6 +238,8 @@ def _provenance(
         "n_trainable": data.n_trainable,
         "images_seen": data.steps_of(r) * data.batch_size,
         "seed": data.seed,
+        "split_seed": data.split_seed,
+        "swap": data.swap,
         "restart": module.restart,
         "real_data_in_init": module.init_from is not None,
         "processes": trainer.world_size,

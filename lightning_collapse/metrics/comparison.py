@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_collapse.metrics.extraction import feature_blocks
 from lightning_collapse.metrics.fd import frechet_reference
 from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.figures import figures_of
 from lightning_collapse.metrics.measure import Measure, RealRows, Sample
 from lightning_collapse.metrics.measuring import Measured, refuse_doubles, told
 from lightning_collapse.metrics.statistics import Statistics
@@ -89,12 +90,12 @@ class Comparison:
         sample = _sample(samples, features, space, n)
         summed = not measure.needs_rows and (self._rows is not None or space.name in self._kept)
         if summed or (self._rows is not None and not same):
-            figures = measure.figures(sample, self._real(space, n))
+            figures = figures_of(measure, sample, self._real(space, n))
             doubts = measure.doubts(figures, sample)
             taken = n if measure.has_floor or measure.has_step else 0
             return told(measure, taken, figures, doubts=doubts)
         few = _sample(samples, features[:_FEW], space, min(n, _FEW))
-        names = measure.figures(few, RealRows(few, None))
+        names = figures_of(measure, few, RealRows(few, None))
         reason = (
             "shares latents with the reference: one seed, one round"
             if same

@@ -31,6 +31,7 @@ class Balls(Measure):
     k: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.k < 1:
             raise ValueError(f"k = {self.k}: must be at least 1")
 

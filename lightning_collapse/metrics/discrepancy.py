@@ -37,6 +37,7 @@ class Discrepancy(Measure):
     has_step: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.permutations < 2:
             raise ValueError(f"permutations = {self.permutations}: must be at least 2")
 

@@ -52,6 +52,7 @@ class Entropy(Measure):
     has_step: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.k < 1:
             raise ValueError(f"k = {self.k}: must be at least 1")
 

@@ -168,6 +168,7 @@ class FrechetInfinity(Measure):
     has_step: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.parts < 2:
             raise ValueError(f"parts = {self.parts}: must be at least 2")
 

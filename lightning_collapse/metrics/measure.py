@@ -188,6 +188,10 @@ class Measure(ABC):
     splits_held_out: ClassVar[bool] = False
     """Whether it uses held-out rows itself: its floor then takes a half of them for samples."""
 
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ValueError(f"rows = {self.rows}: must be at least 1")
+
     @abstractmethod
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         """Figures by name.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.metrics.features import Features
+from lightning_collapse.metrics.figures import figures_of
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.metrics.moments import Moments
 from lightning_collapse.metrics.real import RealData, Team
@@ -140,12 +141,13 @@ class Measuring:
 
         Raises:
             ValueError: two measures give a figure of the same name.
+            MeasureError: a measure of a user's own fails, or tells what no record can keep.
         """
         self._real, self._default, self._seed = real, features, seed
         self._n_samples, self._summed = n_samples, min(summed, n_samples)
         self._measures = list(measures)
         self._floors = [self._floor(measure) for measure in self._measures]
-        refuse_doubles([name for floor in self._floors for name in floor])
+        refuse_doubles([name for i in range(len(self._floors)) for name in self._names(i)])
 
     def seen(self) -> Seen:
         """An empty pass, to be filled with a set's rows."""
@@ -197,7 +199,7 @@ class Measuring:
                 if (space, n) not in sampled:
                     sampled[space, n] = seen.sample(space, n, labels, trained_on)
                 samples = sampled[space, n]
-                figures = dict(measure.figures(samples, self._real.compared(space, n)))
+                figures = figures_of(measure, samples, self._real.compared(space, n))
                 step = {}
                 if measure.has_step:
                     earlier = None
@@ -231,7 +233,7 @@ class Measuring:
             return {f"{name}_step": None for name in figures}
         real = self._real.compared(self._space(measure), len(samples))
         stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
-        told = measure.figures(samples, stand_in)
+        told = figures_of(measure, samples, stand_in)
         return {f"{name}_step": told.get(name) for name in figures}
 
     def _floor(self, measure: Measure) -> dict[str, Figure]:
@@ -241,10 +243,16 @@ class Measuring:
         if real.held_out is None:
             return {}
         if not measure.splits_held_out:
-            return dict(measure.figures(real.held_out, real))
+            return figures_of(measure, real.held_out, real)
         order = torch.randperm(n, generator=generator(self._seed, "halves"))
         half, rest = (_some(real.held_out, part) for part in (order[: n // 2], order[n // 2 :]))
-        return dict(measure.figures(half, replace(real, held_out=rest)))
+        return figures_of(measure, half, replace(real, held_out=rest))
+
+    def _names(self, which: int) -> list[str]:
+        """The names of what is known of a measure, floors and steps included."""
+        measure, names = self._measures[which], list(self._floors[which])
+        beside = ("_floor", measure.has_floor), ("_step", measure.has_step)
+        return [*names, *(f"{name}{end}" for end, has in beside if has for name in names)]
 
     def _space(self, measure: Measure) -> Features:
         return measure.features or self._default
@@ -294,7 +302,13 @@ def refuse_doubles(names: Sequence[str]) -> None:
 
 
 def record_of(measured: Sequence[Measured]) -> dict[str, Any]:
-    """A record's fields of what measures have told."""
+    """A record's fields of what measures have told.
+
+    Raises:
+        ValueError: a figure comes twice.
+    """
+    # Names may depend on the set.
+    refuse_doubles([name for told in measured for name in told.figures])
     fields: dict[str, Any] = {}
     for told in measured:
         fields |= told.figures

@@ -31,6 +31,7 @@ class Modes(Measure):
     has_step = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.present <= 1:
             raise ValueError(f"present = {self.present}: must lie in (0, 1]")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_collapse.rows import network_units
 
-__all__ = ["Moments", "mass_center", "mass_tails", "mean", "total_variance", "variance"]
+__all__ = ["Moments", "mass_center", "mass_tails"]
 
 BLOCK_NUMBERS = 2**19
 """Numbers converted to float64 at a time: 4 MiB, which a processor's cache holds."""
@@ -102,25 +102,6 @@ class Moments:
         return max(self.count - 1, 1)
 
 
-def mean(samples: Tensor) -> float:
-    """Gives the mean over all numbers of all samples."""
-    return float(_all_numbers(samples).mean)
-
-
-def variance(samples: Tensor) -> float:
-    """Gives the variance over all numbers of all samples, about their common mean."""
-    moments = _all_numbers(samples)
-    return float(moments.scatter) / moments.count
-
-
-def total_variance(samples: Tensor) -> float:
-    """Gives the trace of the samples' unbiased covariance."""
-    moments = Moments(math.prod(samples.shape[1:]), full=False)
-    for block in _unit_blocks(samples):
-        moments.update(block)
-    return float(moments.variance().sum())
-
-
 def mass_center(samples: Tensor, real_mean: Tensor, real_std: Tensor) -> float:
     """Gives the share of mass within half a real standard deviation of the real mean.
 
@@ -154,13 +135,6 @@ def _mass_within(radius: float, samples: Tensor, real_mean: Tensor, real_std: Te
         for block in _unit_blocks(samples)
     )
     return inside / (len(samples) * len(reach))
-
-
-def _all_numbers(samples: Tensor) -> Moments:
-    moments = Moments(1, full=False)
-    for block in _unit_blocks(samples):
-        moments.update(block.reshape(-1, 1))
-    return moments
 
 
 def _unit_blocks(samples: Tensor) -> Iterator[Tensor]:

@@ -39,7 +39,15 @@ Measurable: TypeAlias = Measure | Callable[[], MetricLike]
 
 
 def as_measures(named: Sequence[Measurable] | None) -> list[Measure]:
-    """Gives measures of what a configuration names."""
+    """Gives measures of what a configuration names.
+
+    Raises:
+        ValueError: a measure's class is named in the place of an object.
+    """
+    for one in named or ():
+        if isinstance(one, type) and issubclass(one, Measure):
+            name = one.__name__
+            raise ValueError(f"measures: {name}: is a class; name an object, such as {name}()")
     return [one if isinstance(one, Measure) else TorchMetric(make=one) for one in named or ()]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.unet import SongUNet, nvidia_network
 
-__all__ = ["build_denoiser", "check_arguments", "check_weights", "furnish"]
+__all__ = ["build_denoiser", "check_arguments", "check_weights"]
 
 
 def build_denoiser(init_kwargs: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EDMPrecond:
@@ -41,15 +41,6 @@ def build_denoiser(init_kwargs: Mapping[str, Any], weights: Mapping[str, Tensor]
             denoiser = nvidia_network(**init_kwargs)
     except (ValueError, TypeError) as error:
         raise ValueError(f"network: these arguments build none ({error})") from error
-    return furnish(denoiser, weights)
-
-
-def furnish(denoiser: EDMPrecond, weights: Mapping[str, Tensor]) -> EDMPrecond:
-    """Gives a denoiser that was built without memory these tensors themselves, for inference.
-
-    Raises:
-        ValueError: they are not finite float32 of the denoiser's names and shapes.
-    """
     check_weights(denoiser.state_dict(), weights)
     denoiser.load_state_dict(dict(weights), assign=True)
     return denoiser.eval().requires_grad_(False)

@@ -142,7 +142,7 @@ class Run:
 
         path = self.checkpoint(r)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file (see loop.keep_checkpoints)")
+            raise FileNotFoundError(f"{path}: no such file (see keep_checkpoints)")
         return load_run_denoiser(path, trust_class)
 
     def damage(self) -> dict[Path, str]:

@@ -15,7 +15,7 @@ from lightning_collapse.pool import Pool
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
-from lightning_collapse.runs.split import split
+from lightning_collapse.runs.split import recorded_split
 
 __all__ = ["RunMeasuring", "with_figures"]
 
@@ -53,7 +53,7 @@ class RunMeasuring:
         if not self._rounds:
             raise FileNotFoundError(f"run = {run}: has no finished round")
         self.records = [_record(samples, r) for r, samples in enumerate(self._rounds)]
-        self._seed, train, held_out = _split(run, self.records[-1])
+        self._seed, train, held_out = recorded_split(run, self.records[-1])
         most = max(measure.rows for measure in measures)
         most = max(most, *(record.get("fd_n") or 0 for record in self.records))
         self._real = RealData(train, held_out, most, bar=bar)
@@ -132,22 +132,6 @@ def with_figures(record: dict[str, Any], fields: dict[str, Any]) -> dict[str, An
 def _record(samples: StoredRows, r: int) -> dict[str, Any]:
     check_record(record := samples.record or {}, r)
     return record
-
-
-def _split(run: Run, record: dict[str, Any]) -> tuple[int, Rows, Rows]:
-    """The run's seed, training rows and held-out rows; older records leave them to config.yaml."""
-    names = {"seed": "seed", "n_train": "train_rows", "n_held_out": "held_out_rows"}
-    if names.keys() <= record.keys():
-        known = {option: record[name] for name, option in names.items()}
-    else:
-        data = run.config.read().get("data")
-        data = data if isinstance(data, dict) else {}
-        known = {option: data.get(option) for option in names.values()}
-    seed = known.pop("seed") or 0
-    for name, value in [("seed", seed), *known.items()]:
-        if value is not None and type(value) is not int:
-            raise ValueError(f"{run}: {name} = {value!r:.40} in its records: must be an integer")
-    return seed, *split(run.real_rows, seed, **known)
 
 
 def _space(record: dict[str, Any]) -> Features:

@@ -168,7 +168,7 @@ def _sample_again(path: Path, sampler: RoundSampler) -> str:
 def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     checkpoint = run.checkpoint(r)
     if not is_sealed(checkpoint):
-        fault = "damaged" if checkpoint.exists() else "gone (loop.keep_checkpoints)"
+        fault = "damaged" if checkpoint.exists() else "gone (keep_checkpoints)"
         raise ValueError(f"its samples cannot be made again: {checkpoint.name} is {fault}")
     denoiser, stored = load_run_denoiser(checkpoint, trust_class), run.samples(r)
     try:

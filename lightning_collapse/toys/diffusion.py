@@ -24,6 +24,7 @@ from lightning_collapse.seeds import generator
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
+from lightning_collapse.toys.measured import over_rounds
 
 __all__ = [
     "SCALE",
@@ -112,8 +113,7 @@ def measure(
     for r, rows in enumerate(scaled):
         fit = _fit(rows, protocol, seed, r)
         records.append(meter(fit, rows[None]))
-    statistics = {key: np.stack([record[key] for record in records], 1) for key in records[0]}
-    return Route(name, condition, statistics, scaled)
+    return Route(name, condition, over_rounds(records), scaled)
 
 
 def _fit(rows: Array, protocol: Protocol, seed: int, r: int) -> Mixtures:

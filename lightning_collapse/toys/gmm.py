@@ -24,7 +24,7 @@ from lightning_collapse.regimes import REAL, Drawn, Fixed
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.blocks import by_chance
 from lightning_collapse.toys.conditions import Condition
-from lightning_collapse.toys.measured import PointMeasures
+from lightning_collapse.toys.measured import PointMeasures, over_rounds
 from lightning_collapse.toys.ranges import above, at_least
 
 __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
@@ -152,8 +152,7 @@ def _run_group(
         pool.deposit(samples[:, : condition.samples_per_round])
         bar.update()
     assert fit is not None
-    statistics = {name: np.stack([m[name] for m in measured], 1) for name in measured[0]}
-    return Course(condition, statistics, fit[:1], samples[0, : condition.n])
+    return Course(condition, over_rounds(measured), fit[:1], samples[0, : condition.n])
 
 
 class Meter:

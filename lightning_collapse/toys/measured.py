@@ -14,7 +14,7 @@ from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.rows import Rows
 
-__all__ = ["PointMeasures", "numbers_of"]
+__all__ = ["PointMeasures", "numbers_of", "over_rounds"]
 
 
 class PointMeasures:
@@ -57,7 +57,17 @@ class PointMeasures:
     def of_all(self, samples: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Every number (R,) of the next round's samples (R, n, d) of R loops; NaN for null."""
         told = [numbers_of(self(torch.from_numpy(x), loop=i)) for i, x in enumerate(samples)]
-        return {name: np.array([numbers[name] for numbers in told]) for name in told[0]}
+        names = dict.fromkeys(name for numbers in told for name in numbers)
+        return {name: np.array([n.get(name, np.nan) for n in told]) for name in names}
+
+
+def over_rounds(measured: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, Any]:
+    """Statistics (replicas, rounds) from those of each round; NaN where a round lacks one."""
+    names = dict.fromkeys(name for told in measured for name in told)
+    # A list that one round cannot tell is one number there, null.
+    names = {name: None for name in names if f"{name}/0" not in names}
+    none = np.full(len(next(iter(measured[0].values()))), np.nan)
+    return {name: np.stack([told.get(name, none) for told in measured], 1) for name in names}
 
 
 def numbers_of(fields: dict[str, Any]) -> dict[str, float]:

@@ -16,10 +16,10 @@ from lightning_collapse.analysis.bias_variance import (
     varied,
 )
 from lightning_collapse.analysis.bias_variance_toys import gaussian_splits, ridge_splits
-from lightning_collapse.analysis.conditions import Replica, conditions
-from lightning_collapse.analysis.sets import split_rows
+from lightning_collapse.analysis.conditions import conditions
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.rows import network_units
+from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.theory.regression import ridge_error, ridge_split
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian_fits import Truth
@@ -138,15 +138,15 @@ def test_rows_that_all_runs_hold_out_are_preferred(tmp_path):
     (one,) = conditions(runs)
     batch = common_batch(one, rows=60)
     assert batch.unseen
-    held = [held_out(run, seed) for seed, run in enumerate(runs)]
+    held = [held_out(run) for run in runs]
     for row in batch.clean:
         assert all((network_units(own) == row).all(1).any() for own in held)
     # Of 200 of 400 in each of two runs, about 100 are in both.
     assert not common_batch(one, rows=400).unseen
 
 
-def held_out(run, seed):
-    return split_rows(run, Replica(seed, seed))[1][torch.arange(200)]
+def held_out(run):
+    return recorded_split(run, run.records[0])[2][torch.arange(200)]
 
 
 def test_the_toy_writes_its_splits_beside_theory(tmp_path, cli):

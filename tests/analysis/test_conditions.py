@@ -42,11 +42,19 @@ def test_runs_measured_otherwise_are_other_conditions(tmp_path):
 def test_the_seed_of_the_split_makes_another_replica(tmp_path):
     runs = []
     for i, (seed, split) in enumerate([(0, 0), (0, 1), (1, 0)]):
-        run = write_run(tmp_path / f"r{i}", FLAT, seed=seed)
+        run = write_run(tmp_path / f"r{i}", FLAT, seed=seed, split_seed=split)
         run.config.write({"seed_everything": seed, "data": {"split_seed": split}})
         runs.append(run)
     (one,) = conditions(runs)
     assert list(one.runs) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_a_run_with_a_row_swapped_is_of_a_condition_of_its_own(tmp_path):
+    runs = [write_run(tmp_path / name, FLAT, swap=swap) for name, swap in [("a", None), ("b", 4)]]
+    runs[1].config.write({"data": {"swap": 4}})
+    runs[0].config.write({"data": {"swap": None}})
+    names = [one.name for one in conditions(runs)]
+    assert [name.rpartition(", ")[2] for name in names] == ["swap = null", "swap = 4"]
 
 
 def test_two_runs_of_one_seed_are_refused(tmp_path):

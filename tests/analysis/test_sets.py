@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from records import write_run, write_samples
 
-from lightning_collapse.analysis.conditions import Replica
-from lightning_collapse.analysis.sets import read_sets, split_rows
+from lightning_collapse.analysis.sets import read_sets
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.regimes import Replace
+from lightning_collapse.runs.split import recorded_split
 
 N = 4000
 
@@ -23,7 +23,7 @@ def points_run(folder, means, seed=0):
 
 
 def test_distances_and_steps_are_those_of_the_means(tmp_path):
-    sets = read_sets(points_run(tmp_path / "run", [0.0, 1.0, 3.0]), Replica(0, 0))
+    sets = read_sets(points_run(tmp_path / "run", [0.0, 1.0, 3.0]))
     assert sets.names == ["real", "held out", "round 0", "round 1", "round 2"]
     assert sets.n == N
     at = np.array([0.0, 0.0, 0.0, 1.0, 3.0])
@@ -35,7 +35,7 @@ def test_distances_and_steps_are_those_of_the_means(tmp_path):
 
 def test_steps_are_unbiased_for_the_number_of_rows(tmp_path):
     # Without the correction, 2 tr Σ / n = 0.001 each.
-    sets = read_sets(points_run(tmp_path / "run", [0.0] * 40), Replica(0, 0))
+    sets = read_sets(points_run(tmp_path / "run", [0.0] * 40))
     steps = sets.steps()
     assert abs(steps.mean()) < 4 * steps.std() / len(steps) ** 0.5
     assert steps.mean() < 0.0004 and steps.min() < 0
@@ -47,7 +47,7 @@ def test_a_runs_own_split_is_taken(tiny_run):
     run = Run(tiny_run)
     data = PoolDataModule(None, Replace(), 48, 16, 64, run=run.path)
     data.setup()
-    train, held_out = split_rows(run, Replica(0, 0))
+    _, train, held_out = recorded_split(run, run.records[0])
     everything = torch.arange(48), torch.arange(16)
     assert torch.equal(train[everything[0]], data.train[everything[0]])
     assert torch.equal(held_out[everything[1]], data.held_out[everything[1]])

@@ -68,7 +68,7 @@ def test_data_of_a_store_is_a_gaussian_of_its_covariance(tmp_path):
         ("--std=0", "std = 0: must be numbers above 0"),
         ("--steps=0", "steps = 0: must be at least 1"),
         ("--rounds=0", "rounds = 0: must be at least 1"),
-        ("--data=nowhere", "nowhere: holds no store"),
+        ("--data=nowhere", "data = nowhere: no such file or folder"),
         ("--solver=huen", "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler"),
     ],
 )
@@ -148,5 +148,6 @@ def test_a_covariance_of_unknown_origin_is_one_line(tmp_path, capsys, content, s
 
 def test_data_and_a_covariance_contradict_each_other(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        main(["--cov=c.npz", "--data=d", f"--out={tmp_path / 'out'}"])
-    assert capsys.readouterr().err.startswith("error: data = d: cannot be given with cov")
+        main([f"--cov={tmp_path}", f"--data={tmp_path}", f"--out={tmp_path / 'out'}"])
+    said = f"error: data = {tmp_path}: cannot be given with cov"
+    assert capsys.readouterr().err.startswith(said)

@@ -95,7 +95,7 @@ def test_mode_and_size_are_declared(tmp_path, cli):
         (["SET", "OUT", "--resolution", "x"], "resolution = x: must be a whole number"),
         (["SET", "OUT", "--on-bad-image", "keep"], "on_bad_image = keep: must be one of"),
         (["SET", "OUT", "--mode", "RGBA"], "mode = RGBA: must be one of RGB, L"),
-        (["NONE", "OUT"], "source = DIR/NONE: no such folder or zip archive"),
+        (["NONE", "OUT"], "source = DIR/NONE: no such file or folder"),
         (["EMPTY", "OUT"], "source = DIR/EMPTY: holds no image that can be read"),
         (["SET", "SET"], "out = DIR/SET: is not empty; choose another folder"),
         (["TEXT", "OUT"], "source = DIR/TEXT: is no zip archive that can be read"),
@@ -146,7 +146,10 @@ def test_export_and_prepare_are_inverse(tmp_path, cli, name):
 
 def test_export_refuses_in_one_line(tmp_path, cli):
     for words, said in (
-        ([tmp_path / "none", tmp_path / "out"], f"store = {tmp_path / 'none'}: holds no store"),
+        (
+            [tmp_path / "none", tmp_path / "out"],
+            f"store = {tmp_path / 'none'}: no such file or folder",
+        ),
         ([tmp_path / "none", tmp_path], f"out = {tmp_path}: is there already"),
     ):
         status, out, err = cli("export", *words)

@@ -19,6 +19,8 @@ STARTED = {
         "source": {"init_args": {"means": [[0.0], [1.0]]}},
         "regime": {"init_args": {}},
         "num_workers": 0,
+        "split_seed": None,
+        "swap": None,
         "run": "a",
     },
     "loop": {
@@ -90,6 +92,8 @@ def test_a_change_that_a_run_may_go_on_with(file, key, value, was, kind):
         ("loop.sampling.S_max", 50.0),
         ("data.source.init_args", None),
         ("data.regime.init_args", {"per_round": 0.5}),
+        ("data.split_seed", 1),
+        ("data.swap", 0),
     ],
 )
 def test_a_change_of_the_experiment_is_refused_with_what_it_was(file, key, value):

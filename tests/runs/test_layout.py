@@ -25,6 +25,10 @@ IN_PATHS = {"pool", "checkpoints", "real", "wandb", "rounds.csv", "manifest.json
 OTHERS = {
     ("metrics/inception_weights.py", "checkpoints"),  # torch.hub's
     ("toys/tables.py", "rounds.csv"),  # the toys' own table
+    ("sweeps/claims.py", ".lock"),  # a study's own
+    ("sweeps/wandb_agents.py", "wandb"),  # likewise
+    ("sweeps/claims.py", ".lock"),  # a study's
+    ("sweeps/wandb_agents.py", "wandb"),  # likewise
     ("data/store/manifest.py", "manifest.json"),  # any store's
 }
 
@@ -105,7 +109,7 @@ def test_what_is_read_is_what_was_written(run):
 
 def test_the_readmes_example_reads_a_run(run, tmp_path, monkeypatch, capsys):
     readme = (PACKAGE.parent / "README.md").read_text()
-    (example,) = re.findall(r"```python\n([^`]*Run\([^`]*)```", readme)
+    (example,) = re.findall(r"```python\n([^`]*read_runs\([^`]*)```", readme)
     shutil.copytree(run, tmp_path / "runs" / "digits_accumulate")
     monkeypatch.chdir(tmp_path)
     seen = {}
@@ -166,7 +170,7 @@ def test_read_runs_gives_flat_lines_and_names_what_it_leaves_out(run, tmp_path):
         ("deep/b", 1),
     ]
     (own, *_) = records(run)
-    plain = {name for name, value in own.items() if not isinstance(value, dict)}
+    plain = {name for name, value in own.items() if not isinstance(value, (dict, list))}
     assert {name: lines[0][name] for name in plain} == {name: own[name] for name in plain}
     assert lines[0]["regime.ratio"] == 0.5
     assert lines[0]["versions.torch"] == own["versions"]["torch"]

@@ -194,7 +194,7 @@ OLDER = ("seed", "n_train", "n_held_out")
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["{}/none"], "run = {}/none: has no finished round; name the folder of one"),
+        (["{}/none"], "runs = {}/none: no such file or folder"),
         (
             ["{}/run", "--measures", "[Bals]"],
             "measures = Bals: unknown class; did you mean Balls?",

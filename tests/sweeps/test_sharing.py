@@ -75,6 +75,9 @@ CONFIG: dict[str, Any] = {
     [
         ("data", {"train_rows": 40}, False),
         ("data", {"images_per_round": 96}, False),
+        ("data", {"split_seed": 1}, False),
+        ("data", {"swap": 0}, False),
+        ("data", {"split_seed": None, "swap": None}, True),
         ("model", {"network": {"class_path": "SongUNet"}}, False),
         ("model", {"P_mean": -1.0}, False),
         ("trainer", {"devices": 2}, False),

@@ -226,7 +226,7 @@ def test_measures_that_are_named_have_columns(tmp_path):
     words = ("--measures", "[Balls]", "--out", tmp_path)
     assert command(*SMALL, *words) == 0
     content = json.loads((tmp_path / "summary.json").read_text())
-    assert "--measures [Balls(" in content["command"]
+    assert "--measures 'Balls(" in content["command"]
     for told in content["conditions"]:
         assert told["recall_points_step_mean"][0] is None and told["recall_points_mean"][3] > 0
 

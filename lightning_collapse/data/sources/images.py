@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -76,7 +76,27 @@ class Patches(Source):
 
 
 @dataclass(frozen=True)
-class CIFAR10(Source):
+class _Published(ABC):
+    """A set that torchvision reads from a folder below the root, or downloads."""
+
+    root: Path
+    download: bool
+    folder: ClassVar[str]
+
+    def is_there(self) -> bool:
+        """Whether the set's folder is, whole or not."""
+        return (Path(self.root) / self.folder).is_dir()
+
+    def check(self) -> None:
+        if not self.download and not self.is_there():
+            raise FileNotFoundError(
+                f"root = {self.root}: has no folder {self.folder}; name the folder that holds it, "
+                "or set download to true"
+            )
+
+
+@dataclass(frozen=True)
+class CIFAR10(_Published, Source):
     """The 50,000 training images of CIFAR-10, 32x32 colour, with labels 0..9.
 
     Attributes:
@@ -88,16 +108,7 @@ class CIFAR10(Source):
     root: Path = Path("data/cifar10")
     download: bool = False
 
-    def is_there(self) -> bool:
-        """Whether the set's folder is, whole or not."""
-        return (Path(self.root) / "cifar-10-batches-py").is_dir()
-
-    def check(self) -> None:
-        if not self.download and not self.is_there():
-            raise FileNotFoundError(
-                f"root = {self.root}: has no folder cifar-10-batches-py; name the "
-                "folder that holds it, or set download to true"
-            )
+    folder: ClassVar[str] = "cifar-10-batches-py"
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         from torchvision import datasets
@@ -110,7 +121,7 @@ class CIFAR10(Source):
 
 
 @dataclass(frozen=True)
-class FashionMNIST(Source):
+class FashionMNIST(_Published, Source):
     """The 60,000 training images of Fashion-MNIST, 28x28 gray, with labels 0..9.
 
     Attributes:
@@ -121,16 +132,7 @@ class FashionMNIST(Source):
     root: Path = Path("data")
     download: bool = False
 
-    def is_there(self) -> bool:
-        """Whether the set's folder is, whole or not."""
-        return (Path(self.root) / "FashionMNIST" / "raw").is_dir()
-
-    def check(self) -> None:
-        if not self.download and not self.is_there():
-            raise FileNotFoundError(
-                f"root = {self.root}: has no folder FashionMNIST/raw; name the "
-                "folder that holds it, or set download to true"
-            )
+    folder: ClassVar[str] = "FashionMNIST/raw"
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         from torchvision import datasets

@@ -202,13 +202,17 @@ def _constructor(node: _Function | ast.ClassDef) -> _Function | None:
     return next((part for part in made if part.name == "__init__"), None)
 
 
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
 def _parameters(
     node: _Function | ast.ClassDef, names: dict[str, Any]
 ) -> Iterator[inspect.Parameter]:
     """Gives what a function or a constructor is called with."""
     if isinstance(node, ast.ClassDef):
         if (made := _constructor(node)) is None:
-            for field in node.body:
+            for field in node.body if _is_dataclass(node) else []:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield _parameter(
                         field.target.id, field.annotation, names, field.value is not None

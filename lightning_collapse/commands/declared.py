@@ -213,7 +213,9 @@ def _parameters(
     if isinstance(node, ast.ClassDef):
         if (made := _constructor(node)) is None:
             for field in node.body if _is_dataclass(node) else []:
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field):
+                    continue
+                if isinstance(field.target, ast.Name):
                     yield _parameter(
                         field.target.id, field.annotation, names, field.value is not None
                     )

@@ -113,7 +113,7 @@ def test_fit(command):
         (["--regime=mine.Ramp"], "regime_options = {}: Ramp.__init__() missing 1 required"),
         (['--regime_options={"stride": 1}'], "regime_options.stride: unknown; Ramp has step"),
         (['--regime_options={"step": "far"}'], "regime_options: step = far: must be a number"),
-        (["--regime_options=3"], "regime_options = 3: must be dict or null"),
+        (["--regime_options=3"], "regime_options = 3: must be a table in braces or null"),
         (["--lambdas=0.5"], "lambdas = 0.5: Ramp has no synthetic_fraction for λ to set; leave"),
         (
             ["--regime=Replace", '--regime_options={"synthetic_fraction": 2}'],
@@ -121,7 +121,7 @@ def test_fit(command):
         ),
         (
             ["--regime=Replace", '--regime_options={"synthetic_fraction": 0.2}', "--lambdas=0.5"],
-            "regime_options = {'synthetic_fraction': 0.2}: ",
+            "regime_options.synthetic_fraction: is what lambdas sets; leave one of them out",
         ),
     ],
 )

@@ -140,6 +140,12 @@ def records(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
 
 
+def warned(err: str) -> list[str]:
+    """The lines on standard error but that which tells where a run starts."""
+    starts = ("started: ", "goes on from ")
+    return [line for line in err.splitlines() if not line.startswith(starts)]
+
+
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
     """Leaves out what differs between two starts of the same run: how long it took, and where."""
     return {

@@ -1,5 +1,6 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
+import re
 from argparse import Action
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -112,7 +113,20 @@ class OneLineParser(LightningArgumentParser):
     words: ClassVar[Sequence[str]] = ()
     """The command line, for parsers of parts too."""
 
+    _section: str = ""
+
+    def add_class_arguments(self, theclass: type, *args: Any, **options: Any) -> Any:
+        """Adds a class's options; a parser that has no others names their section in errors."""
+        if not self._section and not args and "nested_key" not in options:
+            kinds = {**_SECTIONS, Optimizer: "model.optimizer"}
+            found = [name for kind, name in kinds.items() if issubclass(theclass, kind)]
+            self._section = found[0] if found else ""
+        return super().add_class_arguments(theclass, *args, **options)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if self._section and (found := re.search(r"arguments are required: (.+)", message)):
+            of_class = [f"{self._section}.{name}" for name in found[1].split(", ")]
+            message = f"arguments are required: {', '.join(of_class)}"
         known = keys_of_fit()
         leaves = {key.rpartition(".")[2] for key in known if "." in key}
         # A class's own parser, which this may be, names its options without what they are of.

@@ -12,7 +12,8 @@ _PLAIN = {
     "float": "a number",
     "bool": "true or false",
     "NoneType": "null",
-    "list": "a list, such as [one] or [one,two]",
+    "list": "a list in brackets",
+    "dict": "a table in braces",
 }
 
 

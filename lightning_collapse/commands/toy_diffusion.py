@@ -27,7 +27,7 @@ from lightning_collapse.toys.diffusion import (
 from lightning_collapse.toys.diffusion_figure import draw_routes
 from lightning_collapse.toys.gmm import Protocol, summary
 from lightning_collapse.toys.ranges import above, at_least, check_loop
-from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["diffusion", "main"]
 
@@ -118,7 +118,7 @@ def diffusion(
         **({} if exact else network),
         **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
-        measures=list(protocol.measures) or None,
+        measures=named(protocol.measures),
     )
     write_tables(out, command, [_summary(route, protocol) for route in routes])
     draw_routes(out, routes, protocol)

@@ -10,7 +10,7 @@ from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
 from lightning_collapse.toys.gmm_figures import draw_mixtures
 from lightning_collapse.toys.ranges import above, at_least, check_loop
-from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["gmm", "main"]
 
@@ -63,9 +63,15 @@ def gmm(
     at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)
-    named = tuple(as_measures(measures))
     protocol = Protocol(
-        rounds, replicas, seed, components, reg_covar, init, threshold, measures=named
+        rounds,
+        replicas,
+        seed,
+        components,
+        reg_covar,
+        init,
+        threshold,
+        measures=tuple(as_measures(measures)),
     )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.3,0.5,0.9,1.0")
     for condition in wanted:
@@ -85,7 +91,7 @@ def gmm(
         reg_covar=reg_covar,
         init=init,
         threshold=threshold,
-        measures=list(named) or None,
+        measures=named(protocol.measures),
     )
     write_tables(out, command, [summary(c.condition, c.statistics, protocol) for c in courses])
     draw_mixtures(out, courses, protocol)

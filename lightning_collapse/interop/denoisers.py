@@ -6,6 +6,7 @@ from lightning_collapse.interop.converted import read_converted
 from lightning_collapse.networks.constructor import build_denoiser
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.runs.denoiser import load_run_denoiser
+from lightning_collapse.runs.layout import Run
 
 __all__ = ["load_denoiser"]
 
@@ -27,6 +28,10 @@ def load_denoiser(path: str | Path, trust_class: str | None = None) -> EDMPrecon
         ValueError: it holds no network that can be built.
     """
     path = Path(path)
+    if path.is_dir():
+        last = Run(path).last
+        advice = f"; name a file in it, such as {last}" if last.is_file() else ""
+        raise FileNotFoundError(f"{path}: is a folder{advice}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix == ".pkl":

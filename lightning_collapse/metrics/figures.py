@@ -20,7 +20,7 @@ RECORD_FIELDS = frozenset(
         *("n_real", "n_synthetic", "n_train", "n_held_out", "n_samples", "n_trainable"),
         *("images_seen", "seed", "restart", "real_data_in_init", "processes", "device", "host"),
         *("config_sha256", "versions", "train_loss", "val_loss", "measured_rows", "cautions"),
-        *("val_loss_by_noise", "val_loss_noise_edges"),
+        *("val_loss_by_noise", "val_loss_noise_edges", "split_seed", "swap"),
         *("weights_moved", "steps_skipped", "seconds_train", "seconds_sample"),
         *("seconds_measure", "shared_from", "n_nonfinite", "collapsed"),
         *("mean", "variance", "total_variance", "mass_center", "mass_tails"),

@@ -5,6 +5,7 @@ control, which retrains on real rows in every round.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
@@ -168,7 +169,11 @@ def _make(
             return cls.at(fraction, n, **size | dict(options))
         regime = cls(**size | dict(options))
     except TypeError as error:
-        # What Python says of an option that is missing, unknown, or set twice.
+        if twice := re.search(r"multiple values for keyword argument '(\w+)'", str(error)):
+            raise ValueError(
+                f"regime_options.{twice[1]}: is what lambdas sets; leave one of them out"
+            ) from None
+        # What Python says of an option that is missing or unknown.
         raise ValueError(f"regime_options = {dict(options)}: {error}") from None
     return regime, regime.samples_needed(n)
 

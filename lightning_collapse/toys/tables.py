@@ -7,13 +7,14 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
+from lightning_collapse.metrics.measure import Measure
 
-__all__ = ["command_line", "open_folder", "write_summary", "write_tables"]
+__all__ = ["command_line", "named", "open_folder", "write_summary", "write_tables"]
 
 Summary = Mapping[str, Any]
 
@@ -34,6 +35,22 @@ def _word(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_word, value))
     return shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))
+
+
+def named(measures: Sequence[Measure]) -> str | None:
+    """Gives measures as an option names them, by class and what is not as by default."""
+    told = [
+        {
+            "class_path": f"{type(one).__module__}.{type(one).__qualname__}",
+            "init_args": {
+                field.name: value
+                for field in fields(one)
+                if (value := getattr(one, field.name)) != field.default
+            },
+        }
+        for one in measures
+    ]
+    return json.dumps(told, default=str) if told else None
 
 
 def open_folder(out: Path) -> Path:

@@ -207,6 +207,12 @@ def test_a_mistake_in_a_configuration_file(tmp_path, refused, lines, said):
     assert refused(["--config", str(tmp_path / "mine.yaml")]).startswith(said)
 
 
+def test_an_option_that_a_class_lacks_is_named_in_full(tmp_path, refused):
+    (tmp_path / "mine.yaml").write_text((CONFIGS / "points_replace.yaml").read_text())
+    said = refused(["--config", str(tmp_path / "mine.yaml"), "--data.regime", "Turnover"])
+    assert said.startswith("data.regime.synthetic_fraction: missing; name it ")
+
+
 def test_a_network_with_classes_needs_labels(tmp_path, refused, monkeypatch):
     monkeypatch.setattr(
         Mixture, "read", lambda self, seed, read=Mixture.read: (read(self, 0)[0], None)

@@ -245,6 +245,7 @@ def test_files_and_folders_that_cannot_serve_are_named(tmp_path, ckpt, capsys):
     assert refused(capsys, *words(tmp_path / "none", out)) == (
         f"ckpt = {tmp_path / 'none'}: no such file or folder"
     )
+    assert refused(capsys, *words(foreign, out)) == f"{foreign}: is a folder"
     assert "by `lightning-collapse convert`" in refused(capsys, *words(pickle, out))
     assert f"{junk}: is not a checkpoint of a run" in refused(capsys, *words(junk, out))
     assert "holds files, but no recipe.json" in refused(capsys, *words(ckpt, foreign))

@@ -150,7 +150,7 @@ def test_export_refuses_in_one_line(tmp_path, cli):
             [tmp_path / "none", tmp_path / "out"],
             f"store = {tmp_path / 'none'}: no such file or folder",
         ),
-        ([tmp_path / "none", tmp_path], f"out = {tmp_path}: is there already"),
+        ([tmp_path, tmp_path], f"out = {tmp_path}: is there already"),
     ):
         status, out, err = cli("export", *words)
         assert (status, out) == (2, "") and err.startswith(f"error: {said}")

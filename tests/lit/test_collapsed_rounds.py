@@ -22,6 +22,7 @@ from tiny_runs import (
     outcome,
     records,
     unet,
+    warned,
     with_ending,
 )
 
@@ -59,13 +60,6 @@ def rows_of(run: Path, round: int) -> torch.Tensor:
 
 def strict(line: str) -> dict[str, Any]:
     return json.loads(line, parse_constant=pytest.fail)
-
-
-def warned(err: str) -> list[str]:
-    """All lines but the first, which tells where a run starts."""
-    return [
-        line for line in err.splitlines() if not line.startswith(("started: ", "goes on from "))
-    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

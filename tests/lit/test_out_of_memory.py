@@ -19,6 +19,7 @@ from tiny_runs import (
     outcome,
     records,
     unet,
+    warned,
     with_ending,
 )
 
@@ -65,7 +66,7 @@ def nothing_left(run: Path) -> bool:
 )
 def test_samples_are_those_of_a_run_with_a_smaller_micro_batch(tmp_path, capfd, kind, rows, used):
     limited(tmp_path / "halved", rows, **NETWORKS[kind]())()
-    said = capfd.readouterr().err.splitlines()
+    said = warned(capfd.readouterr().err)
     Fit(tmp_path / "small", options={"micro_batch": used}, **NETWORKS[kind]())()
     assert len(shards(tmp_path / "small")) == 2 * -(-48 // used)
     assert shards(tmp_path / "halved") == shards(tmp_path / "small")
@@ -242,7 +243,7 @@ def test_out_of_memory_in_training_is_one_line_of_advice(tmp_path, monkeypatch, 
         patch.setattr(CollapseModule, "training_step", step)
         with pytest.raises(SystemExit) as end:
             cli.run_fit(arguments(tmp_path / "run"))
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = warned(capsys.readouterr().err)
     assert end.value.code == 2 and line.startswith("error: out of memory; ")
     assert "data.batch_size" in line and "trainer.accumulate_grad_batches" in line
     assert len(records(tmp_path / "run")) == 1

@@ -22,6 +22,7 @@ from tiny_runs import (
     mlp,
     outcome,
     records,
+    warned,
     without_seconds,
 )
 
@@ -174,7 +175,7 @@ def test_going_on_after_a_skipped_step_is_the_uninterrupted_run(tmp_path, step):
 
 def test_every_skipped_step_is_told_in_one_line(tmp_path, capfd):
     Fit(tmp_path, callbacks=[Poison((0, 1), (1, 2))])()
-    assert capfd.readouterr().err.splitlines() == [
+    assert warned(capfd.readouterr().err) == [
         f"warning: round {r}, step {r + 1}: the loss is not finite; "
         "step skipped, 1 of at most 10 in a round"
         for r in (0, 1)
@@ -185,7 +186,7 @@ def test_the_lines_are_bounded(tmp_path, capfd):
     data = {"images_per_round": 130 * BATCH}
     bad = Poison(*((0, step) for step in range(130)))
     Fit(tmp_path, rounds=1, data=data, callbacks=[bad], max_skipped_steps=1000)()
-    assert len(capfd.readouterr().err.splitlines()) == 21
+    assert len(warned(capfd.readouterr().err)) == 21
 
 
 def test_beyond_the_limit_the_run_stops_and_what_is_saved_is_whole(tmp_path):
@@ -253,7 +254,7 @@ def test_a_scaler_that_seeks_its_factor_is_no_fault(tmp_path, capfd):
     assert 1 < plugin.scaler.get_scale() < 2.0**40
     (record,) = records(tmp_path)
     assert record["steps_skipped"] == 0 and math.isfinite(record["train_loss"])
-    assert record["weights_moved"] > 0 and not capfd.readouterr().err
+    assert record["weights_moved"] > 0 and not warned(capfd.readouterr().err)
 
 
 def test_with_a_scaler_a_bad_loss_is_skipped_and_counted(tmp_path, capfd):
@@ -309,7 +310,7 @@ def test_the_command_ends_in_one_line_and_goes_on_with_a_higher_limit(
     with pytest.raises(SystemExit) as end:
         run_fit([*arguments(tmp_path, **limit), POISON])
     assert end.value.code == 2
-    *warnings, error = capsys.readouterr().err.splitlines()
+    *warnings, error = warned(capsys.readouterr().err)
     assert len(warnings) == 2 and all(line.startswith("warning: ") for line in warnings)
     assert re.fullmatch(
         r"error: round 1, step 2: the loss is not finite.*lets this run go on", error

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from math import log
 
 import numpy as np
@@ -226,7 +227,14 @@ def test_measures_that_are_named_have_columns(tmp_path):
     words = ("--measures", "[Balls]", "--out", tmp_path)
     assert command(*SMALL, *words) == 0
     content = json.loads((tmp_path / "summary.json").read_text())
-    assert "--measures 'Balls(" in content["command"]
+    # It can be given again.
+    again = shlex.split(content["command"])
+    assert again[-2:] == [
+        "--measures",
+        '[{"class_path": "lightning_collapse.metrics.coverage.Balls", "init_args": {}}]',
+    ]
+    assert command(*again[2:], "--out", tmp_path / "again") == 0
+    assert json.loads((tmp_path / "again" / "summary.json").read_text()) == content
     for told in content["conditions"]:
         assert told["recall_points_step_mean"][0] is None and told["recall_points_mean"][3] > 0
 

@@ -80,7 +80,7 @@ class Hurt(Callback):
     def on_train_epoch_start(self, trainer, module):
         if trainer.current_epoch == 1 and trainer.is_global_zero:
             which, name = os.environ["HURT"].split(",")
-            hurt(trainer.datamodule.run, which, getattr(signal, name))
+            hurt(trainer.datamodule.run.path, which, getattr(signal, name))
 
 
 class Clock(Callback):

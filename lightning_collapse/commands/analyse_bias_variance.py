@@ -11,8 +11,9 @@ from lightning_collapse.analysis.conditions import Condition, conditions, find_r
 from lightning_collapse.analysis.decompose import LEAST_REPLICAS, Decomposition
 from lightning_collapse.analysis.intervals import Interval
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.toys.conditions import at_least, condition, whole_numbers
+from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian_fits import Truth
+from lightning_collapse.toys.ranges import at_least, whole_numbers
 from lightning_collapse.toys.strong_collapse import Mixture
 from lightning_collapse.toys.tables import command_line, open_folder, write_summary
 
@@ -63,16 +64,18 @@ def bias_variance(
     """
     if (toy is None) == (not runs):
         raise ValueError("runs: name some, or else a --toy")
+    at_least("replicas", replicas, 2)
+    at_least("rounds", rounds, 1)
+    at_least("dim", dim, 1)
+    whole_numbers("n", n)
     if toy is None:
         _of_runs(runs or [], trust_class, out)
         return
-    at_least("replicas", replicas, 2)
     sizes = list(whole_numbers("n", n))
     options: dict[str, object] = dict(toy=toy, synthetic_fraction=synthetic_fraction, n=n)
     if toy == "gaussian":
         if len(sizes) > 1:
             raise ValueError(f"n = {n}: must be one number for the Gaussian")
-        at_least("rounds", rounds, 1)
         chosen = condition(regime, synthetic_fraction, sizes[0], rounds)
         open_folder(out)
         splits = gaussian_splits(chosen, rounds, replicas, _TRUTH, seed)

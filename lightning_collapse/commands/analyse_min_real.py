@@ -10,7 +10,7 @@ from lightning_collapse.analysis.min_real_figure import draw_search, draw_verdic
 from lightning_collapse.analysis.profile import chosen_control
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.theory.gaussian import min_real_rows
-from lightning_collapse.toys.conditions import at_least
+from lightning_collapse.toys.ranges import at_least
 from lightning_collapse.toys.tables import command_line, open_folder, write_summary
 
 __all__ = ["main", "min_real"]
@@ -49,13 +49,13 @@ def min_real(
     """
     if (toy is None) == (not runs):
         raise ValueError("runs: name some, or else --toy gaussian")
-    if toy is None:
-        _of_runs(runs or [], control, out)
-        return
     at_least("n", n, 3)
     at_least("replicas", replicas, 2)
     if not 0 < rho < 1:
         raise ValueError(f"rho = {rho:g}: must lie in (0, 1)")
+    if toy is None:
+        _of_runs(runs or [], control, out)
+        return
     open_folder(out)
     brackets = gaussian_search(rho, n, replicas, seed)
     theory = {

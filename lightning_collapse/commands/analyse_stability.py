@@ -19,8 +19,8 @@ from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.local import Driver, slots
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Study
-from lightning_collapse.toys.conditions import at_least, whole_numbers
 from lightning_collapse.toys.gaussian_fits import Truth
+from lightning_collapse.toys.ranges import at_least, whole_numbers
 from lightning_collapse.toys.tables import command_line, open_folder, write_summary
 
 __all__ = ["main", "stability"]

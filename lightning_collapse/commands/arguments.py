@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.declared import STAND_IN, RealNeededError
+from lightning_collapse.commands.declared import STAND_IN, RealNeededError, is_defined
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.table import refuse
@@ -35,9 +35,13 @@ class _OneLineParser(ArgumentParser):
         key = re.match(r'Parser key "([^".]+)', message)
         if any(self.stand_ins.values()) and self.stand_ins.get(key[1] if key else "", not key):
             known = re.match(r"unrecognized arguments|.* required|argument ", message)
-            if not known:
+            named = re.search(r"(?:Got|Given) value: ([^\W\d]\w*)$", message)
+            # Neither a choice nor what anything here is called, whatever is imported.
+            wrong = named and "Literal[" in message and not is_defined(named[1])
+            if not known and not wrong:
                 raise RealNeededError
-        refuse(one_line(message, [action.dest for action in self._actions], self.classes))
+        classes = [] if isinstance(self.classes, type) else self.classes
+        refuse(one_line(message, [action.dest for action in self._actions], classes))
 
 
 def run_command(
@@ -93,7 +97,8 @@ def run_command(
         for field in reads:
             if str(parsed[field]) not in unless:
                 _check_there(field, parsed[field])
-        if any(parser.stand_ins.values()):
+        needed = [key for key, stands_in in parser.stand_ins.items() if stands_in]
+        if any(parsed[key] != parameters[key].default for key in needed):
             raise RealNeededError
         options = parser.instantiate_classes(parsed)
         if configurable:

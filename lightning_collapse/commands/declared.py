@@ -4,16 +4,19 @@ Help and mistakes on a command line are answered from this: importing torch take
 """
 
 import ast
+import builtins
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Collection, Iterator
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Optional, Union, cast
 
-__all__ = ["STAND_IN", "RealNeededError", "entry", "outline"]
+__all__ = ["STAND_IN", "RealNeededError", "entry", "is_defined", "outline"]
 
 STAND_IN = "stand_in"
 """Module of classes that stand in for others."""
@@ -36,7 +39,8 @@ def entry(module: str, function: str) -> Callable[..., Any]:
     """Finds a function that calls others of its module, none of which is imported before.
 
     What it names at the top of its module is taken along: imports, constants, and functions with
-    their signature and docstring alone. A call of one of these imports the module and calls the
+    their signature, their docstring and the checks that they begin with, as far as these need
+    nothing slow. A call of one of these that passes its checks imports the module and calls the
     real one. Where a signature names what needs torch, classes of no use stand in for it; once
     `RealNeededError` tells that this is not enough, all is done again by the real module.
 
@@ -57,7 +61,7 @@ def entry(module: str, function: str) -> Callable[..., Any]:
         if isinstance(node, ast.ClassDef):
             return cast("Callable[..., Any]", getattr(import_module(module), function))
         if isinstance(node, _Function) and node.name != function:
-            _forward(node)
+            _forward(node, {name for name, each in declared.items() if _is_quick(each)})
         wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
     slow = [node for node in taken if isinstance(node, ast.ImportFrom) and _is_slow(node.module)]
     scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in _bound(n)}
@@ -102,18 +106,31 @@ def outline(module: str) -> dict[str, inspect.Signature]:
     """Gives the signatures of a module's functions and constructors, by name.
 
     Defaults are None, and annotations only those of plain values: others are `typing.Any`.
-    Dataclasses are taken to be constructed from the fields in their body.
+    Dataclasses are taken to be constructed from the fields in their body, and in those of the
+    module's classes that they are derived from.
     """
     tree = ast.parse(_source(module).read_bytes())
     names = dict(_PLAIN)
     for node in tree.body:
         if isinstance(node, ast.Assign) and (bound := _bound(node)):
             names[bound[0]] = _plain(node.value, names)
-    return {
-        node.name: inspect.Signature(list(_parameters(node, names)))
-        for node in tree.body
-        if isinstance(node, (_Function, ast.ClassDef))
-    }
+    told: dict[str, inspect.Signature] = {}
+    for node in tree.body:
+        if not isinstance(node, (_Function, ast.ClassDef)):
+            continue
+        own = {one.name: one for one in _parameters(node, names)}
+        for base in getattr(node, "bases", []) if not _constructor(node) else []:
+            if isinstance(base, ast.Name) and base.id in told:
+                own = {**told[base.id].parameters, **own}
+        told[node.name] = inspect.Signature(list(own.values()))
+    return told
+
+
+def is_defined(name: str) -> bool:
+    """Whether any module of this package has a class or a function of that name."""
+    package = _source(__name__.partition(".")[0]).parent
+    wanted = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
+    return any(wanted.search(path.read_text("utf-8")) for path in package.rglob("*.py"))
 
 
 def _source(module: str) -> Path:
@@ -140,16 +157,53 @@ def _bound(node: ast.stmt) -> list[str]:
     return []
 
 
-def _forward(node: _Function) -> None:
-    """Leaves of a function its docstring and a call of the real one."""
+def _is_quick(node: ast.stmt) -> bool:
+    """Whether a statement imports something, and nothing slow."""
+    return isinstance(node, ast.ImportFrom) and not _is_slow(node.module)
+
+
+def _forward(node: _Function, quick: Collection[str]) -> None:
+    """Leaves of a function its docstring, its first checks and a call of the real one."""
     described = ast.get_docstring(node, clean=False) is not None
-    call = f"return getattr(_real(), {node.name!r})(**locals())"
     if not node.args.kwarg and not node.args.vararg and not node.args.posonlyargs:
-        node.body = [*node.body[:described], *ast.parse(f"def _():\n {call}").body[0].body]  # type: ignore[attr-defined]
+        names = [each.arg for each in node.args.args + node.args.kwonlyargs]
+        known = {*names, *dir(builtins), *quick}
+        checks = takewhile(partial(_is_check, known=known), node.body[described:])
+        passed = ", ".join(f"{name}={name}" for name in names)
+        call = f"return getattr(_real(), {node.name!r})({passed})"
+        rest = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+        node.body = [*node.body[:described], *checks, *rest]
         return
     node.args = ast.parse("def _(*args, **options): ...").body[0].args  # type: ignore[attr-defined]
     call = f"return getattr(_real(), {node.name!r})(*args, **options)"
     node.body = ast.parse(f"def _():\n {call}").body[0].body  # type: ignore[attr-defined]
+
+
+def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
+    """Whether a statement does nothing but raise, or call what may, with names that are known."""
+    inner: list[ast.stmt] = [node]
+    if isinstance(node, ast.For):
+        inner = node.body
+    bound = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return used <= {*known, *bound} and all(
+        (isinstance(each, ast.Expr) and isinstance(each.value, ast.Call))
+        or (isinstance(each, ast.If) and isinstance(each.body[0], ast.Raise))
+        for each in inner
+    )
+
+
+def _constructor(node: _Function | ast.ClassDef) -> _Function | None:
+    made = [part for part in node.body if isinstance(part, _Function)]
+    return next((part for part in made if part.name == "__init__"), None)
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 def _parameters(
@@ -157,22 +211,24 @@ def _parameters(
 ) -> Iterator[inspect.Parameter]:
     """Gives what a function or a constructor is called with."""
     if isinstance(node, ast.ClassDef):
-        made = [part for part in node.body if isinstance(part, _Function)]
-        made = [part for part in made if part.name == "__init__"]
-        if not made:
-            for field in node.body:
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+        if (made := _constructor(node)) is None:
+            for field in node.body if _is_dataclass(node) else []:
+                if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field):
+                    continue
+                if isinstance(field.target, ast.Name):
                     yield _parameter(
                         field.target.id, field.annotation, names, field.value is not None
                     )
             return
-        node = made[0]
+        node = made
     given = [argument for argument in node.args.args if argument.arg != "self"]
     first_default = len(given) - len(node.args.defaults)
     for i, argument in enumerate(given):
         yield _parameter(argument.arg, argument.annotation, names, i >= first_default)
     for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
         yield _parameter(argument.arg, argument.annotation, names, default is not None)
+    if node.args.kwarg is not None:
+        yield inspect.Parameter(node.args.kwarg.arg, inspect.Parameter.VAR_KEYWORD)
 
 
 def _parameter(

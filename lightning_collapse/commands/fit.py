@@ -20,12 +20,14 @@ import lightning_collapse.data.sources.points  # noqa: F401
 from lightning_collapse.commands.fit_needs import check_needs
 from lightning_collapse.commands.fit_words import (
     check_configs,
+    check_own,
     check_words,
     checkpoint_at,
     keys_of_fit,
 )
 from lightning_collapse.commands.messages import made_line, one_line
 from lightning_collapse.commands.paths import expand_home
+from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
@@ -66,6 +68,8 @@ def run_fit(arguments: list[str]) -> None:
 
 def _fit(arguments: list[str]) -> None:
     OneLineParser.words = arguments
+    # Lightning tells the seed while it reads the command line.
+    quieten()
     try:
         cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
@@ -306,12 +310,5 @@ def _plain(value: Any) -> Any:
 
 
 def _check(config: Namespace) -> None:
-    if config.run is not None and config.run_root is not None:
-        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
-    seed = config.seed_everything
-    if isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
-    status = config.exit_code_on_stop
-    if status is not None and not 0 <= status <= 255:
-        raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
+    check_own(config)
     check_arguments(vars(config.trainer))

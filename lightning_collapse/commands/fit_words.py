@@ -1,6 +1,6 @@
 """What can be told of `fit`'s command line before torch is there: its files, keys and values.
 
-Classes that a configuration names, and their options, are left to the whole parser.
+Classes of others, and what options of ours come to together, are left to the whole parser.
 """
 
 import os
@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.declared import outline
+from lightning_collapse.commands.declared import is_defined, outline
 from lightning_collapse.commands.hints import near
 from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.paths import expand_home
@@ -22,7 +22,7 @@ from lightning_collapse.runs.layout import Run
 
 expand_home()
 
-__all__ = ["check_configs", "check_words", "keys_of_fit", "checkpoint_at"]
+__all__ = ["check_configs", "check_own", "check_words", "keys_of_fit", "checkpoint_at"]
 
 _SECTIONS = {
     "model": ("lightning_collapse.lit.module", "CollapseModule"),
@@ -43,6 +43,8 @@ _NESTED = {
     "model.augment": ["lightning_collapse.networks.augment"],
     "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
 }
+# Of one class, which nobody names.
+_ALWAYS = {"loop.sampling": "Sampling", "model.augment": "AugmentPipe"}
 _ALONE = ("config", "seed_everything", "print_config")
 
 
@@ -60,24 +62,82 @@ def check_words(words: Sequence[str]) -> None:
     if any(option in elsewhere or option.endswith(".help") for option in options):
         return
     known = _parser().parse_args(_simple(words))
+    check_own(known)
     if known.ckpt_path is not None:
         checkpoint_at(known.ckpt_path, known.run)
     for section, modules in _NESTED.items():
-        _check_class(section, known[section], modules)
+        named = known[section]
+        table = named if isinstance(named, dict) else {}
+        name = table.get("class_path", _ALWAYS.get(section)) if table or not named else named
+        given = table.get("init_args", {} if "class_path" in table else table)
+        if isinstance(name, str) and name != "null":
+            _check_class(section, name, modules)
+            keys = given if isinstance(given, dict) else {}
+            _check_options(section, name, keys, _words_of(section, words))
 
 
-def _check_class(section: str, named: Any, modules: Sequence[str]) -> None:
+def check_own(config: Namespace) -> None:
+    """Refuses values of the options that `fit` adds beside those of its parts.
+
+    Raises:
+        ValueError: one cannot be, or contradicts another.
+    """
+    if config.run is not None and config.run_root is not None:
+        raise ValueError(f"run_root = {config.run_root}: --run names a folder; leave one out")
+    seed = config.seed_everything
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed_everything = {seed}: must be an integer >= 0 and below 2^32")
+    status = config.exit_code_on_stop
+    if status is not None and not 0 <= status <= 255:
+        raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
+
+
+def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
     """Refuses a class that is named without a module and that nothing of this package is."""
-    name = named.get("class_path") if isinstance(named, dict) else named
-    if not isinstance(name, str) or not name.isidentifier() or name == "null":
+    if not name.isidentifier():
         return
-    package = Path(__file__).parents[1]
-    defined = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
-    if not any(defined.search(path.read_text("utf-8")) for path in package.rglob("*.py")):
+    if not is_defined(name):
         known = [made for module in modules for made in outline(module) if made[0] != "_"]
         close = near(name, known)
         hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"{section} = {name}: unknown class{hint}")
+
+
+def _check_options(section: str, name: str, given: Collection[str], words: Sequence[str]) -> None:
+    """Refuses options that a class of ours has not, and values that they cannot have."""
+    module, _, leaf = name.rpartition(".")
+    made = [outline(known) for known in _NESTED[section] if module in ("", known)]
+    if not any(leaf in each for each in made):
+        return
+    kinds: dict[str, Any] = {}
+    for each in made:
+        own = each[leaf].parameters if leaf in each else {}
+        if any(one.kind is one.VAR_KEYWORD for one in own.values()):
+            # What it passes on is of something else there.
+            kinds |= {key: Any for other in each.values() for key in other.parameters}
+        kinds |= {key: one.annotation for key, one in own.items()}
+    parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
+    for key, kind in kinds.items():
+        parser.add_argument(f"--{section}.{key}", type=_anything if kind is Any else kind)
+    parser.parse_args([f"--{section}.{key}=null" for key in given if key not in kinds])
+    parser.parse_args(list(words))
+
+
+def _words_of(section: str, words: Sequence[str]) -> list[str]:
+    """The options of a section's class, from where it is named last, as `--section.key` alone."""
+    kept, taking = list[str](), False
+    for word in words:
+        option, equals, value = word.partition("=")
+        if word == "-c" or option in ("--config", f"--{section}"):
+            kept = []
+        if word.startswith("--") or word == "-c":
+            key = option.removeprefix(f"--{section}.").removeprefix("init_args.")
+            taking = key.isidentifier() and key not in ("class_path", "dict_kwargs")
+            taking = taking and option.startswith(f"--{section}.")
+            kept += [f"--{section}.{key}{equals}{value}"] if taking else []
+        elif taking:
+            kept.append(word)
+    return kept
 
 
 def check_configs(words: Sequence[str]) -> None:
@@ -141,7 +201,8 @@ def keys_of_fit() -> tuple[str, ...]:
     for section, modules in _NESTED.items():
         for module in modules:
             made = [value for name, value in outline(module).items() if not name.startswith("_")]
-            keys += [f"{section}.{key}" for each in made for key in each.parameters]
+            options = [one for each in made for one in each.parameters.values()]
+            keys += [f"{section}.{one.name}" for one in options if one.kind is one.KEYWORD_ONLY]
     return tuple(dict.fromkeys(key for key in keys if key not in _LINKED))
 
 
@@ -153,7 +214,7 @@ class _Parser(ArgumentParser):
 def _parser() -> ArgumentParser:
     parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
     parser.add_argument("--config", "-c", action="config")
-    parser.add_argument("--seed_everything", type=_anything)
+    parser.add_argument("--seed_everything", type=bool | int, default=0)
     for name in _own_options():
         known: dict[str, Any] = {"run": Path | None, "exit_code_on_stop": int | None}
         parser.add_argument(f"--{name}", type=known.get(name, _anything))

@@ -82,8 +82,9 @@ def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
     types = dict.fromkeys(re.findall(r"Expected an? <class '(?:\w+\.)*(\w+)'>", text))
     named_class = re.search(r"dot import path string: (\S+)|given class_path '(\S+)'", text)
     if (found := named_class) and not types.keys() & {"int", "float"}:
-        value = found[1] or found[2]
-        return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], classes)}"
+        value, words = found[1] or found[2], re.findall(r"Literal\[(.*?)\]", text)
+        known = [*classes, *", ".join(words).replace("'", "").split(", ")]
+        return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], known)}"
     found = re.search(r"(?:Got|Given) value: (.*)$", text)
     value = found[1] if found else "?"
     if wanted := re.search(r"does not correspond to a subclass of (\w+)", text):

@@ -14,6 +14,8 @@ NOTES = (
     ".*in eval mode at the start of training",
     # Lightning asks torch the old way, in its loaders.
     ".*isinstance.treespec, LeafSpec",
+    # A callback that only watched may be left out of what goes on.
+    ".*callbacks used to create the checkpoint need to be provided",
     # Said wherever SLURM is installed, also to those who do not use it.
     "The `srun` command is available on your system but is not used",
 )

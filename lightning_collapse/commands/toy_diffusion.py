@@ -13,7 +13,7 @@ from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.metrics.families import NAMES
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.sampling.choice import Sampling
-from lightning_collapse.toys.conditions import Condition, at_least
+from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.diffusion import (
     SCALE,
     ExactDiffusion,
@@ -26,6 +26,7 @@ from lightning_collapse.toys.diffusion import (
 )
 from lightning_collapse.toys.diffusion_figure import draw_routes
 from lightning_collapse.toys.gmm import Protocol, summary
+from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["diffusion", "main"]
@@ -86,9 +87,13 @@ def diffusion(
         measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json, the figure and the runs.
     """
+    check_loop(n, rounds, replicas, lambdas)
     for name, value in (("images_per_round", images_per_round), ("width", width)):
         at_least(name, value, 1)
     at_least("depth", depth, 1)
+    at_least("components", components, 1)
+    at_least("reg_covar", reg_covar, 0)
+    above("threshold", threshold, 0)
     protocol = Protocol(
         *(rounds, replicas, seed, components, reg_covar),
         threshold=threshold,

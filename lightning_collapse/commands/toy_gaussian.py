@@ -5,11 +5,11 @@ from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
-from lightning_collapse.toys.conditions import above, at_least
 from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import settling, summarise
+from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["main", "gaussian"]
@@ -55,9 +55,9 @@ def gaussian(
         out: folder for the results.
         at_once: replicas computed together, which changes nothing but memory and time.
     """
-    for name, value in (("replicas", replicas), ("dim", dim), ("at_once", at_once)):
-        if value is not None:
-            at_least(name, value, 1)
+    check_loop(n, rounds, replicas, lambdas)
+    at_least("dim", dim, 1)
+    at_least("at_once", 1 if at_once is None else at_once, 1)
     above("variance", variance, 0)
     truth = Truth(mean, variance, dim)
     check_course(rounds, replicas)

@@ -9,6 +9,7 @@ from lightning_collapse.metrics.families import NAMES
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
 from lightning_collapse.toys.gmm_figures import draw_mixtures
+from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["gmm", "main"]
@@ -58,6 +59,10 @@ def gmm(
         measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json and figures.
     """
+    check_loop(n, rounds, replicas, lambdas)
+    at_least("components", components, 1)
+    at_least("reg_covar", reg_covar, 0)
+    above("threshold", threshold, 0)
     protocol = Protocol(
         rounds,
         replicas,

@@ -18,10 +18,10 @@ from lightning_collapse.metrics.distance import (
     sorted_projections,
 )
 from lightning_collapse.seeds import generator
-from lightning_collapse.toys.conditions import at_least
 from lightning_collapse.toys.figures import new_figure, save_figure
 from lightning_collapse.toys.gmm import Protocol
 from lightning_collapse.toys.gmm_figures import REAL, SAMPLES, draw_fit, draw_points
+from lightning_collapse.toys.ranges import at_least
 from lightning_collapse.toys.tables import open_folder
 
 __all__ = ["gmm_samples", "main"]

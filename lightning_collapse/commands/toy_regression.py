@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
-from lightning_collapse.toys.conditions import above, at_least
+from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.regression import (
     Task,
     check_condition,
@@ -57,8 +57,8 @@ def regression(
         seed: keys everything that is drawn.
         out: folder for the results.
     """
-    for name, value in (("dim", dim), ("replicas", replicas)):
-        at_least(name, value, 1)
+    check_loop(n, rounds, replicas, lambdas)
+    at_least("dim", dim, 1)
     above("noise", noise, 0)
     task = Task(dim, noise, rounds, replicas, seed)
     chosen = [

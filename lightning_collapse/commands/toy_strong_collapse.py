@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.toys.conditions import above, at_least, fractions, whole_numbers
+from lightning_collapse.toys.ranges import above, at_least, fractions, whole_numbers
 from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep, summarise_sweep
 from lightning_collapse.toys.strong_collapse_figure import draw_sweeps
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -52,6 +52,9 @@ def strong_collapse(
         at_least(name, value, 1)
     for name, number in (("quality", quality), ("noise", noise), ("penalty", penalty)):
         above(name, number, 0)
+    fractions(lambdas)
+    whole_numbers("n", n)
+    whole_numbers("widths", widths)
     shares, wanted = fractions(lambdas), whole_numbers("widths", widths)
     mixture = Mixture(dim, quality, noise, penalty, replicas, seed)
     sweeps = [Sweep(whole_numbers("n", n)), Sweep([width_n] * len(wanted), wanted)]

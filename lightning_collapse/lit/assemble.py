@@ -168,6 +168,8 @@ def _keep_profile(trainer: Trainer) -> None:
         return
     profiler.dirpath = profiler.dirpath or trainer.default_root_dir
     profiler.filename = profiler.filename or "profile"
+    if is_first():
+        print(f"profile, once the run ends: {profiler.dirpath}/fit-{profiler.filename}*")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -5,7 +5,6 @@ control, which retrains on real rows in every round.
 """
 
 import difflib
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,17 +13,9 @@ from typing import Any
 
 import lightning_collapse.regimes as named
 from lightning_collapse.regimes import Block, Drawn, Fixed, Regime
+from lightning_collapse.toys.ranges import at_least, fractions
 
-__all__ = [
-    "Condition",
-    "above",
-    "at_least",
-    "condition",
-    "conditions",
-    "fractions",
-    "regime_class",
-    "whole_numbers",
-]
+__all__ = ["Condition", "condition", "conditions", "regime_class"]
 
 
 @dataclass(frozen=True)
@@ -198,52 +189,3 @@ def _real_stop(blocks: Sequence[Block]) -> int:
         (block.rows.stop for block in blocks if isinstance(block, Fixed) and 0 in block.born),
         default=0,
     )
-
-
-def fractions(text: str, name: str = "lambdas") -> list[float]:
-    """Reads distinct numbers in [0, 1], separated by commas.
-
-    Raises:
-        ValueError: the list has something else; the message calls it `name`.
-    """
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"{name} = {text}: must be numbers separated by commas, such as 0.1,0.9,1.0"
-        ) from None
-    for value in values:
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} = {value:g}: must be numbers in [0, 1]")
-    if len(set(values)) < len(values):
-        raise ValueError(f"{name} = {text}: must be distinct; name each number once")
-    return values
-
-
-def whole_numbers(name: str, text: str) -> list[int]:
-    """Reads whole numbers of at least 1, in rising order, separated by commas.
-
-    Raises:
-        ValueError: the list has something else; the message calls it `name`.
-    """
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or values[0] < 1 or values != sorted(set(values)):
-        raise ValueError(
-            f"{name} = {text}: must be rising whole numbers from 1, such as 50,100,200"
-        )
-    return values
-
-
-def at_least(name: str, value: float, least: float) -> None:
-    """Raises ValueError where an option is not a number of at least `least`."""
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name} = {value:g}: must be at least {least:g}")
-
-
-def above(name: str, value: float, bound: float) -> None:
-    """Raises ValueError where an option is not a finite number above `bound`."""
-    if not (math.isfinite(value) and value > bound):
-        raise ValueError(f"{name} = {value:g}: must be a number above {bound:g}")

@@ -23,8 +23,9 @@ from lightning_collapse.metrics.modes import mode_shares, modes_covered
 from lightning_collapse.regimes import REAL, Drawn, Fixed
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.blocks import by_chance
-from lightning_collapse.toys.conditions import Condition, above, at_least
+from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.measured import PointMeasures, over_rounds
+from lightning_collapse.toys.ranges import above, at_least
 
 __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
 

@@ -11,7 +11,7 @@ import pytest
 from lightning_collapse import __main__ as door
 from lightning_collapse.commands import hints
 from lightning_collapse.commands.declared import entry, outline
-from lightning_collapse.commands.fit_words import _SECTIONS, keys_of_fit
+from lightning_collapse.commands.fit_words import _NESTED, _SECTIONS, keys_of_fit
 
 
 def under(name: str) -> list[str]:
@@ -78,6 +78,16 @@ MISTAKES = {
     "--model.restart cold": "model.restart = cold: must be one of scratch, warm, initial",
     "--data.batch_size": "data.batch_size: needs a value",
     "--data.regime Replce": "data.regime = Replce: unknown class; did you mean Replace?",
+    "--data.regime.synthetic_fracton 1": "data.regime.synthetic_fracton: unknown key; did you "
+    "mean data.regime.synthetic_fraction?",
+    "--data.regime.init_args.ratio 1": "data.regime.ratio: unknown key",
+    "--data.regime Augment --data.regime.ratio x": "data.regime.ratio = x: must be a number",
+    "--data.source.path x": "data.source.path: unknown key",
+    "--loop.sampling.solver hun": "loop.sampling.solver = hun: must be one of dpmpp_3m",
+    "--model.augment.q 1": "model.augment.q: unknown key; did you mean model.augment.p?",
+    "--seed_everything -1": "seed_everything = -1: must be an integer >= 0 and below 2^32",
+    "--run a --run_root b": "run_root = b: --run names a folder; leave one out",
+    "--exit_code_on_stop 300": "exit_code_on_stop = 300: must be an exit status, 0 to 255",
     "--ckpt_path configs": "ckpt_path = configs: is a folder; name a checkpoint",
     "--ckpt_path last --run no": "ckpt_path = last: the run in no has no checkpoint",
     "--config configs/digits_mx.yaml": "config = configs/digits_mx.yaml: no such file; did you "
@@ -94,6 +104,18 @@ OTHERS = {
     "evaluate none": "samples = none: no such file or folder",
     "prepare none out": "source = none: no such file or folder",
     "generate --ckpt none --seeds 1 --out x": "ckpt = none: no such file or folder",
+    "evaluate configs --features inceptoin": "features = inceptoin: unknown class; did you mean "
+    "inception?",
+    "toy gaussian --rounds 0": "rounds = 0: must be at least 1",
+    "toy gmm --lambdas 0.1,2": "lambdas = 2: must be numbers in [0, 1]",
+    "toy diffusion --threshold 0": "threshold = 0: must be a number above 0",
+    "toy gmm-samples --n 1": "n = 1: must be at least 2",
+    "toy regression --replicas 0": "replicas = 0: must be at least 1",
+    "toy strong-collapse --widths 3,2": "widths = 3,2: must be rising whole numbers from 1",
+    "analyse min-real --toy gaussian --rho 2": "rho = 2: must lie in (0, 1)",
+    "analyse bias-variance --toy ridge --replicas 1": "replicas = 1: must be at least 2",
+    "control --rounds 0": "rounds = 0: must be at least 1",
+    "prepare configs out --resolution 0": "resolution = 0: must be at least 1",
     "generate --class 3": "class: unknown key; did you mean label?",
     "generate --network x": "network: unknown key; did you mean ckpt?",
 }
@@ -136,6 +158,32 @@ def test_what_an_entry_calls_is_the_real_function(tmp_path, monkeypatch):
     result, work = main([1])
     assert result == ("here", [1], import_module("said").DEFAULT)
     assert work.__doc__ == "Works." and list(inspect.signature(work).parameters)[1] == "path"
+
+
+def test_the_checks_that_a_function_begins_with_are_done_without_its_module(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "checking.py").write_text(
+        "from math import isfinite\nfrom torch import nowhere\n\n"
+        "def main(*words):\n    return work(*words)\n\n"
+        "def work(x, y=0):\n    isfinite(x)\n"
+        "    for each in (x, y):\n        if each < 0:\n            raise ValueError(each)\n"
+        "    nowhere(x)\n    if y > 9:\n        raise ValueError('after what is slow')\n"
+    )
+    main = entry("checking", "main")
+    with pytest.raises(ValueError, match="-1"):
+        main(0, -1)
+    with pytest.raises(TypeError):
+        main("x")
+    with pytest.raises(ImportError, match="nowhere"):
+        main(1, 10)
+
+
+def test_every_option_of_every_class_may_be_named_before_torch():
+    for module in {module for modules in _NESTED.values() for module in modules}:
+        for name, read in outline(module).items():
+            real = getattr(import_module(module), name)
+            if isinstance(real, type) and name[0] != "_":
+                assert set(read.parameters) == set(inspect.signature(real).parameters), name
 
 
 def test_every_hint_names_an_option_that_there_is():

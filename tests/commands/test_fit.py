@@ -192,7 +192,8 @@ def test_data_that_is_not_there(tmp_path, refused, source, field):
         ("data:\n  sourcee: Digits\n", "data.sourcee: unknown key; did you mean data.source?"),
         (
             (CONFIGS / "digits_mix.yaml").read_text().replace("synthetic_", "syntetic_"),
-            "syntetic_fraction: unknown key; did you mean data.regime.synthetic_fraction?",
+            "data.regime.syntetic_fraction: unknown key; did you mean "
+            "data.regime.synthetic_fraction?",
         ),
         ("data:\n  batch_size: many\n", "data.batch_size = many: must be a whole number"),
         ("seed_everything: 0\n", "model.network, data.source, data.regime: missing; name it "),

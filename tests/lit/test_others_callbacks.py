@@ -49,11 +49,13 @@ def test_those_that_watch_change_nothing(tmp_path, capsys):
     assert len(list((tmp_path / "best").glob("*.ckpt"))) == 1
 
 
-def test_those_that_a_command_names_work_too_and_a_profile_is_kept(tmp_path):
+def test_those_that_a_command_names_work_too_and_a_profile_is_kept(tmp_path, capsys):
     words = arguments(tmp_path, trainer__max_epochs=1, trainer__profiler="simple")
     words += ["--trainer.callbacks+=Timer", "--trainer.callbacks+=ModelCheckpoint"]
     run_fit([*words, "--trainer.callbacks.monitor=round/fd_points"])
     assert "run_training_epoch" in (tmp_path / "lightning" / "fit-profile.txt").read_text()
+    told = f"profile, once the run ends: {tmp_path / 'lightning' / 'fit-profile'}*\n"
+    assert told in capsys.readouterr().out
 
 
 def ended(capsys: Any, words: list[str]) -> tuple[Any, str]:

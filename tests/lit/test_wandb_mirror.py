@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import wandb
-from tiny_runs import arguments, command, records, without_seconds
+from tiny_runs import arguments, command, records, warned, without_seconds
 from wandb_faults import hurt, useless_server
 
 from lightning_collapse.commands.fit import run_fit
@@ -294,9 +294,10 @@ def check(run: Path, plain, *, patience: float, callback: str = "Clock", **envir
     )
     print(f"first step {first}, all {last}, whole command {seconds:.1f}")
     assert first < 5 and seconds - last < patience
-    assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), done.stderr
-    assert "anonymous" not in done.stderr
-    return done.stderr
+    said = "".join(f"{line}\n" for line in warned(done.stderr))
+    assert all(line.startswith("warning: ") for line in said.splitlines()), said
+    assert "anonymous" not in said
+    return said
 
 
 @pytest.mark.slow

@@ -1,0 +1,70 @@
+"""What numbers, and lists of them, on a toy's command line must be; needs no torch."""
+
+import math
+
+__all__ = ["above", "at_least", "check_loop", "fractions", "whole_numbers"]
+
+
+def check_loop(n: int, rounds: int, replicas: int, lambdas: str | None) -> None:
+    """Raises ValueError where what all loops are told of is out of its range.
+
+    Args:
+        n: rows that round 0 trains on, at least 2.
+        rounds: how many, at least 1.
+        replicas: likewise.
+        lambdas: as `fractions` reads them; None is left to the loop.
+    """
+    at_least("n", n, 2)
+    at_least("rounds", rounds, 1)
+    at_least("replicas", replicas, 1)
+    if lambdas is not None:
+        fractions(lambdas)
+
+
+def fractions(text: str, name: str = "lambdas") -> list[float]:
+    """Reads distinct numbers in [0, 1], separated by commas.
+
+    Raises:
+        ValueError: the list has something else; the message calls it `name`.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"{name} = {text}: must be numbers separated by commas, such as 0.1,0.9,1.0"
+        ) from None
+    for value in values:
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"{name} = {value:g}: must be numbers in [0, 1]")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} = {text}: must be distinct; name each number once")
+    return values
+
+
+def whole_numbers(name: str, text: str) -> list[int]:
+    """Reads whole numbers of at least 1, in rising order, separated by commas.
+
+    Raises:
+        ValueError: the list has something else; the message calls it `name`.
+    """
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or values[0] < 1 or values != sorted(set(values)):
+        raise ValueError(
+            f"{name} = {text}: must be rising whole numbers from 1, such as 50,100,200"
+        )
+    return values
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises ValueError where an option is not a number of at least `least`."""
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name} = {value:g}: must be at least {least:g}")
+
+
+def above(name: str, value: float, bound: float) -> None:
+    """Raises ValueError where an option is not a finite number above `bound`."""
+    if not (math.isfinite(value) and value > bound):
+        raise ValueError(f"{name} = {value:g}: must be a number above {bound:g}")

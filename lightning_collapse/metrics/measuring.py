@@ -5,6 +5,7 @@ make it over rows of their own; sums and first rows are then put together in all
 takes some of the measures.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -289,6 +290,9 @@ def told(
     """
     reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
     cautions = {name: reason for name, reason in reasons.items() if reason}
+    # A record has null for these.
+    numbers = {name: v for name, v in figures.items() if isinstance(v, float)}
+    cautions |= {name: f"is {v}" for name, v in numbers.items() if not math.isfinite(v)}
     known = {**cautions, **(doubts or {})}
     return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, known)
 

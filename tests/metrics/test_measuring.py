@@ -328,3 +328,14 @@ def test_the_usual_measures_together_tell_of_a_collapse(kind):
     assert record["class_entropy"] is None and "labels" in record["cautions"]["class_entropy"]
     for value in record.values():
         assert not isinstance(value, float) or np.isfinite(value)
+
+
+class Infinite(Measure):
+    def figures(self, samples, real):
+        return {"much": float("inf"), "nothing": float("nan"), "some": 1.0}
+
+
+def test_a_figure_that_is_not_finite_says_so():
+    made = measuring(POINTS, 25, Infinite())
+    record = told(made, seen_of(made, rows(POINTS, 70, "samples")))
+    assert record["cautions"] == {"much": "is inf", "nothing": "is nan"}

@@ -49,6 +49,10 @@ _COMMANDS = {
         "lightning_collapse.commands.analyse:main",
         "answers from runs, with intervals: the profile of collapse, bias and variance",
     ),
+    "reproduce": (
+        "lightning_collapse.commands.reproduce:main",
+        "run published claims here, and tell whether they hold",
+    ),
     "convert": (
         "lightning_collapse.commands.convert:main",
         "make a safetensors file of NVIDIA's network pickle",

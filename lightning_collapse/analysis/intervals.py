@@ -32,13 +32,13 @@ class Interval:
         return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def t_interval(values: ArrayLike) -> Interval:
+def t_interval(values: ArrayLike, coverage: float = COVERAGE) -> Interval:
     """Gives the mean of values (n,), n >= 2, with Student's interval.
 
     It covers what it should for normal values at any n, and errs little for others.
     """
     x = np.asarray(values, float)
-    return _around(float(x.mean()), float(x.std(ddof=1) / len(x) ** 0.5), len(x))
+    return _around(float(x.mean()), float(x.std(ddof=1) / len(x) ** 0.5), len(x), coverage)
 
 
 def jackknife_interval(estimate: float, without_one: ArrayLike) -> Interval:
@@ -56,6 +56,6 @@ def jackknife_interval(estimate: float, without_one: ArrayLike) -> Interval:
     return _around(estimate, float(np.sqrt((n - 1) / n * np.square(x - x.mean()).sum())), n)
 
 
-def _around(mean: float, error: float, n: int) -> Interval:
-    half = float(t.ppf((1 + COVERAGE) / 2, n - 1)) * error
+def _around(mean: float, error: float, n: int, coverage: float = COVERAGE) -> Interval:
+    half = float(t.ppf((1 + coverage) / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, n)

@@ -19,7 +19,7 @@ from scipy.stats import nct, t
 
 from lightning_collapse.analysis.intervals import COVERAGE, Interval, t_interval
 
-__all__ = ["RULE", "Verdict", "power", "verdict"]
+__all__ = ["RULE", "Verdict", "late", "power", "verdict"]
 
 Array = NDArray[np.float64]
 Replica = TypeVar("Replica", bound=Hashable)
@@ -88,16 +88,17 @@ class Verdict:
         return f"{told}; {self.why}: about {needed} seeds would tell"
 
 
-def power(effect: float, seeds: int) -> float:
+def power(effect: float, seeds: int, coverage: float = COVERAGE) -> float:
     """Gives the probability that a verdict is told.
 
     Args:
         effect: distance of the true excess to the margin, >= 0, in standard deviations of the
             excess over seeds. At 2 it is 47 % with 3 seeds, 91 % with 5 and 99.8 % with 8.
         seeds: at least 2.
+        coverage: of the interval that decides.
     """
     freedom = seeds - 1
-    quantile = t.ppf((1 + COVERAGE) / 2, freedom)
+    quantile = t.ppf((1 + coverage) / 2, freedom)
     return float(1 - nct.cdf(quantile, freedom, effect * seeds**0.5))
 
 
@@ -135,6 +136,12 @@ def verdict(
     return Verdict("undecided", "not told", margin, None, None, None, len(pairs), rounds, why)
 
 
+def late(excess: Array) -> Array:
+    """Gives the statistic (seeds,) of excesses (seeds, K): the mean of the last third."""
+    rounds = excess.shape[1]
+    return np.asarray(excess[:, rounds - -(-rounds // 3) :].mean(1))
+
+
 def _missing(controlled: bool, pairs: int, rounds: int) -> str:
     """Says what there must be and is not."""
     if not controlled:
@@ -153,7 +160,7 @@ def _missing(controlled: bool, pairs: int, rounds: int) -> str:
 def _judged(excess: Array, margin: float) -> Verdict:
     """Judges excesses (seeds, K)."""
     seeds, rounds = excess.shape
-    last = excess[:, rounds - -(-rounds // 3) :].mean(1)
+    last = late(excess)
     interval, rise = t_interval(last), _rise(excess)
     word: Word = "undecided"
     if interval.low > margin:

@@ -17,6 +17,13 @@ from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["run_command"]
 
+_SEVERAL: Mapping[Any, type] = {
+    list[Path]: Path,
+    list[Path] | None: Path,
+    list[str] | None: str,
+}
+"""Parameters that take several values, and what each is."""
+
 expand_home()
 
 
@@ -111,19 +118,19 @@ def run_command(
 
 
 def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str]:
-    """Adds parameters that are lists of paths, the first parameter by position; gives names."""
+    """Adds parameters that are lists, the first parameter by position; gives their names."""
     names: set[str] = set()
     documented = dict(
         re.findall(r"^    (\w+): ((?:.|\n {8})*)", inspect.getdoc(command) or "", re.M)
     )
     for i, (name, parameter) in enumerate(inspect.signature(command).parameters.items()):
-        if parameter.annotation not in (list[Path], list[Path] | None):
+        if (kind := _SEVERAL.get(parameter.annotation)) is None:
             continue
         needed = parameter.default is inspect.Parameter.empty
         parser.add_argument(
             f"--{name}" if i else name,
             nargs="+" if i or needed else "*",
-            type=Path,
+            type=kind,
             metavar="PATH" if i else None,
             help=" ".join(documented.get(name, "").split()),
         )

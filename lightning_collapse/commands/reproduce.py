@@ -1,0 +1,76 @@
+"""`lightning-collapse reproduce`: published claims, run here and judged."""
+
+import sys
+from pathlib import Path
+
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.files import write_atomically
+from lightning_collapse.papers.claim import Task
+from lightning_collapse.papers.running import chosen, claim_of, read_verdicts
+from lightning_collapse.papers.running import reproduce as run_claims
+from lightning_collapse.papers.table import line_of, listed, page
+from lightning_collapse.sweeps.plan import Plan
+from lightning_collapse.sweeps.study import Study
+from lightning_collapse.toys.tables import command_line, open_folder
+
+__all__ = ["main", "reproduce"]
+
+_QUICK = 0.1
+_FLAGS = ("--list", "--quick")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    words = [f"{word}=true" if word in _FLAGS else word for word in arguments]
+    run_command("reproduce", reproduce, ["--out" if word == "-o" else word for word in words])
+
+
+def reproduce(
+    names: list[str] | None = None,
+    list: bool = False,
+    quick: bool = False,
+    out: Path = Path("runs/papers"),
+) -> None:
+    """Runs published claims on toys, points and digits, and tells whether they hold here.
+
+    Writes verdicts.json, claims.md, and a figure a claim with theirs and ours. Claims that are
+    finished are not run again.
+
+    Args:
+        names: of claims. Default: all on toys and points; those on digits take hours, and are run
+            when they are named.
+        list: tells of every claim its name, source, data and cost, and runs none.
+        quick: a tenth of the replicas: all on toys and points take 15 minutes on two cores.
+        out: folder for the results, -o for short.
+    """
+    wanted = chosen(names or [])
+    if list:
+        for name in wanted:
+            print(listed(name, claim_of(name)))
+        return
+    if not names:
+        wanted = [name for name in wanted if claim_of(name).data != "digits"]
+    open_folder(out)
+    task = Task(_QUICK if quick else 1.0, study=lambda plan: _run_plan(plan, out))
+    for i, (name, verdict, now) in enumerate(run_claims(wanted, task, out), start=1):
+        spent = f"{verdict['seconds']:.0f} s" if now else "done before"
+        print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
+    told = read_verdicts(out)
+    command = command_line("reproduce", *names or (), quick="true" if quick else None)
+    text = page({name: told[name] for name in wanted}, command)
+    write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
+    print(f"results: {out}")
+
+
+def _run_plan(path: Path, out: Path) -> Study:
+    """Runs a plan as `sweep` does, and gives its study."""
+    from lightning_collapse.commands.sweep import checker, sweep
+
+    within = out / "sweeps"
+    sweep(path, within=within)
+    plan = Plan.read(path)
+    study = Study.of(plan, checker(plan), within)
+    if left := [run.name for run in study.runs if not run.is_done]:
+        print(f"{len(left)} runs of {path} are not done", file=sys.stderr)
+        sys.exit(1)
+    return study

@@ -1,0 +1,33 @@
+"""A claim's figure: theirs in black, ours in colour."""
+
+from pathlib import Path
+
+from lightning_collapse.papers.claim import Claim, Plot
+from lightning_collapse.toys.figures import draw_band, new_figure, save_figure
+
+__all__ = ["draw_claim"]
+
+
+def draw_claim(out: Path, name: str, claim: Claim, plot: Plot, verdict: str) -> None:
+    """Writes NAME.png and NAME.pdf to a folder."""
+    figure = new_figure(7, 4.8)
+    axes = figure.subplots()
+    mine = 0
+    for line in plot.lines:
+        if line.theirs:
+            axes.plot(line.x, line.y, "--", color="black", lw=1.2, label=f"theirs: {line.label}")
+            if line.low is not None and line.high is not None:
+                axes.fill_between(line.x, line.low, line.high, color="black", alpha=0.1, lw=0)
+            continue
+        low, high = (line.y if end is None else end for end in (line.low, line.high))
+        draw_band(axes, line.x, line.y, low, high, i=mine, label=line.label)
+        mine += 1
+    if "x" in plot.log:
+        axes.set_xscale("log")
+    if "y" in plot.log:
+        axes.set_yscale("log")
+    axes.set(xlabel=plot.x, ylabel=plot.y)
+    axes.set_title(f"{claim.authors} ({claim.source}), {claim.data}: {verdict}", fontsize=9)
+    axes.legend(fontsize=7, frameon=False)
+    axes.grid(alpha=0.3)
+    save_figure(figure, out, name)

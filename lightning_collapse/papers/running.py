@@ -1,0 +1,108 @@
+"""Claims taken one after the other; what is finished is not run again."""
+
+import difflib
+import hashlib
+import json
+import pkgutil
+import time
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lightning_collapse.data.files import write_atomically
+from lightning_collapse.papers import claims as room
+from lightning_collapse.papers.claim import Claim, Task
+from lightning_collapse.papers.figure import draw_claim
+from lightning_collapse.papers.judging import judged
+
+__all__ = ["VERDICTS", "chosen", "claim_of", "read_verdicts", "reproduce"]
+
+VERDICTS = "verdicts.json"
+_DATA = ("toy", "points", "digits")
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """Gives the claims that are meant: those named, or all, those that cost least first.
+
+    Raises:
+        ValueError: there is no claim of a name.
+    """
+    known = [one.name.replace("_", "-") for one in pkgutil.iter_modules(room.__path__)]
+    for name in names:
+        if name not in known:
+            near = [one for one in known if name in one]
+            near = near or difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
+            raise ValueError(f"names = {name}: no such claim; {hint}")
+    if names:
+        return list(dict.fromkeys(names))
+
+    def place(name: str) -> tuple[int, str]:
+        return _DATA.index(claim_of(name).data), name
+
+    return sorted(known, key=place)
+
+
+def claim_of(name: str) -> Claim:
+    """Gives the claim of a name, which is that of its file with dashes."""
+    found: Claim = import_module(f"{room.__name__}.{name.replace('-', '_')}").CLAIM
+    return found
+
+
+def read_verdicts(out: Path) -> dict[str, Any]:
+    """Gives the verdicts in a folder, by the claims' names; none where there are none.
+
+    Raises:
+        ValueError: the file is no such table.
+    """
+    path = out / VERDICTS
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text("utf-8"))["claims"]
+        return {str(name): dict(one) for name, one in told.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(
+            f"out = {out}: {path} is not what this command writes; remove it"
+        ) from None
+
+
+def reproduce(
+    names: Sequence[str], task: Task, out: Path
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Runs claims that are not finished, writing `verdicts.json` and a figure after each.
+
+    A claim is finished where its verdict is there, of the same effort, seed and file.
+
+    Args:
+        names: of claims.
+        task: what they are asked for.
+        out: folder, which exists.
+
+    Yields:
+        Name, the claim's part of `verdicts.json`, and whether it was run now.
+    """
+    told = read_verdicts(out)
+    for name in names:
+        claim, made_by = claim_of(name), _made_by(name, task)
+        before = told.get(name, {})
+        if before.get("made_by") == made_by and (out / f"{name}.png").is_file():
+            yield name, before, False
+            continue
+        started = time.monotonic()
+        evidence = claim.measure(task)
+        verdict = judged(claim, evidence) | {"made_by": made_by}
+        verdict["seconds"] = round(time.monotonic() - started, 1)
+        draw_claim(out, name, claim, evidence.plot, verdict["verdict"])
+        told = read_verdicts(out) | {name: verdict}
+        text = json.dumps({"claims": told}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        write_atomically(out / VERDICTS, lambda file, text=text: file.write(text.encode()))
+        yield name, verdict, True
+
+
+def _made_by(name: str, task: Task) -> dict[str, Any]:
+    """What a verdict depends on."""
+    source = Path(room.__path__[0], f"{name.replace('-', '_')}.py").read_bytes()
+    digest = hashlib.blake2b(source, digest_size=8).hexdigest()
+    return {"effort": task.effort, "seed": task.seed, "file": digest}

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -33,12 +32,16 @@ __all__ = ["generate", "main"]
 Format = Literal["png", "store"]
 
 _SHEET_ROWS = 64
+# There are no rounds: a seed's noise is its own.
+_OF_NO_USE = ("latents",)
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
     try:
-        run_command("generate", generate, arguments, positional=False, reads=["ckpt"])
+        run_command(
+            "generate", generate, arguments, positional=False, without=_OF_NO_USE, reads=["ckpt"]
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -78,7 +81,7 @@ def generate(
     _check_format(format, sampler.shape)
     recipe = {
         "checkpoint_sha256": file_sha256(ckpt),
-        "sampling": asdict(sampling),
+        "sampling": sampling.recipe,
         "label": label,
         "batch": sampler.micro_batch,
         "device": sampler.device.type,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +130,7 @@ def _share(
     if trainer.world_size > 1 and environment and environment.creates_processes_externally:
         return  # which have looked already
     recipe = {
-        "sampling": asdict(loop.sampling),
+        "sampling": loop.sampling.recipe,
         "micro_batch": loop.micro_batch,
         "classes": loop.classes,
         "seed": data.seed,

@@ -188,6 +188,7 @@ def _measure(
     for other in others:
         first.merge(other)
     r, told = sampler.round, []
+    same = r > 0 and sampler.sampling.latents == "same"
     before = _before(ending, data, r)
     for measured in measuring.figures(
         first,
@@ -195,6 +196,8 @@ def _measure(
         labels=sampler.labels(),
         labels_before=data.generations[-1].labels if before else None,
         trained_on=data.pool.drawn(data.regime),
+        latents_of_before=same,
+        latents_of_training=same and sum(data.pool.counts(data.regime)[1:]) > 0,
     ):
         told.append(measured)
         if told_to_stop(trainer):
@@ -205,7 +208,7 @@ def _measure(
 
 def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
     """What was seen of the round before; read again where this process has not measured it."""
-    if r == 0 or not ending.measuring.wants_step:
+    if r == 0 or not ending.measuring.wants_step or ending.sampling.latents == "same":
         return None
     if ending.before is not None and ending.before[0] == r - 1:
         return ending.before[1]
@@ -271,7 +274,7 @@ def _commit(
     shared = {} if other is None else {"shared_from": other}
     recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
-        "sampling": asdict(sampler.sampling),
+        "sampling": sampler.sampling.recipe,
         "micro_batch": sampler.micro_batch,
         "seed": sampler.seed,
         "device": sampler.device.type,

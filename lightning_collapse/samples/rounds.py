@@ -1,6 +1,7 @@
 """A round's samples, written to shards by all processes, byte for byte the same by any number.
 
-Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class. Batches have one
+Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class; where rounds
+share latents, from (seed, 0, i). Batches have one
 fixed size and fixed borders, the last one padded: on a CPU, convolutions differ in their last bits
 between batch sizes.
 """
@@ -98,11 +99,16 @@ class RoundSampler:
         """Shards that the samples fill."""
         return -(-self.n // self.shard_rows)
 
+    @property
+    def drawn_as(self) -> int:
+        """The round that keys what is drawn: 0 for all rounds where they share latents."""
+        return 0 if self.sampling.latents == "same" else self.round
+
     def labels(self) -> Tensor | None:
         """Class of every sample (n,), drawn by weight; None for a network without classes."""
         if not self.label_dim:
             return None
-        random = generator(self.seed, "labels", self.round)
+        random = generator(self.seed, "labels", self.drawn_as)
         ends = torch.tensor(self.class_weights or (1,) * self.label_dim).cumsum(0)
         drawn = torch.randint(int(ends[-1]), (self.n,), generator=random)
         return torch.searchsorted(ends, drawn, right=True)
@@ -141,7 +147,7 @@ class RoundSampler:
         In network units, which for images is mid-gray.
         """
         indices = range(first, first + self.micro_batch)
-        normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
+        normal = KeyedNormal([generator(self.seed, "sample", self.drawn_as, i) for i in indices])
         noise = normal(self.shape).to(self.device)
         labels = self._padded_labels(first)
         solved = _solve(self.denoiser, self.sampling, noise, labels, normal.like)

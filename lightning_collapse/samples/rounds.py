@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.rows import from_network_units, nonfinite_as_zero
 from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import LabelledDenoiser
 from lightning_collapse.seeds import KeyedNormal, generator
 
 __all__ = ["RoundSampler", "class_weights", "rows_per_shard"]
@@ -25,17 +26,13 @@ _SHARDS_AIMED_AT = 64
 
 
 def _solve(
-    denoiser: nn.Module,
+    denoiser: LabelledDenoiser,
     sampling: Sampling,
     noise: Tensor,
     labels: Tensor | None,
     randn_like: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        clean: Tensor = denoiser(x, sigma, labels)
-        return clean
-
-    return sampling(denoise, noise, randn_like)
+    return sampling(lambda x, sigma: denoiser(x, sigma, labels), noise, randn_like)
 
 
 def rows_per_shard(n: int, micro_batch: int) -> int:
@@ -65,7 +62,7 @@ class RoundSampler:
     """How the samples of one round are made.
 
     Attributes:
-        denoiser: D(x, sigma, class_labels).
+        denoiser: D(x, sigma, class_labels), which a guide may have made.
         sampling: solver and schedule.
         shape: of one sample.
         n: samples to make.
@@ -78,7 +75,7 @@ class RoundSampler:
             default: 1 each.
     """
 
-    denoiser: nn.Module
+    denoiser: LabelledDenoiser
     sampling: Sampling
     shape: tuple[int, ...]
     n: int

@@ -218,7 +218,8 @@ def _latents(rows: Rows) -> tuple[Any, ...] | None:
     """What a round's samples have their latents from."""
     if not isinstance(rows, StoredRows) or rows.record is None:
         return None
-    return rows.recipe.get("seed"), rows.record.get("round")
+    same = rows.recipe.get("sampling", {}).get("latents") == "same"
+    return rows.recipe.get("seed"), 0 if same else rows.record.get("round")
 
 
 def _notes(measures: Sequence[Measure], told: Sequence[Measured], n: int) -> dict[str, str]:

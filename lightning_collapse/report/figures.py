@@ -89,12 +89,13 @@ def _draw_strips(figure: Any, strips: Sequence[tuple[str, StoredRows]]) -> None:
 def sampler_alone(real: StoredRows, samples: StoredRows) -> float | None:
     """Gives what a round's sampler does by itself to the real rows' total variance, as a share.
 
-    That is with the exact denoiser of a Gaussian of their covariance; None if it adds noise.
+    That is with the exact denoiser of a Gaussian of their covariance; None where a guide has
+    changed the denoiser, or the rows do not vary.
     """
-    sampling, std = Sampling.recorded(samples.recipe["sampling"]), principal_std(real)
-    if sampling.S_churn or not len(std):
+    std = principal_std(real)
+    if samples.recipe.get("guide") or not len(std):
         return None
-    sampled = sampled_std(lambda denoise, noise, _: sampling(denoise, noise), sampling.sigmas, std)
+    sampled = sampled_std(Sampling.recorded(samples.recipe["sampling"]), std)
     return float(sampled.square().sum() / std.square().sum()) - 1
 
 

@@ -67,13 +67,16 @@ class RunMeasuring:
         seen = self._seen_of(r, measuring)
         # Their rows cannot tell any more.
         seen.sums.n_nonfinite = record.get("n_nonfinite", 0)
-        steps = r > 0 and measuring.wants_step
+        shares = r > 0 and samples.recipe.get("sampling", {}).get("latents") == "same"
+        steps = r > 0 and measuring.wants_step and not shares
         told = measuring.figures(
             seen,
             self._seen_of(r - 1, measuring, measuring.first_rows) if steps else None,
             labels=samples.labels,
             labels_before=self._rounds[r - 1].labels if steps else None,
             trained_on=self._trained_on(r),
+            latents_of_before=shares,
+            latents_of_training=shares and record.get("n_synthetic", 0) > 0,
         )
         fields = record_of(list(told))
         self._seen = r, measuring, seen

@@ -29,6 +29,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
+from lightning_collapse.regimes.options import options_of
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.sharing import rows_digest
 from lightning_collapse.samples.rounds import RoundSampler, class_weights
@@ -227,7 +228,7 @@ def _provenance(
     return {
         "round": r,
         "regime": type(data.regime).__name__,
-        "regime_options": asdict(data.regime),
+        "regime_options": options_of(data.regime),
         "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
         "synthetic_ratio": n_synthetic / n_real if n_real else None,
         "n_real": n_real,

@@ -12,7 +12,7 @@ _OURS = {name: vars(room)[name] for room in (rules, schedules) for name in room.
 
 
 def options_of(regime: Regime) -> dict[str, Any]:
-    """Gives the fields of a regime; of one inside it, a mapping of `class_path` and `init_args`."""
+    """Gives a regime's fields; one inside it is a mapping of `class_path` and `init_args`."""
     return {field.name: _plain(getattr(regime, field.name)) for field in fields(regime)}
 
 

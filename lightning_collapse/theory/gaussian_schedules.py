@@ -1,8 +1,8 @@
 """The Gaussian loop in closed form where what comes in differs from round to round.
 
-As in `gaussian`: truth N(mu, s2), fits by maximum likelihood. Every row of every training set has,
-over all draws, mean mu and variance s2, so every fit obeys E[v_t] + E[(mu_t - mu)^2] = s2, and only
-the fits' means have to be followed. What follows was derived for this project, and checked by
+As in `gaussian`: truth N(mu, s2), fits by maximum likelihood. Over all draws, every row of every
+training set has mean mu and variance s2, so every fit obeys E[v_t] + E[(mu_t - mu)^2] = s2, and
+only the fits' means have to be followed. What follows was derived for this project, and checked by
 simulation.
 """
 
@@ -35,7 +35,7 @@ def fresh_accumulate(rounds: int, size: int, samples: int, s2: float = 1.0) -> A
 
 
 def sliding_window(rounds: int, n: int, generations: int, s2: float = 1.0) -> Array:
-    """Gives E[v_1 … v_T] (T,) where fits are on the last few generations of N rows, real ones first.
+    """Gives E[v_1 … v_T] (T,) where fits are on the last generations of N rows, real ones first.
 
     The means of the generations in the window, less mu, have a covariance matrix C; a fit's mean
     is their mean, and the next generation's that and an error of variance E[v]/N.

@@ -1,7 +1,7 @@
 """What a toy runs: a regime, by its name or class path, at a λ; with the rows that it needs.
 
-λ means for each regime what makes it comparable with the others (`Regime.at_fraction`); λ = 0 is the
-control, which retrains on real rows in every round.
+λ means for each regime what makes it comparable with the others (`Regime.at_fraction`); λ = 0 is
+the control, which retrains on real rows in every round.
 """
 
 import difflib

@@ -55,7 +55,12 @@ CASES = [
 BY_POSITION = [
     case
     for case in CASES
-    if all(isinstance(block, Fixed) for r in range(ROUNDS) for block in case.blocks(N, r) if len(block))
+    if all(
+        isinstance(block, Fixed)
+        for r in range(ROUNDS)
+        for block in case.blocks(N, r)
+        if len(block)
+    )
 ]
 
 

@@ -4,7 +4,6 @@ One face for memory and disk: a generation is anything with `len` and indexing b
 so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store.shards`).
 """
 
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.regimes import Regime
+from lightning_collapse.regimes.options import options_of
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator, key
 
@@ -85,7 +85,7 @@ class Pool:
         n_real, n_synthetic = counts[0], sum(counts[1:])
         return {
             "regime": type(regime).__name__,
-            "regime_options": asdict(regime),
+            "regime_options": options_of(regime),
             "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
             "synthetic_ratio": n_synthetic / n_real if n_real else None,
             "n_real": n_real,

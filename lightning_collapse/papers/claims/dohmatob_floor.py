@@ -18,11 +18,11 @@ from lightning_collapse.papers.claim import (
 )
 from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep
 
-_DIM, _ROWS, _SHARES = 50, (200, 1000, 5000), (0.01, 0.1, 0.5)
+_DIM, _ROWS, _SHARES = 50, (500, 5000, 50_000), (0.01, 0.1, 0.5)
 
 
 def _measure(task: Task) -> Evidence:
-    mixture = Mixture(_DIM, 1.0, 0.0, 1e-6, task.replicas(400, least=100), task.seed)
+    mixture = Mixture(_DIM, 1.0, 0.0, 1e-6, task.replicas(200), task.seed)
     errors = simulate_sweep(Sweep(_ROWS), _SHARES, mixture)
     zeta = errors[:, 1:] - errors[:, :1]
     findings: list[Finding] = []

@@ -22,11 +22,11 @@ from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth
 
-_N, _ROUNDS = 100, 2000
+_N, _ROUNDS = 100, 1000
 
 
 def _measure(task: Task) -> Evidence:
-    truth, replicas = Truth(0.0, 1.0), task.replicas(1000)
+    truth, replicas = Truth(0.0, 1.0), task.replicas(8000)
     share = 1 - 1 / _N
     fresh = simulate(
         condition("Fresh", share, _N, _ROUNDS), _ROUNDS, replicas, truth=truth, seed=task.seed
@@ -37,11 +37,11 @@ def _measure(task: Task) -> Evidence:
     limit = fresh_mix_limit(_N, share)
     # A loop forgets in 1/(1 - λ) = N rounds.
     late = fresh.variance[_ROUNDS // 2 :].mean(0)
-    halves = np.log(fresh.variance[-500:].mean(0) / fresh.variance[-1000:-500].mean(0))
+    halves = np.log(fresh.variance[-250:].mean(0) / fresh.variance[-500:-250].mean(0))
     findings = (
         Finding("variance, one fresh point a round", "above .5", late, low=0.5),
         within("the same", late, limit, 0.1 * limit),
-        within("log of its change over 500 rounds", halves, 0.0, 0.15),
+        within("log of its change over 250 rounds", halves, 0.0, 0.15),
         Finding("log v, none", "below log .01", replaced.log_variance[-1], high=np.log(0.01)),
     )
     rounds = np.arange(_ROUNDS)

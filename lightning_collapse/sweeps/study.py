@@ -22,7 +22,7 @@ from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
 
-__all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study"]
+__all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study", "has_ended"]
 
 Condition = tuple[tuple[str, str], ...]
 
@@ -59,12 +59,14 @@ class PlannedRun:
         folder: of the run.
         words: that follow `lightning-collapse`.
         checked: what they come to; None if the study was opened by its folder alone.
+        is_kept: whether all its records are kept elsewhere; see `kept`.
     """
 
     cell: Cell
     folder: Path
     words: tuple[str, ...]
     checked: Checked | None = None
+    is_kept: bool = False
 
     @property
     def name(self) -> str:
@@ -88,23 +90,42 @@ class PlannedRun:
 
     @property
     def rounds_done(self) -> int:
-        """Finished rounds."""
-        return Run(self.folder).rounds
+        """Finished rounds, those of which only records are kept among them."""
+        return self.rounds if self.is_kept else Run(self.folder).rounds
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether it makes no rounds on disk."""
+        return self.words[0] == "toy"
+
+    @property
+    def summary(self) -> Path:
+        """The file that a toy writes last."""
+        return self.folder / "summary.json"
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        if self.words[0] == "toy":
-            return (self.folder / "summary.json").is_file()
-        if not self.rounds or not (done := self.rounds_done):
-            return False
-        return done >= self.rounds or self._ended_collapsed()
+        return self.is_kept or self.is_done_here
 
-    def _ended_collapsed(self) -> bool:
+    @property
+    def is_done_here(self) -> bool:
+        """Whether its folder holds all that it was to make."""
+        if self.is_toy:
+            return self.summary.is_file()
         run = Run(self.folder)
-        if not (run.table.is_file() and run.records[-1].get("collapsed")):
-            return False
-        return bool(run.config.read().get("loop", {}).get("on_collapse") == "stop")
+        return has_ended(run, run.rounds, self.rounds)
+
+
+def has_ended(run: Run, done: int, rounds: int) -> bool:
+    """Whether a run that has finished so many rounds makes no more, of those planned."""
+    if not rounds or not done:
+        return False
+    if done >= rounds:
+        return True
+    if not (run.table.is_file() and run.records[-1].get("collapsed")):
+        return False
+    return bool(run.config.read().get("loop", {}).get("on_collapse") == "stop")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The command: what it says before it starts anything, and a tiny study from end to end."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -57,6 +58,23 @@ def test_a_study_runs_shares_round_0_and_is_then_done(cli, planned, tmp_path):
     assert cli("sweep", plan)[:2] == (0, "nothing to do: 2 done, 0 running, 0 waiting, 0 failed\n")
     status, said, _ = cli("sweep", plan, "--status")
     assert status == 0 and said.count("done ") >= 2
+
+
+def test_what_is_kept_of_a_study_is_not_run_again_on_another_machine(cli, planned, tmp_path):
+    options = tiny(trainer__max_epochs=1)
+    first, kept = planned(**options, grid={"seed": [0]}, control=None), ("--records", "kept")
+    assert cli("sweep", first, "--devices", "cpu", *kept)[0] == 0
+    (run,) = (tmp_path / "sweeps/tiny").glob("seed=0-????????")
+    (there,) = (tmp_path / "kept/tiny").iterdir()
+    assert sorted(path.name for path in there.iterdir()) == ["config.yaml", "rounds.jsonl"]
+    assert (there / "rounds.jsonl").read_bytes() == (run / "rounds.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "sweeps")
+    status, said, _ = cli("sweep", first, *kept)
+    assert (status, said) == (0, "nothing to do: 1 done, 0 running, 0 waiting, 0 failed\n")
+    more = planned(**options, grid={"seed": [0, 1]}, control=None)
+    (tmp_path / "sweeps/tiny/commands.txt").unlink()
+    status, said, _ = cli("sweep", more, "--launcher", "print", *kept)
+    assert status == 0 and said.count("\n") == 1 and "seed=1" in said
 
 
 def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned):

@@ -6,9 +6,10 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
@@ -16,6 +17,9 @@ from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.kept import Kept
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
+
+if TYPE_CHECKING:
+    from lightning_collapse.commands.fit import OptionsOf
 
 __all__ = ["Asked", "main", "sweep"]
 
@@ -92,18 +96,18 @@ def sweep(
         return
     if told.control is None and told.toy is None:
         print("the plan has no control: collapse cannot be told from retraining", file=sys.stderr)
-    study.open()
+    study.check_unchanged()
     claims = Claims(study)
-    if kept is not None:
-        for run in study.runs:
-            if not claims.is_held(run):
-                kept.keep(run)
     left = [run for run in study.runs if not run.is_done]
     failed = [run for run in left if claims.ended(run).failed]
-    if retry_failed:
-        claims.forgive(failed)
-    else:
+    if not retry_failed:
         left = [run for run in left if run not in failed]
+    # What only prints leaves the study as it is.
+    if launcher != "print":
+        study.open()
+        _keep(study, claims, kept)
+        if retry_failed:
+            claims.forgive(failed)
     if not left:
         _end(study, claims)
         return
@@ -113,18 +117,20 @@ def sweep(
         sys.exit(code)
 
 
+def _keep(study: Study, claims: Claims, kept: Kept | None) -> None:
+    for run in study.runs:
+        if kept is not None and not claims.is_held(run):
+            kept.keep(run)
+
+
 def checker(plan: Plan) -> Check:
     """Gives what parses the commands of a plan's runs, without starting them."""
     if plan.toy:
         return _check_toy
-    # Not above: Lightning takes seconds to import.
-    from lightning_collapse.commands.fit import OptionsOf
-
-    # Else Lightning tells the seed of every run.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    options_of = OptionsOf()
+    parser = cache(_parser)
 
     def check(words: Sequence[str]) -> Checked:
+        options_of = parser()
         config = options_of(list(words[1:]))
         return Checked(
             digest=run_digest(config, options_of.defaults),
@@ -133,6 +139,15 @@ def checker(plan: Plan) -> Check:
         )
 
     return check
+
+
+def _parser() -> "OptionsOf":
+    # Not above: Lightning takes seconds to import.
+    from lightning_collapse.commands.fit import OptionsOf
+
+    # Else Lightning tells the seed of every run.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return OptionsOf()
 
 
 def _check_toy(words: Sequence[str]) -> Checked:

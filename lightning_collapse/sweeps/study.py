@@ -3,6 +3,7 @@
     sweeps/lambda-grid/
       plan.yaml        as the study was started
       commands.txt     one command a run
+      checked.json     what each came to when it was parsed, which takes longer than to read it
       regime=replace-lambda=0.5-seed=0-3dbfe8f4/        the run
       regime=replace-lambda=0.5-seed=0-3dbfe8f4.log     what it printed
       .claims/         who runs what, and what came of it: see `claims`
@@ -11,13 +12,17 @@ The last part of a folder's name is the digest of what the run's results depend 
 study is what lies in its folder: nothing else is kept, so nothing else can be lost.
 """
 
+import hashlib
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lightning_collapse import __version__
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
@@ -146,6 +151,9 @@ class Study:
     def of(cls, plan: Plan, check: Check, within: Path = STUDIES) -> "Study":
         """Plans all runs, and checks each, before any is started.
 
+        A command that the study was started with is not parsed again, unless its configuration
+        or this package have changed.
+
         Args:
             plan: what the plan says.
             check: parses the words of one command.
@@ -158,9 +166,11 @@ class Study:
         folder = within / plan.name
         runs: list[PlannedRun] = []
         cell_of: dict[str, str] = {}
+        known = _known(plan, folder)
         for cell in plan.cells():
+            words = _words(plan, cell, folder / "run", folder)
             try:
-                checked = check(_words(plan, cell, folder / "run", folder))
+                checked = known.get(shlex.join(words)) or check(words)
             except ValueError as error:
                 raise ValueError(f"{cell.name}: {error}") from error
             if (other := cell_of.setdefault(checked.digest, cell.name)) != cell.name:
@@ -202,6 +212,16 @@ class Study:
             found.setdefault(run.cell.condition, []).append(Run(run.folder))
         return found
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError where the study was started by another plan."""
+        commands = self.folder / "commands.txt"
+        if commands.is_file() and (before := commands.read_text()) != self._commands:
+            raise ValueError(
+                f"plan = {self.plan.path}: plan or configuration have changed since {self.folder} "
+                f"was started ({_difference(before, self._commands)}); restore them, or give the "
+                "plan another name"
+            )
+
     def open(self) -> None:
         """Makes the study's folder, with its plan and commands, or finds them as they are here.
 
@@ -209,19 +229,57 @@ class Study:
             ValueError: the study was started by another plan.
             OSError: the folder cannot be written.
         """
-        commands, plan = self.folder / "commands.txt", self.folder / "plan.yaml"
-        content = "".join(f"{run.command}\n" for run in self.runs)
-        if commands.is_file():
-            if commands.read_text() != content:
-                raise ValueError(
-                    f"plan = {self.plan.path}: plan or configuration have changed since "
-                    f"{self.folder} was started ({_difference(commands.read_text(), content)}); "
-                    "restore them, or give the plan another name"
-                )
-            return
-        make_folder(self.folder)
-        write_atomically(plan, lambda file: file.write(self.plan.text.encode()))
-        write_atomically(commands, lambda file: file.write(content.encode()))
+        self.check_unchanged()
+        content = {"plan.yaml": self.plan.text, "commands.txt": self._commands}
+        started = (self.folder / "commands.txt").is_file()
+        # In this order: a study with commands was started.
+        for name, text in {"checked.json": self._checked, **({} if started else content)}.items():
+            path = self.folder / name
+            if not path.is_file() or path.read_bytes() != text.encode():
+                make_folder(self.folder)
+                _write(path, text)
+
+    @property
+    def _commands(self) -> str:
+        return "".join(f"{run.command}\n" for run in self.runs)
+
+    @property
+    def _checked(self) -> str:
+        """The content of `checked.json`."""
+        told = {
+            shlex.join(_words(self.plan, run.cell, self.folder / "run", self.folder)): asdict(
+                run.checked
+            )
+            for run in self.runs
+            if run.checked is not None
+        }
+        return json.dumps({"of": _parsed_by(self.plan), "commands": told}, indent=0)
+
+
+def _known(plan: Plan, folder: Path) -> dict[str, Checked]:
+    """What the commands of a study came to as it was started; nothing, if that may not hold."""
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        kept = json.loads((folder / "checked.json").read_bytes())
+        if kept["of"] == _parsed_by(plan):
+            made = {words: Checked(**told) for words, told in kept["commands"].items()}
+            if all(map(_is_sound, made.values())):
+                return made
+    return {}
+
+
+def _is_sound(told: Checked) -> bool:
+    whole = type(told.rounds) is int and isinstance(told.round_zero, str)
+    return whole and re.fullmatch("[0-9a-f]{8}", told.digest) is not None
+
+
+def _parsed_by(plan: Plan) -> str:
+    """The digest of what commands come to something by, beside their words."""
+    config = plan.config.read_bytes() if plan.config and plan.config.is_file() else b""
+    return hashlib.sha256(f"{__version__}\n".encode() + config).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _words(plan: Plan, cell: Cell, path: Path, study: Path) -> tuple[str, ...]:

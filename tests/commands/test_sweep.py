@@ -84,6 +84,8 @@ def test_what_is_kept_of_a_study_is_not_run_again_on_another_machine(cli, planne
     shutil.rmtree(tmp_path / "sweeps")
     status, said, _ = cli("sweep", first, *kept)
     assert (status, said) == (0, "nothing to do: 1 done, 0 running, 0 waiting, 0 failed\n")
+    # As SLURM is told, which there need not be for that.
+    assert cli("sweep", first, *kept, "--launcher", "slurm")[:2] == (status, said)
     more = planned(**options, grid={"seed": [0, 1]}, control=None)
     shutil.rmtree(tmp_path / "sweeps")
     status, said, _ = cli("sweep", more, "--launcher", "print", *kept)

@@ -112,7 +112,7 @@ def test_what_commands_came_to_is_found_out_anew_where_its_file_is_damaged(tmp_p
     path, seen = made.folder / "checked.json", []
     whole = path.read_text()
     key = wrong.partition(":")[0]
-    path.write_text(re.sub(rf'{key}: [^,\n}}]*', wrong, whole) if key in whole else wrong)
+    path.write_text(re.sub(rf"{key}: [^,\n}}]*", wrong, whole) if key in whole else wrong)
     again = Study.of(made.plan, lambda words: seen.append(words) or checked(words), tmp_path)
     assert len(seen) == 2 and again == made
     again.open()

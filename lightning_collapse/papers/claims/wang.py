@@ -7,8 +7,16 @@ power, √(log t / t), whose slope -1/2 + 1/(2 log t) is -.42 in the middle of t
 
 import numpy as np
 
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task, theirs
-from lightning_collapse.papers.claim import within
+from lightning_collapse.papers.claim import (
+    Claim,
+    Evidence,
+    Finding,
+    Line,
+    Plot,
+    Task,
+    theirs,
+    within,
+)
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.data.sources.points import Mixture
+    from lightning_collapse.data.sources.points import Mixture, Ring
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
-    "data.sources.points": ["Mixture"],
+    "data.sources.points": ["Mixture", "Ring"],
     "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
@@ -162,6 +162,7 @@ __all__ = [
     "PoolDataModule",
     "Regime",
     "Replace",
+    "Ring",
     "Run",
     "Sampling",
     "SigmaMLP",

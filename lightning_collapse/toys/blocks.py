@@ -109,13 +109,11 @@ class TrainingSets(Generic[S]):
     def _steps(self, r: int, before: _Stops) -> Iterator[tuple[_Key, _Key | None, list[int]]]:
         """Yields a round's blocks: which one before they go on from, and the pieces added."""
         for block in self._blocks[r]:
-            found, born, rows = _key(block), block.born, block.rows
-            if before.get(found, sys.maxsize) <= born.stop:
+            found, born, rows = _longest(block, before), block.born, block.rows
+            if found == _key(block):
                 born = range(before[found], born.stop)
-            elif shorter := _shorter(block, before):
-                found, rows = shorter, range(shorter[2], rows.stop)
-            else:
-                found = None
+            elif found:
+                rows = range(found[2], rows.stop)
             added = [number for b in born for number in self._pieces_of(b, rows)]
             yield _key(block), found, added
 
@@ -149,8 +147,10 @@ def _key(block: Fixed) -> _Key:
     return block.born.start, block.rows.start, block.rows.stop
 
 
-def _shorter(block: Fixed, before: _Stops) -> _Key | None:
-    """Which of the blocks before has the first rows of a block of one stamp, if one has."""
+def _longest(block: Fixed, before: _Stops) -> _Key | None:
+    """Which of the blocks before had the first generations, or the first rows of one."""
+    if before.get(_key(block), sys.maxsize) <= block.born.stop:
+        return _key(block)
     if len(block.born) != 1:
         return None
     for key, stop in before.items():

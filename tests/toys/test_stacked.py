@@ -1,15 +1,12 @@
 """Replicas trained together: each is the run that `fit` makes of its seed."""
 
-import math
 from dataclasses import dataclass
 
 import pytest
 import torch
 from tiny_runs import BATCH, POINTS, STEPS, Fit, mlp, records
 
-from lightning_collapse import Accumulate, Augment, Mixture, Replace, Sampling, SigmaMLP, Turnover
-from lightning_collapse.networks.edm import EDMPrecond
-from lightning_collapse.networks.stacked import StackedMLP
+from lightning_collapse import Accumulate, Augment, Replace, Sampling, Turnover
 from lightning_collapse.regimes import REAL, Fixed, Regime
 from lightning_collapse.toys.stacked import Replicas, Training
 

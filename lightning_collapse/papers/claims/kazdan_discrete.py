@@ -1,0 +1,58 @@
+"""Categories counted in their own samples: diversity is lost by 1/N a round, until one is left.
+
+Theirs counts the rounds until one category is left, in figures alone; the mean of the diversity
+1 - Σp² is known exactly, as in population genetics (Wright 1931), and decides here.
+"""
+
+import numpy as np
+
+from lightning_collapse.papers.claim import (
+    Claim,
+    Evidence,
+    Finding,
+    Line,
+    Plot,
+    Task,
+    ours,
+    theirs,
+    within,
+)
+from lightning_collapse.toys.conditions import condition
+from lightning_collapse.toys.discrete import Law, simulate
+
+_SETTINGS = ((10, 10), (10, 100), (100, 100))
+
+
+def _measure(task: Task) -> Evidence:
+    findings: list[Finding] = []
+    lines: list[Line] = []
+    for categories, n in _SETTINGS:
+        rounds = 10 * n
+        law = Law((1 / categories,) * categories)
+        course = simulate(
+            condition("Replace", 1.0, n, rounds), rounds, task.replicas(600), law, task.seed
+        )
+        fits = np.arange(1, rounds + 1)
+        exact = (1 - 1 / categories) * (1 - 1 / n) ** fits
+        left = course.diversity / exact[:, None]
+        where = f"K = {categories}, N = {n}"
+        findings += [
+            within(f"diversity over the law's after N fits, {where}", left[n - 1], 1.0, 0.2),
+            Finding(f"categories after 10 N fits, {where}", "1", course.categories[-1], high=1.05),
+        ]
+        lines += [ours(where, fits / n, course.diversity), theirs(where, fits / n, exact)]
+    return Evidence(findings, Plot("fits over N", "diversity 1 - Σp²", lines))
+
+
+CLAIM = Claim(
+    authors="Kazdan et al.",
+    source="2024, 2410.16713",
+    says="a discrete distribution loses its categories under replacement until one is left",
+    setting="uniform over K = 10, 100; N = 10, 100; 10 N fits",
+    figure="E[1 - Σp²] = (1 - 1/K)(1 - 1/N)^t",
+    provenance="their code, the law derived",
+    data="toy",
+    cost=(0.5, 0.1),
+    measure=_measure,
+    why="their sweep goes to K, N = 10⁵, where the loop takes 10⁶ rounds: not run here",
+)

@@ -34,15 +34,41 @@ class Agreement:
         ours: our mean and its interval, widened by the error of theirs.
         low: lower end of what the claim allows; may be -inf.
         high: upper end; may be inf.
-        needed: replicas that would tell in 4 of 5 studies, were mean and spread as seen; 0 if it
-            is told, None if more than 100,000, or if the error of theirs forbids it.
+        spread: standard deviation of ours over replicas.
+        error: standard error of theirs.
+        coverage: of the interval.
     """
 
     word: Word
     ours: Interval
     low: float
     high: float
-    needed: int | None
+    spread: float
+    error: float
+    coverage: float
+
+    @property
+    def needed(self) -> int | None:
+        """Replicas that would tell in 4 of 5 studies, were mean and spread as seen.
+
+        0 if it is told, None if more than 100,000, or if the error of theirs forbids it.
+        """
+        if self.word != "cannot be told":
+            return 0
+        apart = min(abs(self.ours.mean - self.low), abs(self.ours.mean - self.high))
+
+        def tells(n: int) -> bool:
+            total = (self.spread**2 + n * self.error**2) ** 0.5
+            return power(apart / total, n, self.coverage) >= _WANTED_POWER
+
+        # NaN is told by no number of replicas.
+        if not apart > 0 or not tells(high := _MOST_REPLICAS):
+            return None
+        low = 2
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if tells(middle) else (middle + 1, high)
+        return low
 
 
 def agreement(
@@ -83,11 +109,8 @@ def agreement(
         word = "holds"
     elif ours.high < low or ours.low > high:
         word = "does not hold"
-    needed: int | None = 0
-    if word == "cannot be told":
-        apart = min(abs(mean - low), abs(mean - high))
-        needed = _needed(apart, float(x.std(ddof=1)), error, coverage)
-    return Agreement(word, ours, low, high, needed)
+    spread = float(x.std(ddof=1))
+    return Agreement(word, ours, low, high, spread, error, coverage)
 
 
 def joint(words: Sequence[Word]) -> Word:
@@ -95,20 +118,3 @@ def joint(words: Sequence[Word]) -> Word:
     if "does not hold" in words:
         return "does not hold"
     return "holds" if words and set(words) == {"holds"} else "cannot be told"
-
-
-def _needed(apart: float, spread: float, error: float, coverage: float) -> int | None:
-    """Replicas at which a mean this far from an end of the range would be told."""
-
-    def tells(n: int) -> bool:
-        total = (spread**2 + n * error**2) ** 0.5
-        return power(apart / total, n, coverage) >= _WANTED_POWER
-
-    # NaN is told by no number of replicas.
-    if not apart > 0 or not tells(high := _MOST_REPLICAS):
-        return None
-    low = 2
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if tells(middle) else (middle + 1, high)
-    return low

@@ -15,7 +15,7 @@ from lightning_collapse.toys.tables import command_line, open_folder
 
 __all__ = ["main", "reproduce"]
 
-_QUICK = 0.1
+_QUICK = 0.25
 _FLAGS = ("--list", "--quick")
 
 
@@ -40,7 +40,7 @@ def reproduce(
         names: of claims. Default: all on toys and points; those on digits take hours, and are run
             when they are named.
         list: tells of every claim its name, source, data and cost, and runs none.
-        quick: a tenth of the replicas: all on toys and points take 15 minutes on two cores.
+        quick: a quarter of the replicas: all on toys and points take 15 minutes on two cores.
         out: folder for the results, -o for short.
     """
     wanted = chosen(names or [])

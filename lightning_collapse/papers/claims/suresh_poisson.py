@@ -17,7 +17,7 @@ from lightning_collapse.theory.discrete import poisson_survival
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.discrete import Law, simulate
 
-_K, _ROUNDS = 200, 100
+_K, _ROUNDS = 1000, 100
 
 
 def _measure(task: Task) -> Evidence:

@@ -1,0 +1,47 @@
+"""Strong collapse on a network: what half of synthetic rows cost one of 8, 32 and 128 features.
+
+ζ is the held-out loss of a round on half real, half synthetic rows above that of as many real
+ones, of the same seeds. The paper's networks are of another kind, and larger.
+"""
+
+import numpy as np
+
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task
+from lightning_collapse.papers.points import Loop, control_of, replicas, series
+from lightning_collapse.regimes import Replace
+
+_WIDTHS = (8, 32, 128)
+
+
+def _measure(task: Task) -> Evidence:
+    zeta = []
+    for width in _WIDTHS:
+        loop, count = Loop(Replace(0.5), width=width, rounds=2), replicas(task)
+        mixed, real = (
+            series(one, count, task.seed)["val_loss"] for one in (loop, control_of(loop))
+        )
+        zeta.append((mixed - real)[-1])
+    findings = [
+        Finding(f"ζ of width {width}", "above 0", values, low=0.0)
+        for width, values in zip(_WIDTHS, zeta, strict=True)
+    ]
+    findings.append(
+        Finding("ζ of the largest less the smallest", "above 0", zeta[-1] - zeta[0], low=0.0)
+    )
+    middle = np.array([values.mean() for values in zeta])
+    error = np.array([2 * values.std(ddof=1) / len(values) ** 0.5 for values in zeta])
+    lines = (Line("ζ", _WIDTHS, middle, middle - error, middle + error),)
+    return Evidence(findings, Plot("width", "ζ: excess of the held-out loss", lines, log="x"))
+
+
+CLAIM = Claim(
+    authors="Dohmatob et al.",
+    source="2024, 2410.04840",
+    says="on networks too synthetic rows cost, and larger ones more, up to interpolation",
+    setting="three Gaussians, N = 500, half synthetic, widths 8, 32, 128",
+    figure="ζ > 0, growing with size (figures)",
+    provenance="abstract, qualitative",
+    data="points",
+    cost=(10, 2),
+    measure=_measure,
+)

@@ -1,0 +1,60 @@
+"""`reproduce`: claims named, listed, run once, and told of wrong names in one line."""
+
+import json
+
+import pytest
+
+from lightning_collapse.papers.running import chosen, claim_of
+
+QUICK = "suresh-zipf"
+
+
+def test_the_list_has_a_line_a_claim_and_runs_none(cli, tmp_path):
+    code, out, err = cli("reproduce", "--list", "-o", str(tmp_path / "out"))
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == chosen([])
+    for line in lines:
+        claim = claim_of(line.split()[0])
+        assert claim.authors in line and claim.source in line and claim.data in line
+        assert line.rstrip().endswith((" s", " min", " h"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong, hint",
+    [
+        ("dohmatob", "did you mean dohmatob-floor or dohmatob-network or dohmatob-size?"),
+        ("shumailow", "did you mean shumailov?"),
+        ("0000", "see --list"),
+    ],
+)
+def test_an_unknown_claim_is_told_in_a_line_with_near_ones(cli, tmp_path, wrong, hint):
+    code, out, err = cli("reproduce", wrong, "-o", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert err == f"error: names = {wrong}: no such claim; {hint}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_claim_is_not_run_again(cli, tmp_path):
+    code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
+    assert code == 0, err
+    assert QUICK in out and "done before" not in out
+    verdicts = (tmp_path / "verdicts.json").read_text()
+    told = json.loads(verdicts)["claims"][QUICK]
+    assert told["verdict"] in ("holds", "cannot be told")
+    assert told["provenance"] and told["findings"][0]["interval"]
+    assert (tmp_path / f"{QUICK}.png").stat().st_size > 1000
+    assert QUICK in (tmp_path / "claims.md").read_text()
+    code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
+    assert code == 0 and "done before" in out
+    assert (tmp_path / "verdicts.json").read_text() == verdicts
+    # At another effort it is another result.
+    code, out, err = cli("reproduce", QUICK, "-o", str(tmp_path))
+    assert code == 0 and "done before" not in out
+
+
+def test_a_file_of_another_kind_is_refused_in_a_line(cli, tmp_path):
+    (tmp_path / "verdicts.json").write_text("[]")
+    code, out, err = cli("reproduce", QUICK, "-o", str(tmp_path))
+    assert code == 2 and err.count("\n") == 1 and "verdicts.json is not what" in err

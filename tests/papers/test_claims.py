@@ -1,0 +1,93 @@
+"""Published claims: each is complete, and every toy's is run at small size."""
+
+import re
+
+import numpy as np
+import pytest
+
+from lightning_collapse.papers import points
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, stays
+from lightning_collapse.papers.judging import judged
+from lightning_collapse.papers.running import chosen, claim_of
+from lightning_collapse.papers.table import page
+
+NAMES = chosen([])
+TOYS = [name for name in NAMES if claim_of(name).data == "toy"]
+POINTS = [name for name in NAMES if claim_of(name).data == "points"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_says_who_where_and_what(name):
+    claim = claim_of(name)
+    for field in ("authors", "source", "says", "setting", "figure", "provenance"):
+        assert getattr(claim, field), field
+    assert re.search(r"20\d\d", claim.source)
+    full, quick = claim.cost
+    assert full >= quick > 0
+
+
+def check(name, evidence):
+    told = judged(claim_of(name), evidence)
+    assert told["verdict"] in ("holds", "does not hold", "cannot be told")
+    for finding in told["findings"]:
+        assert finding["ours"] is not None, finding["what"]
+        assert finding["replicas"] >= 2
+    assert any(line.theirs for line in evidence.plot.lines) or claim_of(name).data == "points"
+    for line in evidence.plot.lines:
+        assert np.size(line.x) == np.size(line.y)
+    assert name in page({name: told}, "reproduce")
+    return told
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_no_toy_claim_fails_at_small_size(name):
+    # Few replicas may not tell; but what holds at full size is not told to fail.
+    told = check(name, claim_of(name).measure(Task(effort=0.02)))
+    assert told["verdict"] != "does not hold", told["findings"]
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_claim_on_points_is_measured(name, monkeypatch):
+    # Of two steps a round nothing is learned: what comes out means nothing, but all comes out.
+    training = points.Training(128, 64)
+    monkeypatch.setattr(points, "Training", lambda *_: training)
+    points.series.cache_clear()
+    check(name, claim_of(name).measure(Task(effort=0.01)))
+    points.series.cache_clear()
+
+
+def claim(findings):
+    return Claim(
+        authors="A",
+        source="2026",
+        says="s",
+        setting="t",
+        figure="f",
+        provenance="derived",
+        data="toy",
+        cost=(1, 1),
+        measure=lambda task: Evidence(findings, Plot("x", "y", [])),
+    )
+
+
+def test_a_claim_that_is_not_told_says_what_would_tell():
+    random = np.random.default_rng(0)
+    one = claim([Finding("mean", "above 0", random.normal(0.2, 1, 20), low=0.0)])
+    told = judged(one, one.measure(Task()))
+    assert told["verdict"] == "cannot be told"
+    assert told["findings"][0]["replicas_needed"] > 20
+    assert f"about {told['findings'][0]['replicas_needed']:,} replicas would tell" in page(
+        {"a": told}, "reproduce"
+    )
+
+
+def test_collapse_is_told_by_the_excess_over_the_control_late_in_the_loop():
+    control = np.ones((9, 5)) + 0.01 * np.arange(5)
+    rising = control + np.linspace(0, 2, 9)[:, None]
+    told = stays("figure", rising, control, 0.5, collapses=True)
+    assert np.mean(told.values) == pytest.approx(2 * 7 / 8)
+    assert judged(claim([told]), Evidence([told], Plot("x", "y", [])))["verdict"] == "holds"
+    told = stays("figure", rising, control, 0.5, collapses=False)
+    assert (
+        judged(claim([told]), Evidence([told], Plot("x", "y", [])))["verdict"] == "does not hold"
+    )

@@ -32,7 +32,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             near = [one for one in known if name in one]
-            near = near or difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            near = near or difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             hint = f"did you mean {' or '.join(near)}?" if near else "see --list"
             raise ValueError(f"names = {name}: no such claim; {hint}")
     if names:

@@ -174,7 +174,7 @@ def _control_of(one: Condition, controls: Sequence[Condition]) -> Condition | No
     """The control that differs the least from a condition, but by the regime; None in doubt."""
 
     def apart(other: Condition) -> int:
-        names = {name for name in one.settings | other.settings if not name.startswith(_REGIME)}
+        names = {name for name in {*one.settings, *other.settings} if not name.startswith(_REGIME)}
         return sum(one.settings.get(name) != other.settings.get(name) for name in names)
 
     if len(controls) == 1:

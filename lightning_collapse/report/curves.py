@@ -1,4 +1,4 @@
-"""Figures over rounds: of every condition the mean, the band and the seeds, beside floor and control.
+"""Figures over rounds: every condition's mean, band and seeds, beside floor and control.
 
 One function draws a panel for the page, for papers and for the picture of `plot`.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels", "shapes"]
 
 _MOST_TOGETHER = 8
+_SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
 """Beyond them the seeds' own lines are left to the band."""
 
@@ -127,12 +128,14 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
     with drawing():
         figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
         axes = figure.subplots()
+        longest = 0
         for judged in one.all:
             own = [
                 np.array(records[judged.condition.rounds - 1].get(name) or [], float)
                 for records in judged.condition.records.values()
             ]
             if len({part.shape for part in own}) == 1 and own[0].size:
+                longest = max(longest, len(own[0]))
                 options = judged.look.line | {"lw": 1.4, "ms": 5}
                 axes.plot(
                     np.mean(own, 0), label=judged.label, gid=SERIES + judged.look.key, **options
@@ -141,7 +144,7 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
         if isinstance(real, list) and None not in real:
             axes.plot(real, color=INK, ls=(0, (1, 1.5)), lw=1.1, label="held-out real rows")
         axes.set_xlabel("class" if name == names[0] else "mode")
-        axes.set_xticks(range(len(axes.lines[0].get_xdata()) if axes.lines else 0))
+        axes.set_xticks(range(longest))
         axes.set_ylim(bottom=0)
         what = "classes" if name == names[0] else "modes"
         figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
@@ -176,8 +179,10 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
             lw=1.1,
             label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
         )
-    if panel.figure == one.first.distance or panel.figure == one.headline:
+    if panel.figure in (one.first.distance, one.headline):
         axes.set_ylim(bottom=0)
+    if panel.figure.partition("_")[0] in _SHARES:
+        axes.set_ylim(0, 1.03)
 
 
 def _draw_one(axes: "Axes", judged: Judged, drawn: Course, seeds: bool) -> None:

@@ -1,6 +1,6 @@
-"""Collapse against how much of the data is synthetic: by the share λ, and by the real rows left."""
+"""Collapse against how much of the data is synthetic: the share λ, and the real rows left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ def end_state(judged: Judged, figure: str) -> Interval | None:
     last = np.array([own[len(own) - -(-len(own) // 3) :].mean() for own in values])
     if not np.isfinite(last).all():
         return None
-    return t_interval(last) if len(last) > 1 else Interval(*[float(last[0])] * 3, 1)
+    return t_interval(last) if len(last) > 1 else Interval(last[0], last[0], last[0], 1)
 
 
 def least_real(one: Comparison) -> tuple[str, RealRows] | None:
@@ -80,7 +80,9 @@ def _regimes(one: Comparison) -> dict[str, list[Judged]]:
     return found
 
 
-def _draw(one: Comparison, axis: _Axis, told: dict[str, Sequence[Judged]], legend: bool) -> Drawn:
+def _draw(
+    one: Comparison, axis: _Axis, told: Mapping[str, Sequence[Judged]], legend: bool
+) -> Drawn:
     from matplotlib.figure import Figure
 
     controlled = all(judged.control is not None for each in told.values() for judged in each)

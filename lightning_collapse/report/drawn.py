@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.report.looks import FAINT, INK, PAPER, THEME
@@ -20,7 +21,7 @@ __all__ = ["SERIES", "Drawn", "drawing", "encoded", "inline_svg", "place", "save
 SERIES = "series:"
 """What a `gid` begins with that names the series an artist is of."""
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     # Of the ids in an SVG, which would be another in every process.
     "svg.hashsalt": "lightning-collapse",
@@ -93,7 +94,11 @@ def save_drawn(drawn: Drawn, folder: Path) -> None:
     make_folder(folder)
     for suffix in _METADATA:
         data = encoded(drawn.figure, suffix)
-        write_atomically(folder / f"{drawn.name}.{suffix}", lambda file, d=data: file.write(d))
+        write_atomically(folder / f"{drawn.name}.{suffix}", partial(_put, data))
+
+
+def _put(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightning_collapse.report.comparison import Comparison
 from lightning_collapse.report.drawn import Drawn, save_drawn
+from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.rounds_table import plain_table
 from lightning_collapse.report.sections import (
     conditions_table,
@@ -45,6 +46,9 @@ SECTIONS = {
 }
 """Ids of a comparison's sections, in their order, and their headings."""
 
+_ROUNDS = 4
+"""Of a condition, whose samples are shown."""
+
 
 def page(
     comparisons: Sequence[Comparison],
@@ -79,13 +83,11 @@ def page(
 
 def save_figures(comparisons: Sequence[Comparison], folder: Path) -> list[str]:
     """Writes the page's figures as PNG, SVG and PDF; gives their names without suffix."""
-    from lightning_collapse.report.picture import draw_picture
-
     names = []
     for i, one in enumerate(comparisons):
         prefix = f"{i + 1}_" if len(comparisons) > 1 else ""
         groups = figures_of(one, legend=True)
-        picture = draw_picture(one, read_strips(one))
+        picture = draw_picture(one, read_strips(one, 2, 96))
         for drawn in [*(each for group in groups.values() for each in group), picture]:
             name = f"{prefix}{drawn.name}"
             save_drawn(Drawn(name, drawn.figure, drawn.caption, drawn.told), folder)
@@ -96,8 +98,8 @@ def save_figures(comparisons: Sequence[Comparison], folder: Path) -> list[str]:
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-script-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>{title}</title>
 <style>{style}</style></head><body>
 """
@@ -108,7 +110,7 @@ def _read(name: str) -> str:
 
 
 def _comparison(one: Comparison, prefix: str, several: bool, commands: Mapping[Path, str]) -> str:
-    strips = read_strips(one)
+    strips = read_strips(one, _ROUNDS)
     drawn = figures_of(one, legend=False)
     parts = {
         "verdict": verdict_box(one),

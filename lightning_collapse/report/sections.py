@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,9 @@ from lightning_collapse.report.comparison import Comparison, Judged, course
 from lightning_collapse.report.curves import draw_panel, draw_shares, panels
 from lightning_collapse.report.dose import draw_doses, least_real
 from lightning_collapse.report.drawn import Drawn, inline_svg
+from lightning_collapse.report.figures import run_sampler
 from lightning_collapse.report.strips import Strip, Strips, encode_picture
 from lightning_collapse.report.words import at_round, closing, missing, told
-from lightning_collapse.sampling.bias import compounded_std, principal_std
-from lightning_collapse.sampling.choice import Sampling
 
 __all__ = [
     "conditions_table",
@@ -34,9 +32,6 @@ __all__ = [
     "verdict_box",
     "what_was_run",
 ]
-
-_MOST_NUMBERS = 4_096
-"""In a row, of whose covariance the axes are found within seconds."""
 
 
 def what_was_run(one: Comparison) -> str:
@@ -189,28 +184,25 @@ def least_real_words(one: Comparison) -> str:
     if (found := least_real(one)) is None:
         return ""
     regime, answer = found
-    lines = [
-        "at no m, or not told"
-        if answer.least_free is None
-        else f"from m = {answer.least_free:,} on"
-    ]
+    none = "at no m, or not told"
+    free = none if answer.least_free is None else f"from m = {answer.least_free:,} on"
     needed = answer.needed
     bounded = (
         f"from m = {answer.least_bounded:,} on, in {answer.rounds} rounds"
         if answer.least_bounded is not None
         else f"not told, needs {needed} rounds"
         if needed and needed > answer.rounds
-        else "at no m, or not told"
+        else none
     )
     return (
-        f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess above "
-        f"the margin: {lines[0]}. Bounded: {bounded}.</p>"
+        f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess "
+        f"above the margin: {free}. Bounded: {bounded}.</p>"
     )
 
 
 def strips_of(strips: Strips) -> str:
     """Gives the samples as pictures."""
-    why = f"<p class=mute>{escape(strips.why)}.</p>" if strips.why else ""
+    why = f"<p class=mute>{escape('; '.join(strips.why))}.</p>" if strips.why else ""
     if not strips.strips:
         return f"<p>There are no sample rows here.</p>{why}"
     about = (
@@ -252,28 +244,18 @@ def _image(one: Strip, small: bool) -> str:
 def sampler_words(one: Comparison) -> str:
     """Says what the sampler alone does to the variance, in a round and in all of them."""
     rounds = min(judged.condition.rounds for judged in one.all)
-    for run in one.runs:
-        try:
-            real, sampling = run.real_rows, Sampling.recorded(run.samples(0).recipe["sampling"])
-        except (OSError, ValueError, LookupError):
-            continue
-        if sampling.S_churn:
-            return "<p>It adds fresh noise: what it does alone is not known exactly.</p>"
-        if prod(real.shape) > _MOST_NUMBERS:
-            return "<p>Rows are too long: <code>lightning-collapse control</code> tells it.</p>"
-        if not len(std := principal_std(real)):
-            return "<p>All real rows are equal.</p>"
-        sigmas = sampling.sigmas
-        course_ = compounded_std(lambda d, x, _: sampling(d, x), sigmas, std, rounds)
-        kept = (course_.square().sum(1) / std.square().sum()).tolist()
-        seen = "; ".join(filter(None, map(_variance_kept, one.all)))
+    if (alone := run_sampler(one.runs, rounds)) is None:
         return (
-            f"<p>With a perfect network, on a Gaussian of the real rows' covariance, this sampler "
-            f"({escape(sampling.solver)}, {sampling.num_steps} steps) changes the total variance "
-            f"by {kept[1] - 1:+.2%} in one round, and by {kept[-1] - 1:+.2%} in {rounds} rounds of "
-            f"nothing but its own samples.</p><p>Seen in the last round: {seen}.</p>"
+            "<p>Not told: there are no sample rows here, rows are too long, or the sampler adds "
+            "noise; see <code>lightning-collapse control</code>.</p>"
         )
-    return "<p>There are no sample rows here to tell it from.</p>"
+    seen = "; ".join(filter(None, map(_variance_kept, one.all)))
+    return (
+        "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler of "
+        f"these runs changes the total variance by {alone[0]:+.2%} in one round, and by "
+        f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.</p>"
+        f"<p>Seen in the last round: {seen}.</p>"
+    )
 
 
 def _variance_kept(judged: Judged) -> str:

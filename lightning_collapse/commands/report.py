@@ -8,6 +8,7 @@ from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.report.comparison import compare
+from lightning_collapse.report.log import append_log
 from lightning_collapse.report.page import page, save_figures
 from lightning_collapse.report.words import closing
 from lightning_collapse.sweeps.study import Study
@@ -25,6 +26,7 @@ def report(
     runs: list[Path],
     out: Path = Path("report.html"),
     figures: Path | None = None,
+    log: Path | None = None,
 ) -> None:
     """Writes one page of runs: verdict, curves, samples, and what they were made by.
 
@@ -35,9 +37,12 @@ def report(
         runs: folders of runs, of sweeps, or of kept records (rounds.jsonl and config.yaml).
         out: the page; also `-o`.
         figures: folder for the figures as PNG, SVG and PDF.
+        log: experimental log in Markdown, such as EXPERIMENTS.md, to which each run is added that
+            is not in it with its last round.
     """
-    if out.is_dir():
-        raise ValueError(f"out = {out}: is a folder; name a file, such as report.html")
+    for option, path in (("out", out), ("log", log)):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{option} = {path}: is a folder; name a file")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_runs(runs)
@@ -54,6 +59,9 @@ def report(
     if figures is not None:
         save_figures(comparisons, figures)
         print(f"figures: {figures}")
+    if log is not None:
+        added = append_log(log, found)
+        print(f"log: {log}, {len(added)} of {len(found)} runs added")
     print(f"report: {out}")
 
 

@@ -55,7 +55,7 @@ def panels(one: Comparison, section: str) -> list[Panel]:
         ),
         (fd, f"Fréchet distance ({space}, n = {n})", "Lower is closer to the real rows.", "_"),
         ("val_loss", "held-out loss", "On real rows never trained on.", ""),
-        ("total_variance", "total variance", "Its loss is the first sign of collapse.", "real"),
+        ("total_variance", "total variance", "Contraction lowers it, blurring raises it.", "real"),
         ("mean", "mean (network units)", "Its drift adds up over rounds.", "real"),
         (f"precision_{space}", "precision", "Share of samples that lie among real rows.", "_"),
         (f"recall_{space}", "recall", "Share of real rows that lie among samples.", "_"),
@@ -179,7 +179,7 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
             lw=1.1,
             label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
         )
-    if panel.figure in (one.first.distance, one.headline):
+    if panel.figure in (one.first.distance, one.headline, f"modes_{one.first.space}"):
         axes.set_ylim(bottom=0)
     if panel.figure.partition("_")[0] in _SHARES:
         axes.set_ylim(0, 1.03)

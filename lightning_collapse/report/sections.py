@@ -211,9 +211,12 @@ def strips_of(strips: Strips) -> str:
         if not strips.points
         else f"<p class=mute>Seed {strips.replica.seed}, the first two axes.</p>"
     )
-    cells = [
-        _scatter(each) if strips.points else _strip(each, strips.small) for each in strips.strips
-    ]
+    cells, before = [], strips.strips[0].of
+    for each in strips.strips:
+        if strips.points and each.of is not before:
+            cells.append("<div class=break></div>")
+        before = each.of
+        cells.append(_scatter(each) if strips.points else _strip(each, strips.small))
     kind = "scatters" if strips.points else f"strips{' small-pixels' * strips.small}"
     return f'{about}<div class="{kind}">{"".join(cells)}</div>{why}'
 

@@ -63,8 +63,8 @@ def at_round(judged: Judged, figure: str, r: int) -> str:
 
 def missing(one: Comparison) -> list[str]:
     """Names what would have to be there for more to be told; empty where nothing is."""
-    whys = dict.fromkeys(judged.verdict.why for judged in one.judged if judged.verdict.why)
-    found = list(whys)
+    found = list(dict.fromkeys(map(_lacking, one.judged)))
+    found = [line for line in found if line]
     if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
         found.append("several controls fit a condition alike: name runs of one")
     going = [
@@ -77,6 +77,14 @@ def missing(one: Comparison) -> list[str]:
     if going:
         found.append(f"still going, or stopped: {_some(going)}")
     return found
+
+
+def _lacking(judged: Judged) -> str:
+    one = judged.verdict
+    if one.excess is None or not one.why:
+        return one.why
+    needed = f"about {one.seeds_needed}" if one.seeds_needed else "more"
+    return f"{needed} seeds of {judged.label}: {one.why}"
 
 
 def planned_rounds(run: Run) -> int | None:

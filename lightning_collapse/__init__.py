@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
+    from lightning_collapse.toys.stacked import Replicas, Training
 
 __version__ = "0.1.0"
 
@@ -105,6 +106,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "toys.stacked": ["Replicas", "Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],
@@ -152,6 +154,7 @@ __all__ = [
     "PoolDataModule",
     "Regime",
     "Replace",
+    "Replicas",
     "Run",
     "Sampling",
     "SigmaMLP",
@@ -159,6 +162,7 @@ __all__ = [
     "SongUNet",
     "Source",
     "Study",
+    "Training",
     "Turnover",
     "Vendi",
     "WeightExtrapolation",

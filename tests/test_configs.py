@@ -26,7 +26,7 @@ def parsed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> cli.Co
     monkeypatch.setattr("lightning_collapse.data.sources.images.CIFAR10.check", lambda self: None)
     monkeypatch.setattr("lightning_collapse.lit.module.file_sha256", lambda path: "")
     monkeypatch.setattr("lightning_collapse.lit.module.load_weights", lambda model, path: None)
-    monkeypatch.setattr("lightning_collapse.lit.module._randomise", lambda model, seed: None)
+    monkeypatch.setattr("lightning_collapse.lit.module.randomise", lambda model, seed: None)
     monkeypatch.setattr(cli, "check_needs", lambda config: None)
     words = ["--config", str(CONFIGS / f"{name}.yaml"), "--run", str(tmp_path)]
     with torch.device("meta"):

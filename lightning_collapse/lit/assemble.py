@@ -99,7 +99,7 @@ def _run(
     options["default_root_dir"] = options["default_root_dir"] or folder.path / "lightning"
     made = assemble(loop, **options)
     _keep_profile(made)
-    loop.hyperparameters = config
+    loop.hyperparameters, loop.keep_first = config, share is not None
     (stop,) = callbacks_of(made, StopAtStep)
     try:
         with folder.locked() if is_first() else nullcontext(), stop.listening():

@@ -51,6 +51,7 @@ class GenerationLoop(Callback):
         ended_by: what has ended the last fit between two rounds before all were made, if it was
             neither a signal nor a collapsed round.
         hyperparameters: what loggers are told of the run; default: the arguments of its parts.
+        keep_first: whether round 0's checkpoint stays, for other runs to go on from.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class GenerationLoop(Callback):
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
+                Among runs that share round 0, its checkpoint stays too, one file for all.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
             measures: taken of every round, beside the default ones or, of the same class, in
@@ -111,6 +113,7 @@ class GenerationLoop(Callback):
         self.started = False
         self.ended_by: str | None = None
         self.hyperparameters: Mapping[str, Any] | None = None
+        self.keep_first = False
         self._latest = Latest()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -317,8 +320,8 @@ class GenerationLoop(Callback):
 
     def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
-        needed = 1 if self.guide is not None and self.guide.needs_first else 0
-        old = range(r - self.keep_checkpoints, needed - 1, -1) if self.keep_checkpoints else ()
+        first = int(self.keep_first or (self.guide is not None and self.guide.needs_first))
+        old = range(first, r - self.keep_checkpoints + 1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
 

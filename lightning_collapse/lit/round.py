@@ -246,17 +246,10 @@ def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
 def _provenance(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
 ) -> dict[str, Any]:
-    # The pool is still at round r: its samples are not deposited yet.
-    counts = data.pool.counts(data.regime)
-    n_real, n_synthetic = counts[0], sum(counts[1:])
     return {
         "round": r,
-        "regime": type(data.regime).__name__,
-        "regime_options": asdict(data.regime),
-        "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
-        "synthetic_ratio": n_synthetic / n_real if n_real else None,
-        "n_real": n_real,
-        "n_synthetic": n_synthetic,
+        # The pool is still at round r: its samples are not deposited yet.
+        **data.pool.composition(data.regime),
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,

@@ -1,5 +1,6 @@
 """Plans: what they come to, what is refused, and that those which ship can start."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,22 @@ def test_a_study_is_opened_again_by_its_folder(tmp_path):
     assert {key: [run.path for run in runs] for key, runs in again.conditions.items()} == {
         (): [run.folder for run in made.runs]
     }
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "[]", "{}", '{"of": 1}', '"digest": "../../up"', '"rounds": "many"', "nonsense"]
+)
+def test_what_commands_came_to_is_found_out_anew_where_its_file_is_damaged(tmp_path, wrong):
+    made = Study.of(plan(tmp_path, **GRID), checked, tmp_path)
+    made.open()
+    path, seen = made.folder / "checked.json", []
+    whole = path.read_text()
+    key = wrong.partition(":")[0]
+    path.write_text(re.sub(rf"{key}: [^,\n}}]*", wrong, whole) if key in whole else wrong)
+    again = Study.of(made.plan, lambda words: seen.append(words) or checked(words), tmp_path)
+    assert len(seen) == 2 and again == made
+    again.open()
+    assert path.read_text() == whole
 
 
 def test_a_plan_that_has_changed_is_refused(tmp_path):

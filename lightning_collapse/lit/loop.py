@@ -129,7 +129,7 @@ class GenerationLoop(Callback):
         check_trainer(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
-        check_guide(self.guide, module)
+        check_guide(self.guide, module, data.row_shape)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.data.sources.points import Mixture, Ring
+    from lightning_collapse.data.sources.points import Mixture
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
@@ -39,12 +39,8 @@ if TYPE_CHECKING:
         AccumulateSubsample,
         Augment,
         Fresh,
-        FreshAccumulate,
-        Growing,
         Regime,
         Replace,
-        SlidingWindow,
-        Then,
         Turnover,
     )
     from lightning_collapse.runs.layout import Run
@@ -65,11 +61,12 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
+    from lightning_collapse.toys.stacked import Replicas, Training
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "data.sources.points": ["Mixture", "Ring"],
+    "data.sources.points": ["Mixture"],
     "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
@@ -80,10 +77,6 @@ _WHERE = {
         "Accumulate",
         "AccumulateSubsample",
         "Fresh",
-        "FreshAccumulate",
-        "SlidingWindow",
-        "Growing",
-        "Then",
     ],
     "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
@@ -113,6 +106,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "toys.stacked": ["Replicas", "Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],
@@ -145,12 +139,10 @@ __all__ = [
     "Frechet",
     "FrechetInfinity",
     "Fresh",
-    "FreshAccumulate",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
     "Guide",
-    "Growing",
     "KernelDistance",
     "KolmogorovSmirnov",
     "MMD",
@@ -162,16 +154,15 @@ __all__ = [
     "PoolDataModule",
     "Regime",
     "Replace",
-    "Ring",
+    "Replicas",
     "Run",
     "Sampling",
     "SigmaMLP",
     "SlicedWasserstein",
-    "SlidingWindow",
     "SongUNet",
     "Source",
     "Study",
-    "Then",
+    "Training",
     "Turnover",
     "Vendi",
     "WeightExtrapolation",

@@ -27,13 +27,14 @@ from lightning_collapse.samples.files import (
 from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
 from lightning_collapse.samples.sheet import write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
-from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.guide import OURS, Guide
 
 __all__ = ["generate", "main"]
 
 Format = Literal["png", "store"]
 
 _SHEET_ROWS = 64
+_GUIDES = [guide.__name__ for guide in OURS]
 # There are no rounds: a seed's noise is its own.
 _OF_NO_USE = ("latents",)
 
@@ -42,7 +43,13 @@ def main(arguments: list[str]) -> None:
     """Runs the command."""
     try:
         run_command(
-            "generate", generate, arguments, positional=False, without=_OF_NO_USE, reads=["ckpt"]
+            "generate",
+            generate,
+            arguments,
+            positional=False,
+            without=_OF_NO_USE,
+            reads=["ckpt"],
+            classes=_GUIDES,
         )
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)

@@ -129,7 +129,7 @@ class GenerationLoop(Callback):
         check_trainer(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
-        check_guide(self.guide, module)
+        check_guide(self.guide, module, data.row_shape)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)
@@ -320,8 +320,7 @@ class GenerationLoop(Callback):
 
     def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
-        guided = self.guide is not None and self.guide.needs_first
-        first = int(self.keep_first or guided)
+        first = int(self.keep_first or (self.guide is not None and self.guide.needs_first))
         old = range(first, r - self.keep_checkpoints + 1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())

@@ -7,7 +7,7 @@ round, so that a short retraining is averaged as it should be.
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
@@ -27,7 +27,7 @@ from lightning_collapse.lit.telling import RunError, warn, within
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
-from lightning_collapse.networks.initial import Restart, randomise
+from lightning_collapse.networks.initial import randomise
 from lightning_collapse.networks.network import describe
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.checkpoints import read_checkpoint
@@ -37,6 +37,8 @@ from lightning_collapse.runs.weights import file_sha256, load_weights, not_finit
 from lightning_collapse.seeds import generator, key
 
 __all__ = ["CollapseModule", "Restart"]
+
+Restart = Literal["scratch", "warm", "initial"]
 
 _MOST_WARNINGS = 20
 _DIVERGED = (

@@ -1,16 +1,12 @@
-"""Where a round's weights start from, and random ones that are a function of a seed."""
+"""Random weights that are a function of a seed."""
 
 import copy
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import nn
 
-__all__ = ["Restart", "randomise"]
-
-Restart = Literal["scratch", "warm", "initial"]
-"""A new random network; the average that made the last samples; or what round 0 started from."""
+__all__ = ["randomise"]
 
 
 def randomise(model: nn.Module, seed: int) -> None:

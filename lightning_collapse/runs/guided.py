@@ -7,18 +7,10 @@ from typing import Any
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sampling.guide import (
-    ClassifierFree,
-    Guide,
-    LabelledDenoiser,
-    NegativeGuidance,
-    WeightExtrapolation,
-)
+from lightning_collapse.sampling.guide import OURS, Guide, LabelledDenoiser
 from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["guided", "recorded_guide"]
-
-_OURS = {kind.__name__: kind for kind in (ClassifierFree, NegativeGuidance, WeightExtrapolation)}
 
 
 def recorded_guide(told: Any, trust_class: Trusted = None) -> Guide | None:
@@ -37,8 +29,9 @@ def recorded_guide(told: Any, trust_class: Trusted = None) -> Guide | None:
     told = told if isinstance(told, Mapping) else {}
     path, options = str(told.get("class_path")), told.get("init_args")
     package, _, name = path.rpartition(".")
-    ours = _OURS.get(name) if package.partition(".")[0] == "lightning_collapse" else None
-    kind: Any = ours or import_trusted("guide", path, list(_OURS), trust_class)
+    named = {ours.__name__: ours for ours in OURS}
+    known = named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
+    kind: Any = known or import_trusted("guide", path, list(named), trust_class)
     if not (isinstance(kind, type) and issubclass(kind, Guide)):
         raise ValueError(f"guide = {path:.60}: what is trusted by that name is no Guide")
     try:

@@ -16,6 +16,7 @@ from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
 from lightning_collapse.runs.split import recorded_split
+from lightning_collapse.sampling.choice import same_latents
 
 __all__ = ["RunMeasuring", "with_figures"]
 
@@ -67,7 +68,7 @@ class RunMeasuring:
         seen = self._seen_of(r, measuring)
         # Their rows cannot tell any more.
         seen.sums.n_nonfinite = record.get("n_nonfinite", 0)
-        shares = r > 0 and samples.recipe.get("sampling", {}).get("latents") == "same"
+        shares = r > 0 and same_latents(samples.recipe)
         steps = r > 0 and measuring.wants_step and not shares
         told = measuring.figures(
             seen,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # The command line knows the options before torch is there.
 
     from lightning_collapse.sampling.solvers import Denoiser
 
-__all__ = ["Sampling"]
+__all__ = ["Sampling", "same_latents"]
 
 # Than some recipes.
 _YOUNGER = ("temperature", "last", "latents")
@@ -135,3 +135,9 @@ class Sampling:
             "euler": solvers.euler_sampler,
         }[self.solver]
         return solver(denoise, noise, self.sigmas)
+
+
+def same_latents(recipe: Mapping[str, Any]) -> bool:
+    """Whether samples of that recipe share latents with those of every other round of the run."""
+    sampling = recipe.get("sampling")
+    return isinstance(sampling, Mapping) and sampling.get("latents") == "same"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # The command line knows the options before torch is there.
     from torch import Tensor, nn
 
 __all__ = [
+    "OURS",
     "ClassifierFree",
     "Guide",
     "LabelledDenoiser",
@@ -111,7 +112,8 @@ class NegativeGuidance(Guide):
     """Away from what the round has learned: D_0 + weight (D_0 - D_r), D_0 that of round 0.
 
     Round 0 has trained on real rows, round r on samples of others: SIMS (Alemohammad et al. 2024,
-    https://arxiv.org/abs/2408.16333). Two network calls for one; round 0 is sampled without it.
+    https://arxiv.org/abs/2408.16333). Where these are Gaussian, of deviations s_0 and s_r, samples
+    have s_0 (s_0 / s_r)^weight. Two network calls for one; round 0 is sampled without it.
 
     Attributes:
         weight: 0 samples the network of round 0 in every round; at least 0.
@@ -167,6 +169,10 @@ class WeightExtrapolation(Guide):
                 "needs rounds that start from one another's weights; set model.restart to warm, "
                 "not scratch"
             )
+
+
+OURS: tuple[type[Guide], ...] = (ClassifierFree, NegativeGuidance, WeightExtrapolation)
+"""What recipes and command lines may name without being trusted, by the last part of its path."""
 
 
 def _check_weight(weight: float) -> None:

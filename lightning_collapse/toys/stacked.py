@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from lightning_collapse.metrics.real import RealData
 from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.networks.held_out import loss_fields, loss_sums
-from lightning_collapse.networks.initial import Restart, randomise
+from lightning_collapse.networks.initial import randomise
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.stacked import StackedMLP
 from lightning_collapse.pool import Pool, batch_order
@@ -49,7 +49,8 @@ class Training:
         images_per_round: rows seen in a round, rounded up to whole batches.
         batch_size: rows in a step of each replica.
         lr: learning rate.
-        restart: where a round's weights start from.
+        restart: where a round's weights start from: a new random network, the average that made
+            the last samples, or what round 0 started from.
         sigma_data: standard deviation of the data.
         P_mean: mean of ln sigma.
         P_std: standard deviation of ln sigma.
@@ -61,7 +62,7 @@ class Training:
     images_per_round: int = 76_800
     batch_size: int = 128
     lr: float = 1e-3
-    restart: Restart = "scratch"
+    restart: Literal["scratch", "warm", "initial"] = "scratch"
     sigma_data: float = 0.5
     P_mean: float = -1.2
     P_std: float = 1.2
@@ -73,6 +74,14 @@ class Training:
         for name in ("images_per_round", "batch_size"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} = {value}: must be at least 1")
+        for name in ("lr", "sigma_data", "P_std"):
+            if not (value := getattr(self, name)) > 0:
+                raise ValueError(f"{name} = {value}: must be a number > 0")
+        for name in ("lr_rampup", "ema_rampup"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} = {value}: must be a share in [0, 1]")
+        if self.ema_halflife is not None and self.ema_halflife < 1:
+            raise ValueError(f"ema_halflife = {self.ema_halflife}: must be at least 1 image")
 
     @property
     def steps(self) -> int:
@@ -100,17 +109,22 @@ class _Replica:
         self.seed, self.split_seed = seed, split_seed
         self.train, self.held_out = train, held_out
         self.pool = Pool(train, seed)
+        self._measuring: Measuring | None = None
         self._before: Seen | None = None
 
     def measure_floors(self, measures: Sequence[Measure], n_samples: int) -> None:
+        if not measures:
+            return
         summed = min(n_samples, len(self.held_out), MEASURED_ROWS)
-        most = max([summed, *(measure.rows for measure in measures)])
+        most = max(summed, *(measure.rows for measure in measures))
         real = RealData(self.train, self.held_out, most)
         self._measuring = Measuring(
             measures, real, Points(), n_samples, summed=summed, seed=self.seed
         )
 
     def measured(self, samples: Tensor, n_nonfinite: int, trained_on: Rows) -> dict[str, Any]:
+        if self._measuring is None:
+            return {}
         seen = self._measuring.seen()
         seen.update(0, samples)
         seen.sums.n_nonfinite += n_nonfinite
@@ -161,7 +175,7 @@ class Replicas:
         splits = list(seeds if split_seeds is None else split_seeds)
         if not seeds or len(splits) != len(seeds):
             raise ValueError(
-                f"seeds = {list(seeds)}: must be one or more, and as many split_seeds"
+                f"seeds = {list(seeds)}: must be one or more, and as many as split_seeds"
             )
         if micro_batch < 1:
             raise ValueError(f"micro_batch = {micro_batch}: must be at least 1")

@@ -8,6 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_collapse.curators import (
+        ByDensity,
+        ByDiscriminator,
+        ByEntropy,
+        Curator,
+        Offer,
+        RealWeight,
+    )
     from lightning_collapse.data.sources.points import Mixture, Ring
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
@@ -79,6 +87,7 @@ _WHERE = {
         "Growing",
         "Then",
     ],
+    "curators": ["Curator", "Offer", "ByEntropy", "ByDensity", "ByDiscriminator", "RealWeight"],
     "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
@@ -123,9 +132,13 @@ __all__ = [
     "AtomicCheckpointIO",
     "Augment",
     "Balls",
+    "ByDensity",
+    "ByDiscriminator",
+    "ByEntropy",
     "Classes",
     "CollapseModule",
     "Copying",
+    "Curator",
     "DataCopying",
     "Dispersion",
     "EDMLoss",
@@ -148,8 +161,10 @@ __all__ = [
     "Measure",
     "Mixture",
     "Modes",
+    "Offer",
     "Pool",
     "PoolDataModule",
+    "RealWeight",
     "Regime",
     "Replace",
     "Ring",

@@ -81,7 +81,11 @@ class Pool:
 
     def drawn(self, regime: Regime) -> Rows:
         """The rows that the current round trains on, read only as they are asked for."""
-        return _Drawn(self, self.select(regime))
+        return self.at(self.select(regime))
+
+    def at(self, positions: Tensor) -> Rows:
+        """The rows at positions (n,), read only as they are asked for."""
+        return _Drawn(self, positions)
 
     def deposit(self, samples: Rows, n: int | None = None) -> None:
         """Adds the samples that the current round made, which ends the round.

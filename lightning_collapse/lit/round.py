@@ -163,7 +163,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending, rows_digest(data.pool.select(data.regime)))
+        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -195,7 +195,7 @@ def _measure(
         before,
         labels=sampler.labels(),
         labels_before=data.generations[-1].labels if before else None,
-        trained_on=data.pool.drawn(data.regime),
+        trained_on=data.trained_on,
     ):
         told.append(measured)
         if told_to_stop(trainer):
@@ -223,8 +223,7 @@ def _provenance(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
 ) -> dict[str, Any]:
     # The pool is still at round r: its samples are not deposited yet.
-    counts = data.pool.counts(data.regime)
-    n_real, n_synthetic = counts[0], sum(counts[1:])
+    n_real, n_synthetic = data.curation().counts
     return {
         "round": r,
         "regime": type(data.regime).__name__,
@@ -233,6 +232,7 @@ def _provenance(
         "synthetic_ratio": n_synthetic / n_real if n_real else None,
         "n_real": n_real,
         "n_synthetic": n_synthetic,
+        **data.curation().record,
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,

@@ -278,8 +278,10 @@ class _PoolDataset(Dataset[Batch]):
         self._pool = pool
 
     def __getitem__(self, wanted: Wanted) -> Batch:
-        positions, *weights = wanted if isinstance(wanted, tuple) else (wanted,)
-        batch = {"rows": self._pool[positions], **dict(zip(["weights"], weights, strict=False))}
+        positions, weights = wanted if isinstance(wanted, tuple) else (wanted, None)
+        batch = {"rows": self._pool[positions]}
+        if weights is not None:
+            batch["weights"] = weights
         labels = self._pool.labels
         return batch if labels is None else batch | {"labels": labels[positions]}
 
@@ -305,11 +307,8 @@ class _RoundBatches(DistributedSampler[Wanted]):  # or Lightning would deal the 
         mine = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
         for step in range(data.step, data.steps_of(data.round)):
             order = batch_order(len(positions), data.batch_size, step, (data.seed, data.round))
-            mine_now = order[mine]
-            if data.curator is None:
-                yield positions[mine_now]
-            else:
-                yield positions[mine_now], weights[mine_now]
+            now = order[mine]
+            yield positions[now] if data.curator is None else (positions[now], weights[now])
 
 
 class _RoundLoader(DataLoader[Batch]):

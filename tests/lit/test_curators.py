@@ -15,6 +15,7 @@ from tiny_runs import (
     Fit,
     arguments,
     assert_same,
+    command,
     crash,
     outcome,
     records,
@@ -225,3 +226,19 @@ def test_what_a_users_own_gets_wrong_is_told(tmp_path, gives, said):
         curated(tmp_path, Bad(gives))()
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("data.curator = ")
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_choose_and_weigh_as_one_does(tmp_path):
+    told = {}
+    for devices in (1, 2):
+        regime = {"data__regime": "Augment", "data__regime__ratio": 1.0}
+        words = arguments(tmp_path / str(devices), **regime, data__curator="RealWeight")
+        done = command("fit", *words, f"--trainer.devices={devices}", "--trainer.strategy=ddp")
+        assert done.returncode == 0, done.stderr
+        told[devices] = records(tmp_path / str(devices))[1]
+    one, two = told[1], told[2]
+    assert two["mean_weight"] == one["mean_weight"]
+    assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
+    assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-3)

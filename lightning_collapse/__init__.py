@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from lightning_collapse.runs.layout import Run
     from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
+    from lightning_collapse.sampling.guide import (
+        ClassifierFree,
+        Guide,
+        NegativeGuidance,
+        WeightExtrapolation,
+    )
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
+    from lightning_collapse.toys.stacked import Replicas, Training
 
 __version__ = "0.1.0"
 
@@ -92,6 +99,7 @@ _WHERE = {
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
     "sampling.choice": ["Sampling"],
+    "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
         "heun_sampler",
@@ -115,6 +123,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "toys.stacked": ["Replicas", "Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],
@@ -136,6 +145,7 @@ __all__ = [
     "ByDiscriminator",
     "ByEntropy",
     "Classes",
+    "ClassifierFree",
     "CollapseModule",
     "Copying",
     "Curator",
@@ -155,18 +165,21 @@ __all__ = [
     "GaussianMixtureEM",
     "GenerationLoop",
     "Growing",
+    "Guide",
     "KernelDistance",
     "KolmogorovSmirnov",
     "MMD",
     "Measure",
     "Mixture",
     "Modes",
+    "NegativeGuidance",
     "Offer",
     "Pool",
     "PoolDataModule",
     "RealWeight",
     "Regime",
     "Replace",
+    "Replicas",
     "Ring",
     "Run",
     "Sampling",
@@ -177,8 +190,10 @@ __all__ = [
     "Source",
     "Study",
     "Then",
+    "Training",
     "Turnover",
     "Vendi",
+    "WeightExtrapolation",
     "ddpmpp",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",

@@ -79,10 +79,17 @@ class Pool:
         random = torch.Generator().manual_seed(self._regime_seed)
         return regime.counts(self.sizes, random)
 
-    def composition(self, regime: Regime) -> dict[str, Any]:
-        """Tells what the current round trains on, as fields of its record."""
-        counts = self.counts(regime)
-        n_real, n_synthetic = counts[0], sum(counts[1:])
+    def composition(self, regime: Regime, counts: tuple[int, int] | None = None) -> dict[str, Any]:
+        """Tells what the current round trains on, as fields of its record.
+
+        Args:
+            regime: of the run.
+            counts: real rows and synthetic ones, where not all are taken that the regime draws.
+        """
+        if counts is None:
+            real, *others = self.counts(regime)
+            counts = real, sum(others)
+        n_real, n_synthetic = counts
         return {
             "regime": type(regime).__name__,
             "regime_options": options_of(regime),
@@ -98,7 +105,11 @@ class Pool:
 
     def drawn(self, regime: Regime) -> Rows:
         """The rows that the current round trains on, read only as they are asked for."""
-        return _Drawn(self, self.select(regime))
+        return self.at(self.select(regime))
+
+    def at(self, positions: Tensor) -> Rows:
+        """The rows at positions (n,), read only as they are asked for."""
+        return _Drawn(self, positions)
 
     def deposit(self, samples: Rows, n: int | None = None) -> None:
         """Adds the samples that the current round made, which ends the round.

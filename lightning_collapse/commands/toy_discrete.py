@@ -5,11 +5,12 @@ from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.regime_options import chosen_conditions
+from lightning_collapse.curators import Curator
 from lightning_collapse.theory.discrete import zipf
 from lightning_collapse.toys.discrete import Law, check_condition, simulate, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.spreads import draw_courses, end_table
-from lightning_collapse.toys.tables import command_line, open_folder, write_tables
+from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["discrete", "main"]
 
@@ -28,6 +29,7 @@ def discrete(
     exponent: float = 1.0,
     shift: float = 2.7,
     sizes: Literal["fixed", "poisson"] = "fixed",
+    curator: Curator | None = None,
     n: int = 100,
     rounds: int = 200,
     replicas: int = 200,
@@ -50,6 +52,8 @@ def discrete(
         shift: of the latter.
         sizes: fixed numbers of rows, or Poisson counts, for which the number of categories that
             are left is known (Suresh et al. 2024).
+        curator: weighs the samples of every round and leaves some out, such as ByDensity,
+            ByEntropy or RealWeight; no theory is then known.
         n: rows that round 0 counts, all real.
         rounds: how many, from round 0.
         replicas: how many; each draws its own real rows.
@@ -65,12 +69,12 @@ def discrete(
     law = Law(tuple(map(float, shares)), sizes)
     chosen = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.9,1.0")
     for condition in chosen:
-        check_condition(condition, law, rounds, replicas)
+        check_condition(condition, law, rounds, replicas, curator)
     open_folder(out)
-    summaries = [
-        summarise(condition, simulate(condition, rounds, replicas, law, seed), law)
-        for condition in chosen
-    ]
+    summaries = []
+    for condition in chosen:
+        course = simulate(condition, rounds, replicas, law, seed, curator)
+        summaries.append(summarise(condition, course, law, curator))
     law_told = dict(start=start, exponent=exponent, shift=shift) if start == "zipf" else {}
     command = command_line(
         "toy discrete",
@@ -80,6 +84,7 @@ def discrete(
         categories=categories,
         **law_told,
         sizes=sizes,
+        curator=None if curator is None else _written(curator),
         n=n,
         rounds=rounds,
         replicas=replicas,
@@ -93,3 +98,8 @@ def discrete(
     title = f"{summaries[0]['regime']}, N = {n:,}, {replicas:,} replicas"
     draw_courses(out, "discrete", summaries, panels, title)
     print(*end_table(summaries, list(panels)), f"results: {out}", sep="\n")
+
+
+def _written(curator: Curator) -> str:
+    """A curator as the option names it: of a list of one, what is in it."""
+    return (named([curator]) or "[]")[1:-1]

@@ -108,8 +108,10 @@ class RunMeasuring:
         return seen
 
     def _trained_on(self, r: int) -> Rows | None:
-        """What round r trained on; None where its regime is not one of this package."""
+        """What round r trained on; None where its regime is not of this package, or curated."""
         record = self.records[r]
+        if record.get("curator"):
+            return None
         try:
             regime = regime_of(str(record.get("regime")), record["regime_options"])
         except (LookupError, TypeError, ValueError, AttributeError):

@@ -1,15 +1,19 @@
 """The discrete loop in all replicas at once: frequencies of K categories, sampled again.
 
 Where a regime takes whole blocks of rows, the counts of the categories are drawn instead of the
-rows, which is exact; where it draws rows one by one, so does the loop.
+rows, which is exact; where it draws rows one by one, or a curator chooses among them, so does the
+loop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from lightning_collapse.curators import Curator, Offer
 from lightning_collapse.seeds import bits_at, key
 from lightning_collapse.theory import discrete as theory
 from lightning_collapse.toys.blocks import TrainingSets, by_chance, counts, replaces_all
@@ -60,7 +64,7 @@ class Course:
     n_real: Array
     """Real rows that the round trained on; for Poisson counts, those that were meant."""
     n_synthetic: Array
-    """Synthetic rows, likewise."""
+    """Synthetic rows, likewise; with a curator, those that it keeps."""
 
     @classmethod
     def empty(cls, rounds: int, replicas: int) -> "Course":
@@ -88,10 +92,19 @@ class _Counts:
         return _Counts(self.n + other.n, self.of + other.of)
 
 
-def check_condition(condition: Condition, law: Law, rounds: int, replicas: int) -> None:
+def check_condition(
+    condition: Condition, law: Law, rounds: int, replicas: int, curator: Curator | None = None
+) -> None:
     """Raises ValueError where a condition cannot be run, or not in this machine's memory."""
-    drawn = by_chance(condition.blocks)
-    if law.sizes == "poisson" and drawn:
+    if curator is not None:
+        if law.sizes == "poisson":
+            raise ValueError("sizes = poisson: a curator chooses among rows; use sizes = fixed")
+        most = condition.samples_per_round
+        if most and (kept := curator.keeps(most)) < 2:
+            raise ValueError(
+                f"curator = {curator}: keeps {kept} of {most} samples; must keep at least 2"
+            )
+    if law.sizes == "poisson" and by_chance(condition.blocks):
         raise ValueError(
             f"sizes = poisson: {condition.name} draws rows one by one, of which there are as many "
             "as there are; use sizes = fixed"
@@ -99,7 +112,14 @@ def check_condition(condition: Condition, law: Law, rounds: int, replicas: int) 
     refuse_beyond_memory("replicas", replicas, rounds, 8.0 * len(law.shares) * replicas)
 
 
-def simulate(condition: Condition, rounds: int, replicas: int, law: Law, seed: int) -> Course:
+def simulate(
+    condition: Condition,
+    rounds: int,
+    replicas: int,
+    law: Law,
+    seed: int,
+    curator: Curator | None = None,
+) -> Course:
     """Runs a condition for `rounds` rounds, from round 0, in many replicas.
 
     Args:
@@ -108,9 +128,11 @@ def simulate(condition: Condition, rounds: int, replicas: int, law: Law, seed: i
         replicas: how many; each draws its own real rows, and depends on itself alone.
         law: what real rows come from.
         seed: keys everything, together with the replica's number.
+        curator: weighs the samples that a round counts; it sees rows as unit vectors (n, K).
     """
-    run = from_rows if by_chance(condition.blocks) else from_statistics
-    return run(condition, rounds, replicas, law, seed)
+    if curator is not None or by_chance(condition.blocks):
+        return from_rows(condition, rounds, replicas, law, seed, curator)
+    return from_statistics(condition, rounds, replicas, law, seed)
 
 
 def from_statistics(
@@ -140,7 +162,14 @@ def from_statistics(
     return course
 
 
-def from_rows(condition: Condition, rounds: int, replicas: int, law: Law, seed: int) -> Course:
+def from_rows(
+    condition: Condition,
+    rounds: int,
+    replicas: int,
+    law: Law,
+    seed: int,
+    curator: Curator | None = None,
+) -> Course:
     """Runs any regime on rows, for fixed sizes."""
     course, numbers = Course.empty(rounds, replicas), np.arange(replicas)
     keys = replica_keys(seed, "discrete rows", range(replicas))[:, None]
@@ -158,14 +187,39 @@ def from_rows(condition: Condition, rounds: int, replicas: int, law: Law, seed: 
         return np.asarray(np.minimum(found - K * numbers[:, None], K - 1))
 
     seeds = [key(seed, "discrete regime", i) for i in range(replicas)]
+    positions = np.tile(np.arange(condition.n_real), (replicas, 1))
+    real = make(positions, np.zeros_like(positions))
     for r, (rows, born) in enumerate(training_sets(condition, rounds, seeds, make)):
-        flat = np.bincount((rows + K * numbers[:, None]).ravel(), minlength=K * replicas)
-        p = flat.reshape(replicas, K) / rows.shape[1]
+        weights = np.ones(rows.shape)
+        if curator is not None and r:
+            weights = _curated(curator, rows, born, real, K, [key(s, "curator", r) for s in seeds])
+        flat = (rows + K * numbers[:, None]).ravel()
+        sizes = np.bincount(flat, weights.ravel(), K * replicas).reshape(replicas, K)
+        p = sizes / weights.sum(1, keepdims=True)
         sums.append(_sums(p))
         course.record(r, p, law)
         course.n_real[r] = (born == 0).sum(1)
-        course.n_synthetic[r] = born.shape[1] - course.n_real[r]
+        course.n_synthetic[r] = ((born > 0) & (weights > 0)).sum(1)
     return course
+
+
+def _curated(
+    curator: Curator,
+    rows: NDArray[np.int64],
+    born: NDArray[np.int64],
+    real: NDArray[np.int64],
+    K: int,
+    seeds: Sequence[int],
+) -> Array:
+    """Weights (R, n) of rows by their categories (R, n): 1 of real ones, a curator's of others."""
+    unit, weights = torch.eye(K), np.ones(rows.shape)
+    for i, seed in enumerate(seeds):
+        made = born[i] > 0
+        if not made.any():
+            continue
+        samples, truths = (unit[torch.from_numpy(which)] for which in (rows[i, made], real[i]))
+        weights[i, made] = curator.weights(Offer(samples, truths, int((~made).sum()), seed))
+    return weights
 
 
 def _sums(p: Array) -> Array:
@@ -174,7 +228,7 @@ def _sums(p: Array) -> Array:
 
 
 def predicted(condition: Condition, rounds: int, law: Law) -> dict[str, Array]:
-    """Gives theory's lists over the rounds, under the names of the simulated ones."""
+    """Gives theory's lists over the rounds without a curator, named as the simulated ones."""
     p, lists = np.array(law.shares), {}
     diversity = float(1 - np.square(p).sum())
     if law.sizes == "fixed":
@@ -187,7 +241,9 @@ def predicted(condition: Condition, rounds: int, law: Law) -> dict[str, Array]:
     return lists
 
 
-def summarise(condition: Condition, course: Course, law: Law) -> dict[str, Any]:
+def summarise(
+    condition: Condition, course: Course, law: Law, curator: Curator | None = None
+) -> dict[str, Any]:
     """Gives a condition of `summary.json`: plain values, and lists over the rounds.
 
     Each list comes as the mean over replicas, its standard error, and 5 and 95 % quantiles.
@@ -206,5 +262,6 @@ def summarise(condition: Condition, course: Course, law: Law) -> dict[str, Any]:
         "samples_per_round": condition.samples_per_round,
         "replicas": replicas,
         **lists,
-        "theory": predicted(condition, rounds, law),
+        "curator": None if curator is None else repr(curator),
+        "theory": {} if curator is not None else predicted(condition, rounds, law),
     }

@@ -147,6 +147,7 @@ class Claim:
         cost: minutes on two slow cores, at full effort and with `--quick`.
         measure: runs the plan, and gives the statistics; its figures are seeded by the task.
         why: where ours differs from theirs, the reason; or what the verdict does not say.
+        by_plan: whether it takes runs of `fit`, hours of them: it is run when it is named.
     """
 
     authors: str
@@ -159,3 +160,4 @@ class Claim:
     cost: tuple[float, float]
     measure: Callable[[Task], Evidence] = field(repr=False)
     why: str = ""
+    by_plan: bool = False

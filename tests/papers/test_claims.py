@@ -1,6 +1,8 @@
 """Published claims: each is complete, and every toy's is run at small size."""
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,14 @@ from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task
 from lightning_collapse.papers.judging import judged
 from lightning_collapse.papers.running import chosen, claim_of
 from lightning_collapse.papers.table import page
+from lightning_collapse.sweeps.plan import Plan
+
+ROOT = Path(__file__).parents[2]
 
 NAMES = chosen([])
 TOYS = [name for name in NAMES if claim_of(name).data == "toy"]
-POINTS = [name for name in NAMES if claim_of(name).data == "points"]
+PLANS = [name for name in NAMES if claim_of(name).by_plan]
+POINTS = [name for name in NAMES if claim_of(name).data == "points" and name not in PLANS]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,7 +38,7 @@ def check(name, evidence):
     for finding in told["findings"]:
         assert finding["ours"] is not None, finding["what"]
         assert finding["replicas"] >= 2
-    assert any(line.theirs for line in evidence.plot.lines) or claim_of(name).data == "points"
+    assert any(line.theirs for line in evidence.plot.lines) or claim_of(name).data != "toy"
     for line in evidence.plot.lines:
         assert np.size(line.x) == np.size(line.y)
     assert name in page({name: told}, "reproduce")
@@ -54,6 +60,24 @@ def test_a_claim_on_points_is_measured(name, monkeypatch):
     points.series.cache_clear()
     check(name, claim_of(name).measure(Task(effort=0.01)))
     points.series.cache_clear()
+
+
+class _Study:
+    """A finished study whose runs of a plan's conditions hold made-up records."""
+
+    def __init__(self, path):
+        self.conditions = {}
+        for cell in Plan.read(ROOT / path).cells():
+            seed = int(dict(cell.labels)["seed"])
+            figures = dict.fromkeys(("val_loss", "sw2_points", "fd_pixels", "class_entropy"))
+            records = [dict.fromkeys(figures, 1.0 + 0.1 * seed + r) for r in range(6)]
+            run = SimpleNamespace(records=records)
+            self.conditions.setdefault(cell.condition, []).append(run)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_claim_by_plan_reads_the_conditions_of_its_plan(name):
+    check(name, claim_of(name).measure(Task(study=_Study)))
 
 
 def claim(findings):

@@ -131,6 +131,8 @@ def test_the_issues_plans_are_all_there():
     drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
+        "claim_entropy_digits",
+        "claim_likelihood_digits",
         "demo",
         "domains_digits_patches",
         *[f"drives_{name}" for name in drives],

@@ -6,7 +6,9 @@ import pytest
 import torch
 from tiny_runs import BATCH, POINTS, STEPS, Fit, mlp, records
 
-from lightning_collapse import Accumulate, Augment, Replace, Sampling, Turnover
+from lightning_collapse import Accumulate, Augment, Mixture, Replace, Sampling, SigmaMLP, Turnover
+from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.stacked import StackedMLP
 from lightning_collapse.regimes import REAL, Fixed, Regime
 from lightning_collapse.toys.stacked import Replicas, Training
 

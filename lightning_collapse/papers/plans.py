@@ -1,0 +1,39 @@
+"""Claims on runs of `fit`: a plan's records as series over rounds and seeds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_collapse.papers.claim import Line, Task, ours
+
+__all__ = ["Series", "lines", "told"]
+
+Series = Mapping[str, NDArray[np.float64]]
+"""Of each condition, a figure (K, R) by rounds and seeds."""
+
+
+def told(task: Task, plan: str, figure: str) -> Series:
+    """Runs a plan of the folder `plans`, and gives a figure of each condition.
+
+    Conditions are named by the labels of their axes, such as `replace` or `none replace`; the
+    control is called `control`.
+
+    Raises:
+        ValueError: seeds have finished different rounds, or have no such figure.
+    """
+    series = {}
+    for condition, runs in task.study(Path("plans", plan)).conditions.items():
+        name = " ".join(label or axis for axis, label in condition)
+        try:
+            values = [[float(record[figure]) for record in run.records] for run in runs]
+            series[name] = np.array(values, float).T
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"plan = {plan}: {name} has no {figure} in some rounds") from None
+    return series
+
+
+def lines(series: Series) -> list[Line]:
+    """Lines of all conditions over the rounds."""
+    return [ours(name, np.arange(len(values)), values) for name, values in series.items()]

@@ -96,9 +96,13 @@ def reproduce(
         verdict["seconds"] = round(time.monotonic() - started, 1)
         draw_claim(out, name, claim, evidence.plot, verdict["verdict"])
         told = read_verdicts(out) | {name: verdict}
-        text = json.dumps({"claims": told}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        write_atomically(out / VERDICTS, lambda file, text=text: file.write(text.encode()))
+        _write(out, told)
         yield name, verdict, True
+
+
+def _write(out: Path, told: dict[str, Any]) -> None:
+    text = json.dumps({"claims": told}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(out / VERDICTS, lambda file: file.write(text.encode()))
 
 
 def _made_by(name: str, task: Task) -> dict[str, Any]:

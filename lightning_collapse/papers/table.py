@@ -59,8 +59,9 @@ def page(verdicts: Mapping[str, Mapping[str, Any]], command: str) -> str:
     for name, one in verdicts.items():
         for found in one["findings"]:
             told = f"{_number(found['ours'])} [{', '.join(map(_number, found['interval']))}]"
-            cells = (name, found["what"], found["theirs"], told, str(found["replicas"]))
-            lines.append(f"| {' | '.join(map(_cell, (*cells, found['verdict'])))} |")
+            what, theirs, word = (str(found[key]) for key in ("what", "theirs", "verdict"))
+            cells = (name, what, theirs, told, str(found["replicas"]), word)
+            lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines) + "\n"
 
 

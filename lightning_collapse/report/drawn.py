@@ -48,7 +48,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
 }
-_DIGITS = re.compile(r"(\.\d\d)\d+")
+_DIGITS = re.compile(r"(\.\d)\d+")
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,11 @@ def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:
     )
     for colour, variable in {**THEME, **colours}.items():
         text = text.replace(colour.lower(), f"var({variable})")
-    # Matplotlib writes six digits, of which a screen shows one.
+    # Matplotlib writes six digits, of which a screen shows few.
     text = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: _DIGITS.sub(r"\1", part[0]), text)
+    # One family, as the page has it, and no space that only a reader of the source would see.
+    text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
+    text = re.sub(r"\s*\n\s*", " ", text)
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
 _MOST_TOGETHER = 8
 _SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
-"""Beyond them the seeds' own lines are left to the band."""
+"""Beyond them the seeds' own lines are left to the band, and numbers to the table."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,10 @@ def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
     """The numbers that are drawn: mean, lowest and highest seed, but of a crowd; null if none."""
     courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
     longest = max(len(drawn.mean) for drawn in courses.values())
-    only = 1 if len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline else 3
+    crowd = len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline
+    if crowd and longest * len(courses) > _MOST_SEED_POINTS:
+        courses = {}
+    only = 1 if crowd else 3
     series = {
         key: [
             [_plain(value) for value in three[:only]]

@@ -35,7 +35,7 @@ def _measure(task: Task) -> Evidence:
     # Two axes, each with h² a round.
     blur = np.asarray(variances[0] - variances[1], np.float64) / (2 * _H**2)
     rounds = np.arange(full.rounds)
-    law = (1 - (1 - _REAL) ** (rounds + 1)) / _REAL
+    law = np.asarray((1 - (1 - _REAL) ** (rounds + 1)) / _REAL, np.float64)
     first, last_third = blur[0], late(blur.T)
     findings = (
         within("added variance over h², round 0", first, 1.0, 0.5),

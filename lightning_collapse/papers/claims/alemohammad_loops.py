@@ -2,8 +2,8 @@
 
 Theirs on fixed real rows is that they only delay. A delayed loop goes on losing: what it loses
 from the second to the last third of the rounds is compared with a quarter of what the fully
-synthetic loop loses then. The Gaussian loop with fixed real rows settles (theory of this project), so that
-we expect this part not to hold.
+synthetic loop loses then. The Gaussian loop with fixed real rows settles (theory of this project),
+so that we expect this part not to hold.
 """
 
 import numpy as np
@@ -67,4 +67,6 @@ CLAIM = Claim(
     data="points",
     cost=(30, 4),
     measure=_measure,
+    why="fixed real rows make the loop settle at a loss rather than delay it, as theory has it of "
+    "Gaussians",
 )

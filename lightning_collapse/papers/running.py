@@ -6,6 +6,7 @@ import json
 import pkgutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def reproduce(
 
     Args:
         names: of claims.
-        task: what they are asked for.
+        task: what they are asked for; toys are run at full effort.
         out: folder, which exists.
 
     Yields:
@@ -85,13 +86,16 @@ def reproduce(
     """
     told = read_verdicts(out)
     for name in names:
-        claim, made_by = claim_of(name), _made_by(name, task)
+        claim = claim_of(name)
+        # A tenth of a toy's replicas would save seconds.
+        asked = replace(task, effort=1.0) if claim.data == "toy" else task
+        made_by = _made_by(name, asked)
         before = told.get(name, {})
         if before.get("made_by") == made_by and (out / f"{name}.png").is_file():
             yield name, before, False
             continue
         started = time.monotonic()
-        evidence = claim.measure(task)
+        evidence = claim.measure(asked)
         verdict = judged(claim, evidence) | {"made_by": made_by}
         verdict["seconds"] = round(time.monotonic() - started, 1)
         draw_claim(out, name, claim, evidence.plot, verdict["verdict"])

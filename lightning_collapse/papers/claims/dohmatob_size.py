@@ -52,7 +52,7 @@ CLAIM = Claim(
     figure="ζ rises to the threshold, falls beyond it, never to 0",
     provenance="abstract",
     data="toy",
-    cost=(3, 0.4),
+    cost=(0.2, 0.2),
     measure=_measure,
     why="below the threshold a larger model is worse, above it better: both are true of size",
 )

@@ -53,7 +53,7 @@ CLAIM = Claim(
     figure="E σ_t = σ c^t, c = √(2/(n-1)) Γ(n/2)/Γ((n-1)/2), about exp(-t/4n)",
     provenance="derived",
     data="toy",
-    cost=(0.2, 0.1),
+    cost=(0.1, 0.1),
     measure=_measure,
     why="the typical σ falls twice as fast as its mean, as exp(-t/2n)",
 )

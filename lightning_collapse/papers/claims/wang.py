@@ -54,7 +54,7 @@ CLAIM = Claim(
     figure="slopes -.1, -.2, -.3, -.4, -.5, -.5 at α = .1, .2, .3, .4, .5, .7",
     provenance="abstract",
     data="toy",
-    cost=(0.5, 0.1),
+    cost=(0.7, 0.7),
     measure=_measure,
     why="slopes within a fifth: that at α = 1/2 is -.44 here, as √(log t / t) has it",
 )

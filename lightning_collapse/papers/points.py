@@ -83,8 +83,9 @@ def series(loop: Loop, replicas: int, seed: int) -> Mapping[str, Array]:
         micro_batch=500,
         measures=loop.measures,
     )
-    rounds = tqdm(several.rounds(loop.rounds), str(loop.regime), loop.rounds, leave=False)
-    records = [made.records for made in rounds]
+    made = several.rounds(loop.rounds)
+    rounds = tqdm(made, str(loop.regime), loop.rounds, leave=False, disable=None)
+    records = [now.records for now in rounds]
     names = [name for name, value in records[0][0].items() if isinstance(value, int | float)]
     return {
         name: np.array([[one[name] for one in now] for now in records], float) for name in names

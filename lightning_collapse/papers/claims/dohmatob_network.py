@@ -7,16 +7,16 @@ ones, of the same seeds. The paper's networks are of another kind, and larger.
 import numpy as np
 
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task
-from lightning_collapse.papers.points import Loop, control_of, replicas, series
+from lightning_collapse.papers.points import Loop, control_of, series
 from lightning_collapse.regimes import Replace
 
 _WIDTHS = (8, 32, 128)
 
 
 def _measure(task: Task) -> Evidence:
-    zeta = []
+    zeta, count = [], task.replicas(96, least=4)
     for width in _WIDTHS:
-        loop, count = Loop(Replace(0.5), width=width, rounds=2), replicas(task)
+        loop = Loop(Replace(0.5), width=width, rounds=2)
         mixed, real = (
             series(one, count, task.seed)["val_loss"] for one in (loop, control_of(loop))
         )

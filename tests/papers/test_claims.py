@@ -1,17 +1,21 @@
 """Published claims: each is complete, and every toy's is run at small size."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.metrics.distance import SlicedWasserstein
 from lightning_collapse.papers import points
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, stays
 from lightning_collapse.papers.judging import judged
 from lightning_collapse.papers.running import chosen, claim_of
 from lightning_collapse.papers.table import page
+from lightning_collapse.regimes import Replace
 from lightning_collapse.sweeps.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +56,37 @@ def test_no_toy_claim_fails_at_small_size(name):
     assert told["verdict"] != "does not hold", told["findings"]
 
 
+def made_up(loop, replicas, seed):
+    """Figures of a loop that was never run."""
+    figures = ("val_loss", "sw2_points", "sw2_points_floor", "total_variance")
+    figures += ("precision_points", "recall_points")
+    random = np.random.default_rng(seed)
+    return {name: 1 + random.random((loop.rounds, replicas)) for name in figures}
+
+
 @pytest.mark.parametrize("name", POINTS)
-def test_a_claim_on_points_is_measured(name, monkeypatch):
-    # Of two steps a round nothing is learned: what comes out means nothing, but all comes out.
+def test_a_claim_on_points_has_its_figures_from_loops(name, monkeypatch):
+    module = import_module(f"lightning_collapse.papers.claims.{name.replace('-', '_')}")
+    monkeypatch.setattr(module, "series", made_up)
+    check(name, claim_of(name).measure(Task(effort=0.25)))
+
+
+def test_loops_on_points_give_rounds_by_seeds_of_what_records_hold(monkeypatch):
     training = points.Training(128, 64)
     monkeypatch.setattr(points, "Training", lambda *_: training)
     points.series.cache_clear()
-    check(name, claim_of(name).measure(Task(effort=0.01)))
+    measures = (SlicedWasserstein(rows=40),)
+    loop = points.Loop(Replace(), Mixture(n=600), n=40, rounds=2, width=8, measures=measures)
+    told = points.series(loop, 3, 0)
+    assert told["val_loss"].shape == told["sw2_points"].shape == (2, 3)
+    assert told["n_synthetic"].tolist() == [[0] * 3, [40] * 3]
+    assert points.margin_of(told, "sw2_points") == pytest.approx(
+        told["sw2_points_floor"].mean() / 4
+    )
+    control = points.series(points.control_of(loop), 3, 0)
+    assert control["n_synthetic"].tolist() == [[0] * 3] * 2
+    # Of the same seeds: what is paired has the same round 0.
+    np.testing.assert_array_equal(control["val_loss"][0], told["val_loss"][0])
     points.series.cache_clear()
 
 

@@ -18,7 +18,7 @@ from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
-from lightning_collapse.lit.telling import within
+from lightning_collapse.lit.sections import within
 from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run

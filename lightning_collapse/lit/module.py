@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
@@ -23,7 +24,7 @@ from lightning_collapse.lit.steps import (
     poisoned,
     seeks_scale,
 )
-from lightning_collapse.lit.telling import RunError, warn, within
+from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond

@@ -203,7 +203,10 @@ def _forward(node: _Function, quick: Collection[str]) -> None:
 
 
 def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
-    """Whether a statement does nothing but raise, or call what may, with names that are known."""
+    """Whether a statement does nothing but raise, or call what may, with names that are known.
+
+    What a call gives may be kept, under a name that checks after it do not use.
+    """
     inner: list[ast.stmt] = [node]
     if isinstance(node, ast.For):
         inner = node.body
@@ -214,7 +217,7 @@ def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
     }
     used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     return used <= {*known, *bound} and all(
-        (isinstance(each, ast.Expr) and isinstance(each.value, ast.Call))
+        (isinstance(each, (ast.Expr, ast.Assign)) and isinstance(each.value, ast.Call))
         or (isinstance(each, ast.If) and isinstance(each.body[0], ast.Raise))
         for each in inner
     )

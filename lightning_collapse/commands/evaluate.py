@@ -28,6 +28,7 @@ from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.measuring import RunMeasuring
+from lightning_collapse.toys.ranges import at_least, share
 
 __all__ = ["evaluate", "main"]
 
@@ -86,6 +87,8 @@ def evaluate(
         follow_links: follow a folder's links to what is in it.
         seed: keys the KID's subsets, the directions of projections and the noise.
     """
+    at_least("n", 2 if n is None else n, 2)
+    share("fraction", fraction)
     _check_targets(json, export_stats)
     spaces = {
         "inception": Inception(inception, convention, download),

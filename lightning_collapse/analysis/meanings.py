@@ -89,7 +89,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "recall_<f>, by `loop.measures: [Balls]`",
+        "recall_<f>, by the measure Balls",
     ),
     _Question(
         "entanglement of modes",
@@ -105,7 +105,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "precision_<f>, by `loop.measures: [Balls]`",
+        "precision_<f>, by the measure Balls",
     ),
 )
 

@@ -30,6 +30,7 @@ from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
+from lightning_collapse.curators import Curator
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
@@ -44,6 +45,7 @@ from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -52,8 +54,10 @@ expand_home()
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
     Regime: "data.regime",
+    Curator: "data.curator",
     Sampling: "loop.sampling",
     Features: "loop.features",
+    Guide: "loop.guide",
 }
 
 
@@ -291,7 +295,7 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features, Measure)
+    bases = (Regime, Source, Features, Measure, Guide)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

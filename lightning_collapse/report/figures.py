@@ -47,9 +47,11 @@ def run_sampler(runs: Sequence[Run], rounds: int) -> list[float] | None:
     for run in runs:
         try:
             real, samples = run.real_rows, run.samples(0)
-        except (OSError, ValueError):
+            if prod(real.shape) > _MOST_NUMBERS:
+                return None
+            return sampler_alone(real, samples, rounds)
+        except (OSError, ValueError, LookupError):
             continue
-        return None if prod(real.shape) > _MOST_NUMBERS else sampler_alone(real, samples, rounds)
     return None
 
 
@@ -57,11 +59,11 @@ def sampler_alone(real: StoredRows, samples: StoredRows, rounds: int = 1) -> lis
     """Gives what a sampler does by itself to the real rows' total variance, as a share.
 
     That is with the exact denoiser of a Gaussian of their covariance, and after each of so many
-    rounds in which its samples become the data; None if it adds noise.
+    rounds in which its samples become the data; None where a guide has made
+    another denoiser of the network's, or the rows do not vary.
     """
-    sampling = Sampling.recorded(samples.recipe["sampling"])
-    if sampling.S_churn or not len(std := principal_std(real)):
+    if samples.recipe.get("guide") or not len(std := principal_std(real)):
         return None
-    course = compounded_std(lambda d, x, _: sampling(d, x), sampling.sigmas, std, rounds)
+    course = compounded_std(Sampling.recorded(samples.recipe["sampling"]), std, rounds)
     kept = course.square().sum(1) / std.square().sum()
     return [float(share) - 1 for share in kept[1:]]

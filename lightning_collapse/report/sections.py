@@ -33,6 +33,8 @@ __all__ = [
     "what_was_run",
 ]
 
+_MOST_NAMED = 8
+
 
 def what_was_run(one: Comparison) -> str:
     """Gives one line: how many runs of what, on what."""
@@ -71,9 +73,12 @@ def verdict_box(one: Comparison) -> str:
     """Gives the verdicts, their rule, and what is missing."""
     words = {judged.verdict.word for judged in one.judged}
     worst = next(word for word in ("collapses", "undecided", "stable") if word in words)
+    shown = one.judged if len(one.judged) <= _MOST_NAMED else []
     each = "".join(
-        f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>" for judged in one.judged
+        f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>" for judged in shown
     )
+    if not shown:
+        each = "<li>Each with its interval in the table below.</li>"
     lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
     lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
     return (

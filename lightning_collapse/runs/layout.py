@@ -134,6 +134,8 @@ class Run:
     def denoiser(self, r: int, trust_class: str | None = None) -> "EDMPrecond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
+        Where a guide has guided them, it made them by this network: `Guide.__call__`.
+
         Args:
             r: number of the round.
             trust_class: class of the network, such as `mine.Net`, if it is not of this package:
@@ -164,7 +166,7 @@ class Run:
 
         Args:
             trust_class: class of the network, such as `mine.Net`, if it is not of this package,
-                or of the source of real rows, or both: they are imported.
+                or of the source of real rows or the guide, or several: they are imported.
 
         Raises:
             OSError: the run is in use.

@@ -60,9 +60,8 @@ def write_study(folder, seeds=(0, 1, 2), control=True, rows=True, only=None, **f
     common = {"versions": VERSIONS, "device": "cpu", "processes": 1, "seconds_train": 2.0}
     for name, (slope, own) in conditions.items():
         for seed in seeds:
-            run = write_run(
-                folder / f"{name}-{seed}", columns(slope, seed), seed, **{**common, **own, **fixed}
-            )
+            told = {k: v for k, v in columns(slope, seed).items() if only is None or k in only}
+            run = write_run(folder / f"{name}-{seed}", told, seed, **{**common, **own, **fixed})
             if rows and seed == seeds[0]:
                 add_rows(run)
     return folder

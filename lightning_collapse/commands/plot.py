@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import make_folder, write_atomically
-from lightning_collapse.report.comparison import Comparison, compare
+from lightning_collapse.report.comparison import Comparison, compare, told_in_a_line
 from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.report.picture import draw_picture
@@ -51,19 +51,18 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
 
 
 def _plot_one(run: Path) -> None:
-    try:
+    with told_in_a_line(run):
         records = Run(run).records
         print(table_header(distance_name(records[0])))
         for record in records:
             print(table_line(record))
         print(f"picture: {plot_run(Run(run))}")
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{run}: holds records that cannot be read ({error!r:.300})") from error
 
 
 def _plot_several(runs: list[Path], out: Path) -> None:
-    one = _one(compare(find_runs(runs)))
-    drawn = draw_picture(one, read_strips(one, 2, 96))
+    with told_in_a_line(runs[0]):
+        one = _one(compare(find_runs(runs)))
+        drawn = draw_picture(one, read_strips(one, 2, 96))
     data = encoded(drawn.figure, out.suffix[1:])
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(data))

@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import make_folder, write_atomically
-from lightning_collapse.report.comparison import compare
+from lightning_collapse.report.comparison import compare, told_in_a_line
 from lightning_collapse.report.log import append_log
 from lightning_collapse.report.page import page, save_figures
 from lightning_collapse.report.words import closing
@@ -50,10 +50,12 @@ def report(
         found = find_runs(runs)
     if not found:
         raise ValueError(f"runs = {runs[0]}: holds no run with a finished round")
-    comparisons = compare(found)
+    with told_in_a_line(runs[0]):
+        comparisons = compare(found)
     title = ", ".join(path.resolve().name for path in runs[:3]) + ", …" * (len(runs) > 3)
     left_out = [str(each.message) for each in caught]
-    text = page(comparisons, title, _commands(runs), left_out)
+    with told_in_a_line(runs[0]):
+        text = page(comparisons, title, _commands(runs), left_out)
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(text.encode()))
     for one in comparisons:

@@ -27,6 +27,9 @@ from lightning_collapse.runs.split import Subset, samples_of, split
 
 __all__ = ["PoolDataModule", "data_of"]
 
+_KEPT_BYTES = 2**24
+"""Of a round's rows that are read once, not again for every batch."""
+
 Batch = dict[str, Tensor]
 """`rows` (B, *) as stored, and `labels` (B,) int64 where every row has one."""
 
@@ -220,7 +223,7 @@ class PoolDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return _RoundLoader(
-            _PoolDataset(self.pool),
+            _PoolDataset(self.pool, self.regime),
             sampler=_RoundBatches(self),
             batch_size=None,
             num_workers=self.num_workers,
@@ -240,13 +243,28 @@ class PoolDataModule(LightningDataModule):
 class _PoolDataset(Dataset[Batch]):
     """Reads whole batches, given as positions in the pool."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, regime: Regime) -> None:
+        self._pool, self._regime = pool, regime
+        self._round = -1
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def __getitem__(self, positions: Tensor) -> Batch:
-        batch = {"rows": self._pool[positions]}
+        if self._round != self._pool.round:
+            self._round, self._kept = self._pool.round, self._all_if_few()
+        if self._kept is None:
+            rows = self._pool[positions]
+        else:
+            known, kept = self._kept
+            rows = kept[torch.searchsorted(known, positions)]
         labels = self._pool.labels
-        return batch if labels is None else batch | {"labels": labels[positions]}
+        return {"rows": rows} if labels is None else {"rows": rows, "labels": labels[positions]}
+
+    def _all_if_few(self) -> tuple[Tensor, Tensor] | None:
+        """All that the round trains on, by position, where that is little: read once."""
+        known = self._pool.select(self._regime).sort().values
+        row = self._pool[known[:1]]
+        few = row.nbytes * len(known) <= _KEPT_BYTES
+        return (known, self._pool[known]) if few else None
 
 
 class _RoundBatches(DistributedSampler[Tensor]):  # or Lightning would deal the batches out again

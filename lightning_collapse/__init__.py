@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from lightning_collapse.runs.layout import Run
     from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
+    from lightning_collapse.sampling.guide import (
+        ClassifierFree,
+        Guide,
+        NegativeGuidance,
+        WeightExtrapolation,
+    )
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -76,6 +82,7 @@ _WHERE = {
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
     "sampling.choice": ["Sampling"],
+    "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
         "heun_sampler",
@@ -118,6 +125,7 @@ __all__ = [
     "Augment",
     "Balls",
     "Classes",
+    "ClassifierFree",
     "CollapseModule",
     "Copying",
     "DataCopying",
@@ -134,12 +142,14 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Guide",
     "KernelDistance",
     "KolmogorovSmirnov",
     "MMD",
     "Measure",
     "Mixture",
     "Modes",
+    "NegativeGuidance",
     "Pool",
     "PoolDataModule",
     "Regime",
@@ -155,6 +165,7 @@ __all__ = [
     "Training",
     "Turnover",
     "Vendi",
+    "WeightExtrapolation",
     "ddpmpp",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",

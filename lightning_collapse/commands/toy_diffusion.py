@@ -37,7 +37,10 @@ from lightning_collapse.toys.tables import command_line, named, open_folder, wri
 __all__ = ["diffusion", "main"]
 
 # As wherever loops are compared: points here are of one scale.
-_SHARED = ("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise")
+_SHARED = (
+    *("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise"),
+    *("temperature", "last", "latents"),
+)
 
 
 def main(arguments: list[str]) -> None:

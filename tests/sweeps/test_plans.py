@@ -1,5 +1,6 @@
 """Plans: what they come to, what is refused, and that those which ship can start."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,22 @@ def test_a_study_is_opened_again_by_its_folder(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "wrong", ["", "[]", "{}", '{"of": 1}', '"digest": "../../up"', '"rounds": "many"', "nonsense"]
+)
+def test_what_commands_came_to_is_found_out_anew_where_its_file_is_damaged(tmp_path, wrong):
+    made = Study.of(plan(tmp_path, **GRID), checked, tmp_path)
+    made.open()
+    path, seen = made.folder / "checked.json", []
+    whole = path.read_text()
+    key = wrong.partition(":")[0]
+    path.write_text(re.sub(rf"{key}: [^,\n}}]*", wrong, whole) if key in whole else wrong)
+    again = Study.of(made.plan, lambda words: seen.append(words) or checked(words), tmp_path)
+    assert len(seen) == 2 and again == made
+    again.open()
+    assert path.read_text() == whole
+
+
 def test_a_plan_that_has_changed_is_refused(tmp_path):
     Study.of(plan(tmp_path, name="s", **GRID), checked, tmp_path).open()
     other = plan(tmp_path, name="s", grid={"seed": [0, 1, 2]})
@@ -110,16 +127,20 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
+    drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "demo",
         "domains_digits_patches",
+        *[f"drives_{name}" for name in drives],
         "lambda_grid_digits",
         "lambda_grid_points",
         "regimes_digits",
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
+        "ways_out_extrapolation",
+        "ways_out_negative_guidance",
     ] == NAMES
 
 

@@ -248,6 +248,9 @@ class CollapseModule(LightningModule):
         seed_default(key(self.seed, "dropout", *path, self.global_rank), self.device)
         labels = batch["labels"] if self.label_dim else None
         loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
+        if "weights" in batch:
+            # Of mean 1 over the training set, so that the learning rate means the same.
+            loss = loss * batch["weights"].reshape(-1, *[1] * (x.ndim - 1))
         self.progress.add_loss(loss.detach().mean())
         return poisoned(loss.sum() / len(x))
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from lightning_collapse import regimes
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.pool import Pool
+from lightning_collapse.regimes.options import regime_of
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
@@ -108,14 +108,15 @@ class RunMeasuring:
         return seen
 
     def _trained_on(self, r: int) -> Rows | None:
-        """What round r trained on; None where its regime is not one of this package."""
+        """What round r trained on; None where its regime is not of this package, or curated."""
         record = self.records[r]
-        kind = getattr(regimes, str(record.get("regime")), None)
-        if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
+        if record.get("curator"):
             return None
         try:
-            regime = kind(**record["regime_options"])
-        except (LookupError, TypeError, ValueError):
+            regime = regime_of(str(record.get("regime")), record["regime_options"])
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return None
+        if regime is None:
             return None
         while self._pool.round < r:
             made = self._pool.round

@@ -1,23 +1,16 @@
 """`lightning-collapse analyse stability`: how far one real row moves each generation."""
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from lightning_collapse.analysis.stability import Stability, runs_stability
 from lightning_collapse.analysis.stability_figure import draw_stability
 from lightning_collapse.analysis.stability_toys import gaussian_stability
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.commands.sweep import checker
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.commands.studies import carry_through, planned
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sweeps.claims import Claims
-from lightning_collapse.sweeps.local import Driver, slots
-from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Study
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.ranges import at_least, whole_numbers
@@ -91,7 +84,7 @@ def stability(
         if sizes and swaps > min(sizes):
             raise ValueError(f"swaps = {swaps}: must be at most the {min(sizes)} training rows")
         study = _study(config, sizes, swaps, rounds, set or {}, seed, open_folder(out))
-        _carry_through(study, devices)
+        carry_through(study, devices)
         told = _of_study(study, 2 + swaps, trust_class)
         options = dict(config=config, swaps=swaps, set=set, trust_class=trust_class)
     for one in told:
@@ -125,22 +118,7 @@ def _study(
         "set": {**options, "trainer.max_epochs": rounds, "loop.keep_checkpoints": None},
         "grid": ({"data.train_rows": sizes} if sizes else {}) | {"run": runs},
     }
-    path, text = out / "plan.yaml", yaml.safe_dump(plan, sort_keys=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
-    told = Plan.read(path)
-    return Study.of(told, checker(told), out)
-
-
-def _carry_through(study: Study, devices: str | None) -> None:
-    """Makes all runs, or goes on with them; ends the command where that cannot be."""
-    named = slots(devices)
-    study.open()
-    claims = Claims(study)
-    if not (left := [run for run in study.runs if not run.is_done]):
-        return
-    claims.forgive([run for run in left if claims.ended(run).failed])
-    if code := Driver(study, left, named).run():
-        sys.exit(code)
+    return planned(plan, out)
 
 
 def _of_study(study: Study, each: int, trust_class: str | None) -> list[Stability]:

@@ -118,9 +118,12 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
 
 
 def runs_in(folder: Path) -> Iterator[Run]:
-    """Finds the runs in a folder, which may itself be one, by name; a run holds no others."""
+    """Finds the runs in a folder, which may itself be one, by name; a run holds no others.
+
+    Of some only records were kept, without samples.
+    """
     for path, folders, _ in os.walk(folder):
-        if (run := Run(path)).pool.is_dir():
+        if (run := Run(path)).pool.is_dir() or run.table.is_file():
             folders.clear()
             yield run
         folders.sort()

@@ -137,6 +137,7 @@ def test_the_issues_plans_are_all_there():
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
+        "zeta_points",
     ] == NAMES
 
 

@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from lightning_collapse.runs.layout import Run
     from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
+    from lightning_collapse.sampling.guide import (
+        ClassifierFree,
+        Guide,
+        NegativeGuidance,
+        WeightExtrapolation,
+    )
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -55,6 +61,7 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
+    from lightning_collapse.toys.stacked import Replicas, Training
 
 __version__ = "0.1.0"
 
@@ -75,6 +82,7 @@ _WHERE = {
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
     "sampling.choice": ["Sampling"],
+    "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
         "heun_sampler",
@@ -98,6 +106,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "toys.stacked": ["Replicas", "Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],
@@ -116,6 +125,7 @@ __all__ = [
     "Augment",
     "Balls",
     "Classes",
+    "ClassifierFree",
     "CollapseModule",
     "Copying",
     "DataCopying",
@@ -132,16 +142,19 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Guide",
     "KernelDistance",
     "KolmogorovSmirnov",
     "MMD",
     "Measure",
     "Mixture",
     "Modes",
+    "NegativeGuidance",
     "Pool",
     "PoolDataModule",
     "Regime",
     "Replace",
+    "Replicas",
     "Run",
     "Sampling",
     "SigmaMLP",
@@ -149,8 +162,10 @@ __all__ = [
     "SongUNet",
     "Source",
     "Study",
+    "Training",
     "Turnover",
     "Vendi",
+    "WeightExtrapolation",
     "ddpmpp",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",

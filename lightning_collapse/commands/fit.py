@@ -44,6 +44,7 @@ from lightning_collapse.networks.loading import OURS
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -54,6 +55,7 @@ _SECTIONS: dict[type, str] = {
     Regime: "data.regime",
     Sampling: "loop.sampling",
     Features: "loop.features",
+    Guide: "loop.guide",
 }
 
 
@@ -291,7 +293,7 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features, Measure)
+    bases = (Regime, Source, Features, Measure, Guide)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

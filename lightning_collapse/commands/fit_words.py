@@ -40,6 +40,7 @@ _NESTED = {
     ],
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
+    "loop.guide": ["lightning_collapse.sampling.guide"],
     "model.augment": ["lightning_collapse.networks.augment"],
     "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
 }

@@ -118,12 +118,9 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
 
 
 def runs_in(folder: Path) -> Iterator[Run]:
-    """Finds the runs in a folder, which may itself be one, by name; a run holds no others.
-
-    Of some only records were kept, without samples.
-    """
+    """Finds the runs in a folder, which may itself be one, by name; a run holds no others."""
     for path, folders, _ in os.walk(folder):
-        if (run := Run(path)).pool.is_dir() or run.table.is_file():
+        if (run := Run(path)).is_here:
             folders.clear()
             yield run
         folders.sort()

@@ -20,9 +20,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from lightning_collapse import __version__
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
@@ -275,7 +275,7 @@ def _is_sound(told: Checked) -> bool:
 def _parsed_by(plan: Plan) -> str:
     """The digest of what commands come to something by, beside their words."""
     config = plan.config.read_bytes() if plan.config and plan.config.is_file() else b""
-    return hashlib.sha256(f"{__version__}\n".encode() + config).hexdigest()
+    return hashlib.sha256(f"{version('lightning-collapse')}\n".encode() + config).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

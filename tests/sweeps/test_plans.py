@@ -127,16 +127,20 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
+    drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "demo",
         "domains_digits_patches",
+        *[f"drives_{name}" for name in drives],
         "lambda_grid_digits",
         "lambda_grid_points",
         "regimes_digits",
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
+        "ways_out_extrapolation",
+        "ways_out_negative_guidance",
         "zeta_points",
     ] == NAMES
 

@@ -1,0 +1,239 @@
+"""Figures over rounds: every condition's mean, band and seeds, beside floor and control.
+
+One function draws a panel for the page, for papers and for the picture of `plot`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightning_collapse.report.comparison import Comparison, Course, Judged, course
+from lightning_collapse.report.drawn import SERIES, Drawn, drawing, place
+from lightning_collapse.report.looks import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
+
+_MOST_TOGETHER = 8
+_SHARES = ("precision", "recall", "coverage")
+_MOST_SEED_POINTS = 3_000
+"""Beyond them the seeds' own lines are left to the band."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure to be drawn over rounds.
+
+    Attributes:
+        figure: its name in the record.
+        label: of the axis.
+        caption: what it tells.
+        reference: name in the record of what real rows have in its place; "" for none.
+        section: `curves` or `structure`.
+    """
+
+    figure: str
+    label: str
+    caption: str
+    reference: str
+    section: str
+
+
+def panels(one: Comparison, section: str) -> list[Panel]:
+    """Gives the panels of a section for which there is any number."""
+    fd, space, n = one.first.distance, one.first.space, one.first.first[0].get("fd_n")
+    told = (
+        (
+            f"sw2_{space}",
+            f"sliced W2 ({space})",
+            "Distance to the real rows; lower is closer.",
+            "_",
+        ),
+        (fd, f"Fréchet distance ({space}, n = {n})", "Lower is closer to the real rows.", "_"),
+        ("val_loss", "held-out loss", "On real rows never trained on.", ""),
+        ("total_variance", "total variance", "Contraction lowers it, blurring raises it.", "real"),
+        ("mean", "mean (network units)", "Its drift adds up over rounds.", "real"),
+        (f"precision_{space}", "precision", "Share of samples that lie among real rows.", "_"),
+        (f"recall_{space}", "recall", "Share of real rows that lie among samples.", "_"),
+    )
+    structure = (
+        (f"coverage_{space}", "coverage", "Share of real rows with a sample near by.", "_"),
+        (f"effective_rank_{space}", "effective rank", "Directions that samples vary in.", "_"),
+        (f"trace_ratio_{space}", "variance of features", "As a multiple of the real rows'.", "_"),
+        (f"modes_{space}", "modes", "That have any samples.", "_"),
+        ("class_entropy", "class entropy (nats)", "By a classifier of real rows.", "_"),
+        ("inter_class_ratio", "distance of classes", "As a multiple of the real rows'.", "_"),
+    )
+    first = one.headline
+    ranked = sorted(told if section == "curves" else structure, key=lambda row: row[0] != first)
+    found = []
+    for name, label, caption, kind in ranked:
+        reference = {"_": f"{name}_floor", "real": f"real_{name}"}.get(kind, "")
+        if any(course(judged.condition, name).is_known for judged in one.all):
+            found.append(Panel(name, label, caption, reference, section))
+    return found
+
+
+def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
+    """Draws a figure of all conditions of a comparison; above eight, each in a panel of its own.
+
+    Args:
+        one: the comparison.
+        panel: the figure.
+        legend: whether names are drawn, which a page tells beside its figures.
+    """
+    from matplotlib.figure import Figure
+
+    # The headline is worth a panel for each of many conditions; what explains it one for all.
+    several = len(one.judged) > _MOST_TOGETHER and panel.figure == one.headline
+    groups = [[judged] for judged in one.judged] if several else [one.judged]
+    columns, lines = _shape(len(groups))
+    size = (1.5 * columns, 1.2 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
+    with drawing():
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        shown = list(zip(grid.flat, [[*group, *one.controls] for group in groups], strict=False))
+        for axes, group in shown:
+            draw_course(axes, one, panel, group)
+            if several:
+                axes.grid(visible=False)
+                axes.set_title(group[0].label, fontsize=7)
+        for axes in grid.flat[len(groups) :]:
+            axes.set_axis_off()
+        figure.supxlabel("round", fontsize=9)
+        figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
+        if legend and len(groups[0]) <= _MOST_TOGETHER and not several:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        figure.draw_without_rendering()
+        values = _values(one, panel)
+        values["axes"] = [
+            place(axes, values["x"]) | {"series": [judged.look.key for judged in group]}
+            for axes, group in shown
+        ]
+    told = f"{panel.label}, by round, of {', '.join(judged.label for judged in one.all)}"
+    return Drawn(panel.figure, figure, panel.caption, told, values)
+
+
+def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
+    """Draws the shares of classes, or else of modes, in the last round that all runs have."""
+    from matplotlib.figure import Figure
+
+    names = ("class_shares", f"mode_shares_{one.first.space}")
+    name = next((n for n in names if isinstance(one.first.first[-1].get(n), list)), None)
+    if name is None or len(one.judged) > _MOST_TOGETHER:
+        return []
+    with drawing():
+        figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
+        axes = figure.subplots()
+        longest = 0
+        for judged in one.all:
+            own = [
+                np.array(records[judged.condition.rounds - 1].get(name) or [], float)
+                for records in judged.condition.records.values()
+            ]
+            if len({part.shape for part in own}) == 1 and own[0].size:
+                longest = max(longest, len(own[0]))
+                options = judged.look.line | {"lw": 1.4, "ms": 5}
+                axes.plot(
+                    np.mean(own, 0), label=judged.label, gid=SERIES + judged.look.key, **options
+                )
+        real = one.first.first[0].get(f"{name}_floor")
+        if isinstance(real, list) and None not in real:
+            axes.plot(real, color=INK, ls=(0, (1, 1.5)), lw=1.1, label="held-out real rows")
+        axes.set_xlabel("class" if name == names[0] else "mode")
+        axes.set_xticks(range(longest))
+        axes.set_ylim(bottom=0)
+        what = "classes" if name == names[0] else "modes"
+        figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        figure.draw_without_rendering()
+    caption = "A share that falls to 0 is lost for good where no real row comes back."
+    return [Drawn("shares", figure, caption, f"share of {what} in the last round")]
+
+
+def _shape(n: int) -> tuple[int, int]:
+    columns = int(np.ceil(n**0.5))
+    return columns, -(-n // columns)
+
+
+def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Judged]) -> None:
+    """Draws conditions, and what real rows have, on a panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    courses = [course(judged.condition, panel.figure) for judged in shown]
+    points = sum(len(own) for drawn in courses for own in drawn.runs)
+    crowd = len(one.judged) > _MOST_TOGETHER
+    for judged, drawn in zip(shown, courses, strict=True):
+        band = len(drawn.runs) > 1 and len(shown) <= _MOST_TOGETHER + len(one.controls)
+        _draw_one(axes, judged, drawn, band, not crowd and points < _MOST_SEED_POINTS)
+    if (real := _reference(one, panel)) is not None:
+        axes.axhline(
+            real,
+            color=INK,
+            ls=(0, (1, 1.5)),
+            lw=1.1,
+            label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
+        )
+    if panel.figure in (one.first.distance, one.headline, f"modes_{one.first.space}"):
+        axes.set_ylim(bottom=0)
+    if panel.figure.partition("_")[0] in _SHARES:
+        axes.set_ylim(0, 1.03)
+
+
+def _draw_one(axes: "Axes", judged: Judged, drawn: Course, band: bool, detail: bool) -> None:
+    look = judged.look
+    same: dict[str, Any] = {"color": look.light, "gid": f"{SERIES}{look.key}"}
+    rounds = len(drawn.mean)
+    options = look.line | {"lw": 1.8, "ms": 4.5, "markevery": max(1, rounds // 12)}
+    if not detail and rounds > 1:
+        del options["marker"]
+    axes.plot(range(rounds), drawn.mean, label=judged.label, **options | same)
+    if band:
+        axes.fill_between(range(rounds), drawn.low, drawn.high, alpha=0.16, lw=0, **same)
+    # A run may have gone on farther than the others.
+    for own in drawn.runs if band and detail else []:
+        axes.plot(range(len(own)), own, lw=0.6, alpha=0.55, **same)
+    cross: dict[str, Any] = {"ls": "", "marker": "x", "ms": 8, "mew": 2, **same}
+    for records, own in zip(judged.condition.records.values(), drawn.runs, strict=True):
+        for r in (r for r, record in enumerate(records) if record.get("collapsed")):
+            if np.isfinite(own[r]):
+                axes.plot([r], [own[r]], **cross)
+            else:
+                axes.plot([r], [0.02], transform=axes.get_xaxis_transform(), **cross)
+
+
+def _reference(one: Comparison, panel: Panel) -> float | None:
+    """The mean over all runs; None where there is none."""
+    if not panel.reference:
+        return None
+    told = [judged.condition.series(panel.reference).values() for judged in one.all]
+    first = np.array([own[0] for series in told for own in series])
+    return float(first[np.isfinite(first)].mean()) if np.isfinite(first).any() else None
+
+
+def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
+    """The numbers that are drawn: mean, lowest and highest seed, but of a crowd; null if none."""
+    courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
+    longest = max(len(drawn.mean) for drawn in courses.values())
+    only = 1 if len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline else 3
+    series = {
+        key: [
+            [_plain(value) for value in three[:only]]
+            for three in zip(drawn.mean, drawn.low, drawn.high, strict=True)
+        ]
+        for key, drawn in courses.items()
+    }
+    floor = _reference(one, panel)
+    real = {} if floor is None else {"floor": _plain(floor)}
+    return {"x": list(range(longest)), "series": series, **real}
+
+
+def _plain(value: float) -> float | None:
+    # One digit more than is shown.
+    return float(f"{value:.5g}") if np.isfinite(value) else None

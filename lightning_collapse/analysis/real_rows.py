@@ -124,6 +124,32 @@ class RealRows:
             if one.m == ends[0]
         )
 
+    @property
+    def rounds(self) -> int:
+        """Rounds that all levels have."""
+        return min(level.rounds for level in self.levels)
+
+    @property
+    def bounded_words(self) -> str:
+        """Says the answer *bounded*, or what it needs."""
+        if self.least_bounded is not None:
+            return f"from m = {self.least_bounded:,} on, in {self.rounds} rounds"
+        short = [one.needed for one in self.levels if one.needed and one.needed > one.rounds]
+        return f"not told, needs K = {max(short)} rounds" if short else "at no m, or not told"
+
+    @property
+    def free_words(self) -> str:
+        """Says the answer *free*, or why there is none."""
+        if self.bracket is None or self.passes is None:
+            return f"not told: {self.why}"
+        below, least = self.bracket
+        fails = "" if below is None else f"; not told to be at m = {below:,}"
+        place = self.passes
+        return (
+            f"from m = {least:,} on, in {self.rounds} rounds{fails}; the fit passes the margin "
+            f"at m = {place.mean:,.0f} [{place.low:,.0f}, {place.high:,.0f}]"
+        )
+
 
 def of_conditions(
     conditions: Sequence[Condition], control: Condition, of_floor: float = OF_FLOOR

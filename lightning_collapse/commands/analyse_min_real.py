@@ -247,9 +247,8 @@ def _tell(told: RealRows, command: str, out: Path) -> None:
         print(_level_line(level))
     for alone in told.alone:
         print(f"{alone.m:>8,} alone  seeds {alone.seeds}: excess {alone.excess or 'not told'}")
-    rounds = min(level.rounds for level in told.levels)
-    print(f"bounded: {_bounded(told, rounds)}")
-    print(f"free, of an excess above the margin: {_free(told, rounds)}")
+    print(f"bounded: {told.bounded_words}")
+    print(f"free, of an excess above the margin: {told.free_words}")
     write_summary(out, command, answer=told, bracket=told.bracket)
     draw_real_rows(out, told)
     print(f"results: {out}")
@@ -262,23 +261,4 @@ def _level_line(one: Level) -> str:
     return (
         f"{one.m:>8,} real   seeds {one.seeds}: excess {one.excess or '-'}, {free}; rise "
         f"{one.rise or '-'}, {words[one.bounded]}{needs}; {one.verdict.word}"
-    )
-
-
-def _bounded(told: RealRows, rounds: int) -> str:
-    if told.least_bounded is not None:
-        return f"from m = {told.least_bounded:,} on, in {rounds} rounds"
-    short = [one.needed for one in told.levels if one.needed and one.needed > one.rounds]
-    return f"not told, needs K = {max(short)} rounds" if short else "at no m, or not told"
-
-
-def _free(told: RealRows, rounds: int) -> str:
-    if told.bracket is None or told.passes is None:
-        return f"not told: {told.why}"
-    below, least = told.bracket
-    fails = "" if below is None else f"; not told to be at m = {below:,}"
-    place = told.passes
-    return (
-        f"from m = {least:,} on, in {rounds} rounds{fails}; the fit passes the margin at "
-        f"m = {place.mean:,.0f} [{place.low:,.0f}, {place.high:,.0f}]"
     )

@@ -18,7 +18,7 @@ from lightning_collapse.runs.records import check_record, distance_name
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.sampling.choice import same_latents
 
-__all__ = ["RunMeasuring", "with_figures"]
+__all__ = ["RunMeasuring", "recorded_regime", "with_figures"]
 
 
 class RunMeasuring:
@@ -109,19 +109,25 @@ class RunMeasuring:
 
     def _trained_on(self, r: int) -> Rows | None:
         """What round r trained on; None where its regime is not one of this package."""
-        record = self.records[r]
-        kind = getattr(regimes, str(record.get("regime")), None)
-        if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
-            return None
-        try:
-            regime = kind(**record["regime_options"])
-        except (LookupError, TypeError, ValueError):
+        regime = recorded_regime(self.records[r])
+        if regime is None:
             return None
         while self._pool.round < r:
             made = self._pool.round
             self._pool.deposit(self._rounds[made], self.records[made].get("n_trainable"))
         # Measured out of order, an earlier round's pool is gone.
         return self._pool.drawn(regime) if self._pool.round == r else None
+
+
+def recorded_regime(record: dict[str, Any]) -> regimes.Regime | None:
+    """Gives the regime of a round's record; None where it is not one of this package."""
+    kind = getattr(regimes, str(record.get("regime")), None)
+    if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
+        return None
+    try:
+        return kind(**record["regime_options"])
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def with_figures(record: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

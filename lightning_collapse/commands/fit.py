@@ -30,6 +30,7 @@ from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
+from lightning_collapse.curators import Curator
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
@@ -53,6 +54,7 @@ expand_home()
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
     Regime: "data.regime",
+    Curator: "data.curator",
     Sampling: "loop.sampling",
     Features: "loop.features",
     Guide: "loop.guide",

@@ -33,7 +33,11 @@ _SECTIONS = {
 # Set once for several of them, by keys without a section.
 _LINKED = {"model.seed", "data.seed"}
 _NESTED = {
-    "data.regime": ["lightning_collapse.regimes.rules"],
+    "data.regime": ["lightning_collapse.regimes.rules", "lightning_collapse.regimes.schedules"],
+    "data.curator": [
+        f"lightning_collapse.curators.{name}"
+        for name in ("density", "discriminator", "entropy", "real_weight")
+    ],
     "data.source": [
         "lightning_collapse.data.sources.images",
         "lightning_collapse.data.sources.points",

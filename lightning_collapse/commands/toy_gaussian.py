@@ -42,8 +42,8 @@ def gaussian(
     Args:
         lambdas: shares of synthetic rows, separated by commas; 0 is the control on real rows.
             Default: 0.1,0.9,1.0, or what the options say.
-        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample, Fresh, or a class path
-            such as mine.Ramp.
+        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample, Fresh,
+            FreshAccumulate, SlidingWindow, Growing, Then, or a class path such as mine.Ramp.
         regime_options: options of the regime besides λ, as JSON.
         n: rows that round 0 trains on, all real.
         rounds: how many, from round 0.

@@ -242,6 +242,9 @@ class CollapseModule(LightningModule):
         torch.manual_seed(key(self.seed, "dropout", *path, self.global_rank))
         labels = batch["labels"] if self.label_dim else None
         loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
+        if "weights" in batch:
+            # Of mean 1 over the training set, so that the learning rate means the same.
+            loss = loss * batch["weights"].reshape(-1, *[1] * (x.ndim - 1))
         self.progress.add_loss(loss.detach().mean())
         return poisoned(loss.sum() / len(x))
 

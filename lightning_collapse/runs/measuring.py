@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 
-from lightning_collapse import regimes
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.pool import Pool
+from lightning_collapse.regimes import Regime
+from lightning_collapse.regimes.options import regime_of
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
@@ -108,7 +109,7 @@ class RunMeasuring:
         return seen
 
     def _trained_on(self, r: int) -> Rows | None:
-        """What round r trained on; None where its regime is not one of this package."""
+        """What round r trained on; None where its regime is not of this package, or curated."""
         regime = recorded_regime(self.records[r])
         if regime is None:
             return None
@@ -119,14 +120,13 @@ class RunMeasuring:
         return self._pool.drawn(regime) if self._pool.round == r else None
 
 
-def recorded_regime(record: dict[str, Any]) -> regimes.Regime | None:
-    """Gives the regime of a round's record; None where it is not one of this package."""
-    kind = getattr(regimes, str(record.get("regime")), None)
-    if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
+def recorded_regime(record: dict[str, Any]) -> Regime | None:
+    """Gives the regime of a round's record; None where it is not of this package, or curated."""
+    if record.get("curator"):
         return None
     try:
-        return kind(**record["regime_options"])
-    except (LookupError, TypeError, ValueError):
+        return regime_of(str(record.get("regime")), record["regime_options"])
+    except (LookupError, TypeError, ValueError, AttributeError):
         return None
 
 

@@ -1,7 +1,7 @@
 """What a toy runs: a regime, by its name or class path, at a λ; with the rows that it needs.
 
-λ means for each regime what makes it comparable with the others (`Regime.at`); λ = 0 is the
-control, which retrains on real rows in every round.
+λ means for each regime what makes it comparable with the others (`Regime.at_fraction`); λ = 0 is
+the control, which retrains on real rows in every round.
 """
 
 import difflib
@@ -58,7 +58,7 @@ def condition(name: str, fraction: float | None, n: int, rounds: int, **options:
 
     | regime | λ is |
     |---|---|
-    | Replace, Turnover, Fresh | the synthetic share of the training set |
+    | Replace, Turnover, Fresh, FreshAccumulate | the synthetic share of the training set |
     | Augment | the same; the ratio is λ/(1 - λ), λ < 1 |
     | Accumulate, AccumulateSubsample | samples added a round, over N |
     | others | their field `synthetic_fraction` |
@@ -166,7 +166,7 @@ def _make(
     size = {"size": n} if "size" in {field.name for field in fields(cls)} else {}
     try:
         if fraction is not None:
-            return cls.at(fraction, n, **size | dict(options))
+            return cls.at_fraction(fraction, n, **size | dict(options))
         regime = cls(**size | dict(options))
     except TypeError as error:
         if twice := re.search(r"multiple values for keyword argument '(\w+)'", str(error)):

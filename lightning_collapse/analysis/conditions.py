@@ -183,7 +183,8 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
-        settings |= {key: value for key, value in known.items() if key not in _SEEDS}
+        # What is null may be an option that the version of another run did not have.
+        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 

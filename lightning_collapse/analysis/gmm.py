@@ -124,7 +124,8 @@ def baseline(
     """
     records = run.records
     if (regime := recorded_regime(records[-1])) is None:
-        raise ValueError(f"{run}: its regime, {records[-1].get('regime')}, is of its user's own")
+        name = records[-1].get("regime")
+        raise ValueError(f"{run}: its regime, {name}, is of its user's own, or its rows curated")
     space = features or feature_space(run)
     seed, train, held_out = recorded_split(run, records[0])
     made = [run.samples(r) for r in range(len(records))]

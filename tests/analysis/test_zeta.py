@@ -102,3 +102,33 @@ def test_the_command_writes_what_it_says(tmp_path, cli):
     status, _, errors = cli("analyse", "zeta", *mixed, "--out", tmp_path / "none")
     assert status == 2 and errors.startswith("error: control: ") and errors.count("\n") == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_points_are_compared_by_what_each_replicas_run_would_record(tmp_path, cli):
+    words = ("analyse", "zeta", "--toy", "diffusion", "--widths", "4,8", "--lambdas", "0.5,1")
+    words = (*words, "--n", 32, "--replicas", 2, "--images_per_round", 64, "--batch_size", 16)
+    status, said, errors = cli(*words, "--out", tmp_path)
+    assert (status, errors) == (0, "") and "for each doubling of the width" in said
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["command"].startswith("analyse zeta --toy diffusion --widths 4,8")
+    assert [(one["size"], one["share"]) for one in summary["zeta"]] == [
+        (width, share) for width in (4, 8) for share in (0.5, 1.0)
+    ]
+    # Round 0 knows no regime: both train on the same real rows.
+    for one in summary["zeta"]:
+        assert one["mixed"][0] == one["real"][0] and one["mixed"][1] != one["real"][1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "runs: name some, or else --toy diffusion"),
+        (["--toy", "diffusion", "--lambdas", "0,1"], "lambdas = 0: must be a number above 0"),
+        (["--toy", "diffusion", "--widths", "8,4"], "widths = 8,4: must be rising whole numbers"),
+        (["--toy", "diffusion", "--replicas", 1], "replicas = 1: must be at least 2"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_trained(tmp_path, cli, words, said):
+    status, _, errors = cli("analyse", "zeta", *words, "--out", tmp_path / "out")
+    assert status == 2 and errors.startswith(f"error: {said}") and errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -70,9 +70,20 @@ class Condition:
 
     @property
     def is_control(self) -> bool:
-        """Whether no round trains on a sample, in any run of more than one round."""
+        """Whether every round trains on real rows alone, and on all, in runs of several rounds."""
+        return self.rounds > 1 and self.is_real and not self.is_part
+
+    @property
+    def is_real(self) -> bool:
+        """Whether no round trains on a sample, in any run."""
         records = [record for own in self.records.values() for record in own]
-        return self.rounds > 1 and all(record["n_synthetic"] == 0 for record in records)
+        return all(record["n_synthetic"] == 0 for record in records)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether round 0 trains on fewer rows than there are to train on."""
+        first = self.first[0]
+        return int(first["n_real"]) < int(first.get("n_train") or 0)
 
     @property
     def distance(self) -> str:
@@ -170,7 +181,8 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
-        settings |= {key: value for key, value in known.items() if key not in _SEEDS}
+        # What is null may be an option that the version of another run did not have.
+        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 

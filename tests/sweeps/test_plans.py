@@ -143,6 +143,7 @@ def test_the_issues_plans_are_all_there():
         *[f"ways_out_{name}" for name in ways],
         "ways_out_extrapolation",
         "ways_out_negative_guidance",
+        "zeta_points",
     ] == NAMES
 
 

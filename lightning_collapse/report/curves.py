@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_collapse.report.comparison import Comparison, Course, Judged, course
-from lightning_collapse.report.drawn import SERIES, Drawn, drawing, place
+from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
 _MOST_TOGETHER = 8
 _SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
-"""Beyond them the seeds' own lines are left to the band."""
+"""Beyond them the seeds' own lines are left to the band, and numbers to the table."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
         if legend and len(groups[0]) <= _MOST_TOGETHER and not several:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-        figure.draw_without_rendering()
+        lay_out(figure)
         values = _values(one, panel)
         values["axes"] = [
             place(axes, values["x"]) | {"series": [judged.look.key for judged in group]}
@@ -151,7 +151,7 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
         figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
         if legend:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-        figure.draw_without_rendering()
+        lay_out(figure)
     caption = "A share that falls to 0 is lost for good where no real row comes back."
     return [Drawn("shares", figure, caption, f"share of {what} in the last round")]
 
@@ -221,7 +221,10 @@ def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
     """The numbers that are drawn: mean, lowest and highest seed, but of a crowd; null if none."""
     courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
     longest = max(len(drawn.mean) for drawn in courses.values())
-    only = 1 if len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline else 3
+    crowd = len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline
+    if crowd and longest * len(courses) > _MOST_SEED_POINTS:
+        courses = {}
+    only = 1 if crowd else 3
     series = {
         key: [
             [_plain(value) for value in three[:only]]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SERIES", "Drawn", "drawing", "encoded", "inline_svg", "place", "save_drawn"]
+__all__ = ["SERIES", "Drawn", "drawing", "encoded", "inline_svg", "lay_out", "place", "save_drawn"]
 
 SERIES = "series:"
 """What a `gid` begins with that names the series an artist is of."""
@@ -79,6 +79,13 @@ def drawing() -> Iterator[None]:
         rcdefaults()
         with rc_context(_SETTINGS):
             yield
+
+
+def lay_out(figure: "Figure", times: int = 1) -> None:
+    """Places all parts of a figure, once for all files that it is written to."""
+    for _ in range(times):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:

@@ -13,7 +13,7 @@ from lightning_collapse.report.sections import table
 
 __all__ = ["csv_of", "plain_table"]
 
-_MOST_LINES, _MOST_BYTES = 400, 200_000
+_MOST_LINES, _MOST_BYTES = 400, 300_000
 
 
 def plain_table(one: Comparison) -> str:

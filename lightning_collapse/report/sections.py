@@ -77,6 +77,8 @@ def verdict_box(one: Comparison) -> str:
     each = "".join(
         f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>" for judged in shown
     )
+    if not shown:
+        each = "<li>Each with its interval in the table below.</li>"
     lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
     lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
     return (

@@ -92,6 +92,11 @@ MISTAKES = {
     "--ckpt_path last --run no": "ckpt_path = last: the run in no has no checkpoint",
     "--config configs/digits_mx.yaml": "config = configs/digits_mx.yaml: no such file; did you "
     "mean configs/digits_mix.yaml?",
+    "--loop.guide NegativeGuidanc": "loop.guide = NegativeGuidanc: unknown class; did you mean "
+    "NegativeGuidance?",
+    "--loop.guide NegativeGuidance --loop.guide.wieght 1": "loop.guide.wieght: unknown key; did "
+    "you mean loop.guide.weight?",
+    "--loop.sampling.latents some": "loop.sampling.latents = some: must be one of fresh, same",
     "--config digits_mix": "config = digits_mix: no such file; did you mean configs/digits_mix.y",
     "configs/digits_mix.yaml": "configs/digits_mix.yaml: one argument too many; did you mean "
     "--config configs/digits_mix.yaml?",

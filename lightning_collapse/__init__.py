@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lightning_collapse.metrics.kernel import KernelDistance
     from lightning_collapse.metrics.measure import Measure
     from lightning_collapse.metrics.modes import Modes
+    from lightning_collapse.networks.dit import DiT
     from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
     from lightning_collapse.networks.mlp import SigmaMLP
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
@@ -74,6 +75,7 @@ _WHERE = {
     "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
+    "networks.dit": ["DiT"],
     "sampling.choice": ["Sampling"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
@@ -119,6 +121,7 @@ __all__ = [
     "CollapseModule",
     "Copying",
     "DataCopying",
+    "DiT",
     "Dispersion",
     "EDMLoss",
     "EDMPrecond",

@@ -41,7 +41,11 @@ _NESTED = {
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
     "model.augment": ["lightning_collapse.networks.augment"],
-    "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
+    "model.network": [
+        "lightning_collapse.networks.mlp",
+        "lightning_collapse.networks.unet",
+        "lightning_collapse.networks.dit",
+    ],
 }
 # Of one class, which nobody names.
 _ALWAYS = {"loop.sampling": "Sampling", "model.augment": "AugmentPipe"}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_collapse.networks.constructor import check_arguments, check_weights
+from lightning_collapse.networks.dit import DiT
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import is_described
@@ -22,7 +23,7 @@ from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["OURS", "make_denoiser", "row_shape_of"]
 
-OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp)
+OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp, DiT)
 """What configurations may name without being trusted, by the last part of its path."""
 
 _MOST_NUMBERS = 2**28

@@ -104,13 +104,13 @@ class DiT(nn.Module):
         """
         emb = F.silu(self._embed(x, c_noise, class_labels, augment_labels))
         patches = F.pixel_unshuffle(x, self.patch_size)  # (B, channels p^2, H / p, W / p)
-        grid = patches.shape[2:]
-        h = self.first(patches.flatten(2).mT) + _places(*grid, self.width, x)
+        height, width = patches.shape[2:]
+        h = self.first(patches.flatten(2).mT) + _places(height, width, self.width, x)
         for block in self.blocks:
             h = block(h, emb)
         shift, scale = self.affine(emb)[:, None].chunk(2, dim=-1)
-        h = self.last(_modulated(h, shift, scale)).mT.unflatten(2, grid)
-        return F.pixel_shuffle(h, self.patch_size)
+        h = self.last(_modulated(h, shift, scale)).mT
+        return F.pixel_shuffle(h.reshape(len(h), -1, height, width), self.patch_size)
 
     def _embed(
         self,
@@ -155,7 +155,8 @@ class _Block(nn.Module):
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Attends over patches; qkv (B, T, 3 width), the result (B, T, width)."""
-        q, k, v = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        batch, patches, _ = qkv.shape
+        q, k, v = qkv.view(batch, patches, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_collapse.networks.dit import DiT
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.loading import OURS, make_denoiser
 from lightning_collapse.networks.mlp import SigmaMLP
@@ -16,6 +17,7 @@ MADE = {
     SongUNet: SongUNet(8, 1, 2, augment_dim=9, **TINY),
     ddpmpp: ddpmpp(8, 3, dropout=0.2, **TINY),
     ncsnpp: ncsnpp(8, 3, label_dim=5, **TINY),
+    DiT: DiT(8, 3, patch_size=4, width=8, depth=1, num_heads=2, label_dim=5, augment_dim=9),
 }
 
 

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from lightning_collapse.metrics.measure import Measure
     from lightning_collapse.metrics.modes import Modes
     from lightning_collapse.networks.dit import DiT
-    from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+    from lightning_collapse.networks.edm import DenoisingLoss, EDMLoss, EDMPrecond, Precond
     from lightning_collapse.networks.mlp import SigmaMLP
+    from lightning_collapse.networks.noise import LogNormal, LogUniform, NoiseLevels, UniformTime
+    from lightning_collapse.networks.preconditioning import EDM, VE, VP, Preconditioning
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
     from lightning_collapse.pool import Pool
     from lightning_collapse.regimes import (
@@ -72,7 +74,9 @@ _WHERE = {
         "AccumulateSubsample",
         "Fresh",
     ],
-    "networks.edm": ["EDMPrecond", "EDMLoss"],
+    "networks.preconditioning": ["Preconditioning", "EDM", "VP", "VE"],
+    "networks.noise": ["NoiseLevels", "LogNormal", "UniformTime", "LogUniform"],
+    "networks.edm": ["Precond", "EDMPrecond", "DenoisingLoss", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
     "networks.dit": ["DiT"],
@@ -121,8 +125,10 @@ __all__ = [
     "CollapseModule",
     "Copying",
     "DataCopying",
+    "DenoisingLoss",
     "DiT",
     "Dispersion",
+    "EDM",
     "EDMLoss",
     "EDMPrecond",
     "Energy",
@@ -137,12 +143,17 @@ __all__ = [
     "GenerationLoop",
     "KernelDistance",
     "KolmogorovSmirnov",
+    "LogNormal",
+    "LogUniform",
     "MMD",
     "Measure",
     "Mixture",
     "Modes",
+    "NoiseLevels",
     "Pool",
     "PoolDataModule",
+    "Precond",
+    "Preconditioning",
     "Regime",
     "Replace",
     "Run",
@@ -153,6 +164,9 @@ __all__ = [
     "Source",
     "Study",
     "Turnover",
+    "UniformTime",
+    "VE",
+    "VP",
     "Vendi",
     "ddpmpp",
     "dpmpp_2m_sampler",

@@ -41,6 +41,8 @@ from lightning_collapse.lit.telling import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
+from lightning_collapse.networks.noise import NoiseLevels
+from lightning_collapse.networks.preconditioning import Preconditioning
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
@@ -54,6 +56,8 @@ _SECTIONS: dict[type, str] = {
     Regime: "data.regime",
     Sampling: "loop.sampling",
     Features: "loop.features",
+    Preconditioning: "model.preconditioning",
+    NoiseLevels: "model.noise",
 }
 
 
@@ -291,7 +295,7 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features, Measure)
+    bases = (Regime, Source, Features, Measure, Preconditioning, NoiseLevels)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

@@ -41,6 +41,8 @@ _NESTED = {
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
     "model.augment": ["lightning_collapse.networks.augment"],
+    "model.preconditioning": ["lightning_collapse.networks.preconditioning"],
+    "model.noise": ["lightning_collapse.networks.noise"],
     "model.network": [
         "lightning_collapse.networks.mlp",
         "lightning_collapse.networks.unet",

@@ -24,8 +24,9 @@ from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.signals import callbacks_of
 from lightning_collapse.samples.memory import ran_out
+from lightning_collapse.sampling.choice import Sampling
 
-__all__ = ["check_arguments", "check_network", "check_trainer"]
+__all__ = ["check_arguments", "check_levels", "check_network", "check_trainer"]
 
 _STRATEGIES = (
     "auto",
@@ -160,6 +161,21 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
         )
     # For its checkpoints, of a network that does not tell.
     module.model.row_shape = module.ema.row_shape = shape
+
+
+def check_levels(module: CollapseModule, sampling: Sampling) -> None:
+    """Refuses a sampler that asks at noise levels where the network means nothing.
+
+    Raises:
+        ValueError: names the level.
+    """
+    lowest, highest = module.model.sigma_min, module.model.sigma_max
+    for name, value in (("sigma_min", sampling.sigma_min), ("sigma_max", sampling.sigma_max)):
+        if not lowest <= value <= highest:
+            raise ValueError(
+                f"loop.sampling.{name} = {value}: must lie in {lowest:g}..{highest:g}, the noise "
+                "levels of model.preconditioning and model.noise"
+            )
 
 
 def _check_labels(label_dim: int, data: PoolDataModule) -> None:

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Timer
 from lightning_collapse.data.files import link_atomically, remove
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
-from lightning_collapse.lit.checks import check_network, check_trainer
+from lightning_collapse.lit.checks import check_levels, check_network, check_trainer
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import (
@@ -122,6 +122,7 @@ class GenerationLoop(Callback):
         check_trainer(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
+        check_levels(module, self.sampling)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)

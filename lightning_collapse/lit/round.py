@@ -29,6 +29,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
+from lightning_collapse.networks.training import told
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.sharing import rows_digest
 from lightning_collapse.samples.rounds import RoundSampler, class_weights
@@ -241,6 +242,8 @@ def _provenance(
         "split_seed": data.split_seed,
         "swap": data.swap,
         "restart": module.restart,
+        "preconditioning": told(module.loss.preconditioning),
+        "noise": told(module.loss.noise),
         "real_data_in_init": module.init_from is not None,
         "processes": trainer.world_size,
         "device": _device_name(module.device),

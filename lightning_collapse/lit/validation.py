@@ -1,7 +1,6 @@
 """The loss on real rows that were never trained on, with the same noise in every round."""
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import torch
@@ -37,7 +36,8 @@ def held_out_loss(
         at_once: rows that the network is given at a time.
     """
     chunks = torch.split(torch.arange(len(data.held_out)), chunk)
-    edges = _edges(module.loss.P_mean, module.loss.P_std)
+    shares = torch.arange(1, _BINS, dtype=torch.float64) / _BINS
+    edges = module.loss.noise.ln_quantile(shares).tolist()
     sums, bins = torch.zeros(len(chunks)), torch.zeros(2, len(chunks), _BINS)
     for i in range(trainer.global_rank, len(chunks), trainer.world_size):
         x = network_units(data.held_out[chunks[i]]).to(module.device)
@@ -64,11 +64,6 @@ def held_out_loss(
         ],
         "val_loss_noise_edges": edges,
     }
-
-
-def _edges(mean: float, deviation: float) -> list[float]:
-    normal = NormalDist()
-    return [mean + deviation * normal.inv_cdf(i / _BINS) for i in range(1, _BINS)]
 
 
 def _labels(data: PoolDataModule, indices: Tensor, module: CollapseModule) -> Tensor | None:

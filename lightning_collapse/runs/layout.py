@@ -23,7 +23,7 @@ from lightning_collapse.runs.config_file import ConfigFile
 
 if TYPE_CHECKING:
     from lightning_collapse.data.store.shards import StoredRows
-    from lightning_collapse.networks.edm import EDMPrecond
+    from lightning_collapse.networks.edm import Precond
     from lightning_collapse.trust import Trusted
 
 __all__ = ["Run"]
@@ -123,7 +123,7 @@ class Run:
 
         return StoredRows(self.round(r))
 
-    def denoiser(self, r: int, trust_class: str | None = None) -> "EDMPrecond":
+    def denoiser(self, r: int, trust_class: str | None = None) -> "Precond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
         Args:

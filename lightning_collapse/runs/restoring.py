@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_collapse.networks.training import Training
 from lightning_collapse.runs.weights import forms, not_finite
 
-__all__ = ["check_checkpoint", "check_weights"]
+__all__ = ["check_checkpoint", "check_training", "check_weights"]
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
@@ -26,6 +27,24 @@ def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     with _told("ckpt_path"):
         _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
         _check(checkpoint, module)
+
+
+def check_training(checkpoint: Mapping[str, Any], training: Training) -> None:
+    """Compares what a checkpoint's network was trained for with what it is to be trained for.
+
+    A configuration tells too, but for one that is older than these options.
+
+    Raises:
+        ValueError: they differ.
+    """
+    before: Any = checkpoint.get("model")
+    for name, now in training.described().items() if isinstance(before, dict) else ():
+        if (was := before.get(name)) != now:
+            was = "EDM's" if was is None else was
+            raise ValueError(
+                f"model.{name} = {now!s:.200}: the run was started with {was!s:.200}; restore it, "
+                "or choose another --run"
+            )
 
 
 def check_weights(checkpoint: Mapping[str, Any], module: nn.Module, path: Path) -> None:

@@ -9,6 +9,7 @@ from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.loading import OURS, make_denoiser
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import describe, is_described
+from lightning_collapse.networks.preconditioning import EDM
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 
 TINY = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": []}
@@ -30,7 +31,8 @@ def test_each_network_of_ours_is_made_again_from_its_description(maker):
     denoiser = EDMPrecond(MADE[maker], sigma_data=0.6)
     model = model_of(MADE[maker], sigma_data=0.6)
     again = make_denoiser(model, denoiser.state_dict())
-    assert str(again) == str(denoiser) and again.sigma_data == 0.6
+    assert str(again.model) == str(denoiser.model)
+    assert again.preconditioning == denoiser.preconditioning == EDM(0.6)
     assert again.row_shape == denoiser.row_shape and again.label_dim == denoiser.label_dim
     x, labels = torch.randn(2, *again.row_shape), None
     with torch.no_grad():

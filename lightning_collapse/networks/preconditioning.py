@@ -149,5 +149,5 @@ def check_ends(sigma_min: float, sigma_max: float) -> None:
     """Raises ValueError where there are no noise levels between these two."""
     if not 0 < sigma_min < sigma_max < math.inf:
         raise ValueError(
-            f"sigma_min, sigma_max = {sigma_min}, {sigma_max}: must be numbers > 0, in this order"
+            f"sigma_min = {sigma_min}: must be > 0, and below sigma_max = {sigma_max}"
         )

@@ -37,14 +37,19 @@ def check_training(checkpoint: Mapping[str, Any], training: Training) -> None:
     Raises:
         ValueError: they differ.
     """
-    before: Any = checkpoint.get("model")
-    for name, now in training.described().items() if isinstance(before, dict) else ():
-        if (was := before.get(name)) != now:
-            was = "EDM's" if was is None else was
-            raise ValueError(
-                f"model.{name} = {now!s:.200}: the run was started with {was!s:.200}; restore it, "
-                "or choose another --run"
-            )
+    before = checkpoint.get("model")
+    if not isinstance(before, dict):
+        return
+    now = training.described()
+    was = {name: before[name] for name in before if name not in ("network", "row_shape")}
+    if was != now:
+        told = [
+            str({k: v for k, v in a.items() if b.get(k) != v}) for a, b in [(now, was), (was, now)]
+        ]
+        raise ValueError(
+            f"model = {told[0]:.300}: the run was started with {told[1]:.300}; restore it, or "
+            "choose another --run"
+        )
 
 
 def check_weights(checkpoint: Mapping[str, Any], module: nn.Module, path: Path) -> None:

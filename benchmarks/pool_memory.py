@@ -15,8 +15,7 @@ from lightning_collapse.data.store.shards import (
     shard_path,
     write_shard,
 )
-from lightning_collapse.lit.data import batch_order
-from lightning_collapse.pool import Pool
+from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Accumulate
 
 N, ROUNDS, BATCH, BATCHES = 4096, 10, 256, 40

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     from lightning_collapse.runs.layout import Run
     from lightning_collapse.runs.records import read_runs
     from lightning_collapse.sampling.choice import Sampling
+    from lightning_collapse.sampling.guide import (
+        ClassifierFree,
+        Guide,
+        NegativeGuidance,
+        WeightExtrapolation,
+    )
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
+    from lightning_collapse.toys.stacked import Replicas, Training
 
 __version__ = "0.1.0"
 
@@ -81,6 +88,7 @@ _WHERE = {
     "networks.mlp": ["SigmaMLP"],
     "networks.dit": ["DiT"],
     "sampling.choice": ["Sampling"],
+    "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
         "heun_sampler",
@@ -104,6 +112,7 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
+    "toys.stacked": ["Replicas", "Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],
@@ -122,6 +131,7 @@ __all__ = [
     "Augment",
     "Balls",
     "Classes",
+    "ClassifierFree",
     "CollapseModule",
     "Copying",
     "DataCopying",
@@ -141,6 +151,7 @@ __all__ = [
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Guide",
     "KernelDistance",
     "KolmogorovSmirnov",
     "LogNormal",
@@ -149,6 +160,7 @@ __all__ = [
     "Measure",
     "Mixture",
     "Modes",
+    "NegativeGuidance",
     "NoiseLevels",
     "Pool",
     "PoolDataModule",
@@ -156,6 +168,7 @@ __all__ = [
     "Preconditioning",
     "Regime",
     "Replace",
+    "Replicas",
     "Run",
     "Sampling",
     "SigmaMLP",
@@ -163,11 +176,13 @@ __all__ = [
     "SongUNet",
     "Source",
     "Study",
+    "Training",
     "Turnover",
     "UniformTime",
     "VE",
     "VP",
     "Vendi",
+    "WeightExtrapolation",
     "ddpmpp",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",

@@ -45,6 +45,10 @@ _COMMANDS = {
         "lightning_collapse.commands.plot:main",
         "draw collapse.png and print the table of a run's rounds",
     ),
+    "report": (
+        "lightning_collapse.commands.report:main",
+        "write one page of runs: the verdict, curves, samples, and how they were made",
+    ),
     "analyse": (
         "lightning_collapse.commands.analyse:main",
         "answers from runs, with intervals: the profile of collapse, bias and variance",

@@ -4,14 +4,18 @@ One face for memory and disk: a generation is anything with `len` and indexing b
 so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store.shards`).
 """
 
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
-from lightning_collapse.seeds import key
+from lightning_collapse.seeds import generator, key
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "batch_order"]
 
 
 class Pool:
@@ -75,6 +79,19 @@ class Pool:
         random = torch.Generator().manual_seed(self._regime_seed)
         return regime.counts(self.sizes, random)
 
+    def composition(self, regime: Regime) -> dict[str, Any]:
+        """Tells what the current round trains on, as fields of its record."""
+        counts = self.counts(regime)
+        n_real, n_synthetic = counts[0], sum(counts[1:])
+        return {
+            "regime": type(regime).__name__,
+            "regime_options": asdict(regime),
+            "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
+            "synthetic_ratio": n_synthetic / n_real if n_real else None,
+            "n_real": n_real,
+            "n_synthetic": n_synthetic,
+        }
+
     def draw(self, regime: Regime) -> Tensor:
         """Reads the rows (n, *) that the current round trains on."""
         return self[self.select(regime)]
@@ -115,3 +132,27 @@ class _Drawn:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self._pool[self._positions[indices]]
+
+
+def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:
+    """Gives the positions (batch_size,) of one step's batch in a training set of n rows.
+
+    Shuffled passes over the set follow each other without a seam; batches are cut from them.
+
+    Args:
+        n: rows in the training set.
+        batch_size: rows in a batch; may exceed n.
+        step: of the round.
+        stream: (seed, round), which key the passes.
+    """
+    start, stop = step * batch_size, (step + 1) * batch_size
+    parts = []
+    for nth in range(start // n, (stop - 1) // n + 1):
+        window = slice(max(start - nth * n, 0), min(stop - nth * n, n))
+        parts.append(_shuffled(n, *stream, nth)[window])
+    return torch.cat(parts)
+
+
+@lru_cache(maxsize=2)
+def _shuffled(n: int, seed: int, round: int, nth: int) -> Tensor:
+    return torch.randperm(n, generator=generator(seed, "order", round, nth))

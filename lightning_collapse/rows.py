@@ -3,12 +3,20 @@
 Images map 0..255 to [-1, 1] and back without loss; points are in network units as they are.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Rows", "network_units", "from_network_units", "nonfinite_as_zero"]
+__all__ = [
+    "LabelledRows",
+    "ReadRows",
+    "Rows",
+    "network_units",
+    "from_network_units",
+    "nonfinite_as_zero",
+]
 
 
 class Rows(Protocol):
@@ -17,6 +25,28 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, indices: Any, /) -> Any: ...
+
+
+class LabelledRows(Rows, Protocol):
+    """Rows (n, *) that may have classes."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class of every row (n,), int64; None where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadRows:
+    """Rows (n, *) in memory, with their classes (n,) or None."""
+
+    rows: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: Any) -> Tensor:
+        return self.rows[indices]
 
 
 def network_units(rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 from scipy.special import digamma, polygamma
 from scipy.stats import invgauss
 
-from lightning_collapse.sampling.bias import sampled_std
 from lightning_collapse.theory import gaussian
 
 SettledMix = namedtuple("SettledMix", "variance mean_error")
@@ -78,7 +77,8 @@ class SamplerBias:
     def __init__(self, sampler, sigmas, covariance):
         variances = torch.linalg.eigvalsh(covariance.double())
         self.variances = variances[variances > 1e-12 * variances.max()]
-        std = sampled_std(sampler, sigmas, self.variances.sqrt())
+        denoise = gaussian_denoiser(torch.zeros(len(self.variances)), self.variances.diag())
+        std = sampler(denoise, torch.eye(len(self.variances)), sigmas).norm(dim=1)
         self.std_errors = std / self.variances.sqrt() - 1
         self.variance_errors = (1 + self.std_errors) ** 2 - 1
         weighted = (self.variances * self.variance_errors).sum()

@@ -26,7 +26,7 @@ def parsed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> cli.Co
     monkeypatch.setattr("lightning_collapse.data.sources.images.CIFAR10.check", lambda self: None)
     monkeypatch.setattr("lightning_collapse.lit.module.file_sha256", lambda path: "")
     monkeypatch.setattr("lightning_collapse.lit.module.load_weights", lambda model, path: None)
-    monkeypatch.setattr("lightning_collapse.lit.module._randomise", lambda model, seed: None)
+    monkeypatch.setattr("lightning_collapse.lit.module.randomise", lambda model, seed: None)
     monkeypatch.setattr(cli, "check_needs", lambda config: None)
     words = ["--config", str(CONFIGS / f"{name}.yaml"), "--run", str(tmp_path)]
     with torch.device("meta"):
@@ -39,6 +39,7 @@ def test_the_issues_configurations_are_all_there():
         "afhqv2_64",
         "cifar10_cond",
         "digits_accumulate",
+        "digits_cond",
         "digits_mix",
         "digits_real",
         "digits_replace",
@@ -76,11 +77,21 @@ def test_the_users_server_experiment_is_as_it_was_asked_for(tmp_path, monkeypatc
     assert data.regime.synthetic_fraction == 1.0 and made.model.label_dim == 10
 
 
+def test_the_digits_with_classes_tell_of_classes_and_can_be_guided(tmp_path):
+    words = ["--loop.guide", "ClassifierFree", "--loop.guide.weight", "2"]
+    cli.run_fit([*arguments(tmp_path, "digits_cond", loop__sampling__num_steps=2), *words])
+    last = records(tmp_path)[1]
+    assert (last["guide"], last["guide_options"]) == ("ClassifierFree", {"weight": 2.0})
+    assert last["calls_per_sample"] == 4
+    assert sum(last["class_shares"]) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", LOCAL)
 def test_a_configuration_runs_tiny_rounds(tmp_path, name):
     cli.run_fit(arguments(tmp_path, name))
     expected: dict[str, Any] = {
         "digits_accumulate": (48, 48),
+        "digits_cond": (0, 48),
         "digits_mix": (24, 24),
         "digits_real": (48, 0),
         "digits_replace": (0, 48),

@@ -77,7 +77,10 @@ def profile_of(condition: Condition, control: Condition | None) -> Profile:
     distances, names, rows, why = None, [], 0, ""
     try:
         sets = _read(condition)
-        exponent = accumulation_exponent(_cut([one.steps() for one in sets]))
+        if any(one.same_latents for one in sets):
+            exponent = Exponent(None, None, [], "rounds share latents: their noise cannot be told")
+        else:
+            exponent = accumulation_exponent(_cut([one.steps() for one in sets]))
         names, rows = min((one.names for one in sets), key=len), sets[0].n
         size = len(names)
         distances = np.mean([one.distances()[:size, :size] for one in sets], 0)

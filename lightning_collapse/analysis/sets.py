@@ -16,6 +16,7 @@ from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import distance_name
 from lightning_collapse.runs.split import recorded_split
+from lightning_collapse.sampling.choice import same_latents
 
 __all__ = ["Sets", "feature_space", "read_sets"]
 
@@ -34,11 +35,13 @@ class Sets:
         names: `real`, `held out`, `round 0`, …
         statistics: in their order.
         n: rows of each set.
+        same_latents: whether the samples of all rounds come from the same noise.
     """
 
     names: list[str]
     statistics: list[Statistics]
     n: int
+    same_latents: bool = False
 
     def distances(self) -> Array:
         """Gives squared Fréchet distances (S, S) between all S sets, each biased alike upward."""
@@ -78,7 +81,12 @@ def read_sets(run: Run) -> Sets:
     n = min(_MOST_ROWS, len(train), len(held_out), *map(len, samples))
     sets: list[tuple[str, Rows]] = [("real", train), ("held out", held_out)]
     sets += [(f"round {r}", rows) for r, rows in enumerate(samples)]
-    return Sets([name for name, _ in sets], [_summed(rows, features, n) for _, rows in sets], n)
+    return Sets(
+        [name for name, _ in sets],
+        [_summed(rows, features, n) for _, rows in sets],
+        n,
+        any(same_latents(rows.recipe) for rows in samples),
+    )
 
 
 def feature_space(run: Run) -> Features:

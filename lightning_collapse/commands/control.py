@@ -17,15 +17,17 @@ from lightning_collapse.toys.tables import command_line, open_folder, write_tabl
 
 __all__ = ["control", "main"]
 
-# A perfect sampler of a Gaussian draws no noise.
-_CHURN = ("S_churn", "S_min", "S_max", "S_noise")
+# Which samples share noise changes no variance.
+_OF_NO_USE = ("latents",)
+# Told only where they are not as usual.
+_RARE = ("S_churn", "S_min", "S_max", "S_noise", "temperature", "last")
 _MAX_DIM = 16_384
 """A covariance of so many dimensions takes 2 GiB."""
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    run_command("control", control, arguments, without=_CHURN, reads=["data", "cov"])
+    run_command("control", control, arguments, without=_OF_NO_USE, reads=["data", "cov"])
 
 
 def control(
@@ -42,7 +44,7 @@ def control(
     `cov`, after one round and after all, and writes rounds.csv, summary.json and bias.png.
 
     Args:
-        sampling: solver, without fresh noise, and schedule.
+        sampling: solver and schedule.
         std: standard deviations of the data, separated by commas, in network units.
         data: a store of rows instead, such as RUN/pool/real: a Gaussian of their covariance.
         cov: an npz with the covariance of the data instead, an array `cov` (d, d).
@@ -58,13 +60,14 @@ def control(
     else:
         given = _numbers(std) if cov is None else _roots(cov)
     open_folder(out)
-    # `Sampling` knows its own levels.
-    course = compounded_std(
-        lambda denoise, noise, _: sampling(denoise, noise), Tensor(), given, rounds
-    )
+    course = compounded_std(sampling, given, rounds)
     options: dict[str, Any] = {"steps": sampling.num_steps}
     for name in ("solver", "schedule", "sigma_min", "sigma_max", "rho"):
         options[name] = getattr(sampling, name)
+    usual = Sampling()
+    for name in _RARE:
+        if (value := getattr(sampling, name)) != getattr(usual, name):
+            options[name] = value
     options["rounds"] = rounds
     from_file = data is not None or cov is not None
     sources = {"data": data, "cov": cov, "std": None if from_file else std}

@@ -28,6 +28,7 @@ from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.measuring import RunMeasuring
+from lightning_collapse.sampling.choice import same_latents
 
 __all__ = ["evaluate", "main"]
 
@@ -218,7 +219,8 @@ def _latents(rows: Rows) -> tuple[Any, ...] | None:
     """What a round's samples have their latents from."""
     if not isinstance(rows, StoredRows) or rows.record is None:
         return None
-    return rows.recipe.get("seed"), rows.record.get("round")
+    round = 0 if same_latents(rows.recipe) else rows.record.get("round")
+    return rows.recipe.get("seed"), round
 
 
 def _notes(measures: Sequence[Measure], told: Sequence[Measured], n: int) -> dict[str, str]:

@@ -46,6 +46,7 @@ from lightning_collapse.networks.preconditioning import Preconditioning
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -58,6 +59,7 @@ _SECTIONS: dict[type, str] = {
     Features: "loop.features",
     Preconditioning: "model.preconditioning",
     NoiseLevels: "model.noise",
+    Guide: "loop.guide",
 }
 
 
@@ -295,7 +297,7 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features, Measure, Preconditioning, NoiseLevels)
+    bases = (Regime, Source, Features, Measure, Preconditioning, NoiseLevels, Guide)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

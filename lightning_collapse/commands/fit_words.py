@@ -40,6 +40,7 @@ _NESTED = {
     ],
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
+    "loop.guide": ["lightning_collapse.sampling.guide"],
     "model.augment": ["lightning_collapse.networks.augment"],
     "model.preconditioning": ["lightning_collapse.networks.preconditioning"],
     "model.noise": ["lightning_collapse.networks.noise"],

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.interop.denoisers import load_denoiser
+from lightning_collapse.runs.guided import guided
 from lightning_collapse.runs.weights import file_sha256
 from lightning_collapse.samples.files import (
     commit_shards,
@@ -27,18 +27,30 @@ from lightning_collapse.samples.files import (
 from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
 from lightning_collapse.samples.sheet import write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import OURS, Guide
 
 __all__ = ["generate", "main"]
 
 Format = Literal["png", "store"]
 
 _SHEET_ROWS = 64
+_GUIDES = [guide.__name__ for guide in OURS]
+# There are no rounds: a seed's noise is its own.
+_OF_NO_USE = ("latents",)
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
     try:
-        run_command("generate", generate, arguments, positional=False, reads=["ckpt"])
+        run_command(
+            "generate",
+            generate,
+            arguments,
+            positional=False,
+            without=_OF_NO_USE,
+            reads=["ckpt"],
+            classes=_GUIDES,
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -53,6 +65,7 @@ def generate(
     batch: int | None = None,
     format: Format = "png",
     device: str | None = None,
+    guide: Guide | None = None,
     trust_class: str | None = None,
 ) -> None:
     """Makes the samples of seeds, each from its seed alone, and a contact sheet beside them.
@@ -70,20 +83,24 @@ def generate(
             bits; default: 64, or 8 on a CPU.
         format: PNG files, or the store that runs keep their samples in.
         device: such as cpu, cuda or mps; default: the accelerator, if there is one.
+        guide: makes of the checkpoint's denoiser the one to sample with, and of that of round 0 of
+            the run, where it needs it; as the run's loop.guide, which is not taken by itself.
         trust_class: class of the network, such as mine.Net, if it is not of this package: it is
             imported, and may run any code.
     """
     wanted = parse_seeds(seeds)
-    sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device))
+    sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device), guide)
     _check_format(format, sampler.shape)
     recipe = {
         "checkpoint_sha256": file_sha256(ckpt),
-        "sampling": asdict(sampling),
+        "sampling": sampling.recipe,
         "label": label,
         "batch": sampler.micro_batch,
         "device": sampler.device.type,
         "format": format,
     }
+    if guide is not None:
+        recipe["guide"] = guide.described()
     if format == "store":
         recipe["seeds"] = format_seeds(wanted)
     with _processes() as (rank, world_size):
@@ -120,6 +137,7 @@ def _sampler(
     batch: int | None,
     label: int | None,
     device: torch.device,
+    guide: Guide | None,
 ) -> SeedSampler:
     if batch is None:
         batch = 8 if device.type == "cpu" else 64
@@ -138,9 +156,8 @@ def _sampler(
         raise ValueError(f"label = {label}: must {classes}; {ckpt} has {label_dim} classes")
     if denoiser.row_shape is None:
         raise ValueError(f"{ckpt}: tells no shape of samples; the network needs a row_shape")
-    return SeedSampler(
-        denoiser.to(device), sampling, denoiser.row_shape, batch, label_dim, label, device
-    )
+    made, shape = guided(guide, denoiser.to(device), ckpt, trust_class), denoiser.row_shape
+    return SeedSampler(made, sampling, shape, batch, label_dim, label, device)
 
 
 def _check_format(format: Format, shape: tuple[int, ...]) -> None:

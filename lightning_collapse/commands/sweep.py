@@ -6,15 +6,20 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
+from lightning_collapse.sweeps.kept import Kept
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
+
+if TYPE_CHECKING:
+    from lightning_collapse.commands.fit import OptionsOf
 
 __all__ = ["Asked", "main", "sweep"]
 
@@ -26,10 +31,12 @@ class Asked:
     Attributes:
         devices: as given, such as `0,1` or `cpu,cpu`.
         at_once: most runs at a time.
+        kept: where records are kept as runs end.
     """
 
     devices: str | None = None
     at_once: int | None = None
+    kept: Kept | None = None
 
 
 Launcher: TypeAlias = Callable[[Study, list[PlannedRun], Asked], int]
@@ -59,6 +66,7 @@ def sweep(
     status: bool = False,
     retry_failed: bool = False,
     within: Path = STUDIES,
+    records: Path | None = None,
 ) -> None:
     """Runs all that a plan asks for, or goes on with it.
 
@@ -73,45 +81,56 @@ def sweep(
         status: tells how the runs stand, and starts none.
         retry_failed: tries those again that have ended with an error.
         within: folder in which the study has its own, of its name.
+        records: folder where the records of every run that is done are kept, by the study's name
+            and the run's; what is kept there is not run again, here or on another machine.
     """
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once = {at_once}: must be at least 1")
     told = Plan.read(plan)
     study = Study.of(told, checker(told), within)
+    kept = None if records is None else Kept(records / told.name)
+    if kept is not None:
+        study = kept.marked(study)
     if status:
         _tell(study)
         return
     if told.control is None and told.toy is None:
         print("the plan has no control: collapse cannot be told from retraining", file=sys.stderr)
-    study.open()
+    study.check_unchanged()
     claims = Claims(study)
     left = [run for run in study.runs if not run.is_done]
     failed = [run for run in left if claims.ended(run).failed]
-    if retry_failed:
-        claims.forgive(failed)
-    else:
+    if not retry_failed:
         left = [run for run in left if run not in failed]
+    # What only prints leaves the study as it is.
+    if launcher != "print":
+        study.open()
+        _keep(study, claims, kept)
+        if retry_failed:
+            claims.forgive(failed)
     if not left:
         _end(study, claims)
         return
     module, _, function = _LAUNCHERS[launcher].partition(":")
     start: Launcher = getattr(import_module(module), function)
-    if code := start(study, left, Asked(devices, at_once)):
+    if code := start(study, left, Asked(devices, at_once, kept)):
         sys.exit(code)
+
+
+def _keep(study: Study, claims: Claims, kept: Kept | None) -> None:
+    for run in study.runs:
+        if kept is not None and not claims.is_held(run):
+            kept.keep(run)
 
 
 def checker(plan: Plan) -> Check:
     """Gives what parses the commands of a plan's runs, without starting them."""
     if plan.toy:
         return _check_toy
-    # Not above: Lightning takes seconds to import.
-    from lightning_collapse.commands.fit import OptionsOf
-
-    # Else Lightning tells the seed of every run.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    options_of = OptionsOf()
+    parser = cache(_parser)
 
     def check(words: Sequence[str]) -> Checked:
+        options_of = parser()
         config = options_of(list(words[1:]))
         return Checked(
             digest=run_digest(config, options_of.defaults),
@@ -120,6 +139,15 @@ def checker(plan: Plan) -> Check:
         )
 
     return check
+
+
+def _parser() -> "OptionsOf":
+    # Not above: Lightning takes seconds to import.
+    from lightning_collapse.commands.fit import OptionsOf
+
+    # Else Lightning tells the seed of every run.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return OptionsOf()
 
 
 def _check_toy(words: Sequence[str]) -> Checked:
@@ -157,7 +185,7 @@ def _local(study: Study, runs: list[PlannedRun], asked: Asked) -> int:
     from lightning_collapse.sweeps.local import Driver, slots
 
     named = slots(asked.devices)
-    return Driver(study, runs, named[: asked.at_once]).run()
+    return Driver(study, runs, named[: asked.at_once], kept=asked.kept).run()
 
 
 def _print(study: Study, runs: list[PlannedRun], asked: Asked) -> int:

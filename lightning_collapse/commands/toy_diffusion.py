@@ -1,9 +1,11 @@
 """`lightning-collapse toy diffusion`: diffusion on points, beside a mixture fitted to them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,14 +17,17 @@ from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.diffusion import (
+    MICRO_BATCH,
     SCALE,
     ExactDiffusion,
+    Learned,
     Route,
     join,
     loop_samples,
     measure,
     points,
     samples_made,
+    trained_together,
 )
 from lightning_collapse.toys.diffusion_figure import draw_routes
 from lightning_collapse.toys.gmm import Protocol, summary
@@ -32,7 +37,10 @@ from lightning_collapse.toys.tables import command_line, named, open_folder, wri
 __all__ = ["diffusion", "main"]
 
 # As wherever loops are compared: points here are of one scale.
-_SHARED = ("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise")
+_SHARED = (
+    *("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise"),
+    *("temperature", "last", "latents"),
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -50,6 +58,7 @@ def diffusion(
     seed: int = 0,
     exact: bool = False,
     images_per_round: int = 128_000,
+    batch_size: int = 256,
     width: int = 128,
     depth: int = 3,
     sampling: Sampling = Sampling(),  # noqa: B008 - frozen
@@ -61,9 +70,10 @@ def diffusion(
 ) -> None:
     """Trains diffusion on its own samples of points in the plane, and fits a mixture likewise.
 
-    Points are those of `toy gmm`. Each replica is a run like any other, in a folder of `out`: the
-    same command goes on where it stopped. For the measures a mixture is fitted to the samples of
-    every round, of diffusion and of mixture alike.
+    Points are those of `toy gmm`. One replica is a run like any other, in a folder of `out`: the
+    same command goes on where it stopped. Several are trained together, which costs each less
+    than half, leave no runs, and have the same samples but for rounding. For the measures a
+    mixture is fitted to the samples of every round, of diffusion and of mixture alike.
 
     Args:
         lambdas: λ of each condition, separated by commas; 0 retrains on real points in every
@@ -78,6 +88,7 @@ def diffusion(
         exact: learn nothing: fit a mixture and sample it by diffusion with its exact denoiser,
             which leaves the sampler's own bias.
         images_per_round: points seen in training in every round.
+        batch_size: points in a training step.
         width: hidden features of the network.
         depth: its residual blocks.
         sampling: solver and schedule of the diffusion.
@@ -85,12 +96,13 @@ def diffusion(
         reg_covar: added to the diagonal of their covariances.
         threshold: a mode counts as covered if a fitted mean is within this distance.
         measures: taken of the samples too: names, class paths, or {class_path, init_args}.
-        out: folder for rounds.csv, summary.json, the figure and the runs.
+        out: folder for rounds.csv, summary.json, the figure and the run.
     """
     check_loop(n, rounds, replicas, lambdas)
-    for name, value in (("images_per_round", images_per_round), ("width", width)):
+    for name, value in (("images_per_round", images_per_round), ("batch_size", batch_size)):
         at_least(name, value, 1)
-    at_least("depth", depth, 1)
+    for name, value in (("width", width), ("depth", depth)):
+        at_least(name, value, 1)
     at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)
@@ -104,7 +116,7 @@ def diffusion(
         protocol.check(condition)
         _check_samples(condition, components)
     open_folder(out)
-    network = {"width": width, "depth": depth, "images_per_round": images_per_round}
+    network = Learned(images_per_round, batch_size, width, depth)
     learned = None if exact else network
     routes = [
         route
@@ -115,7 +127,7 @@ def diffusion(
         "toy diffusion",
         **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
         **{"n": n, "rounds": rounds, "replicas": replicas, "seed": seed, "exact": exact},
-        **({} if exact else network),
+        **({} if exact else asdict(network)),
         **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
         measures=named(protocol.measures),
@@ -147,24 +159,41 @@ def _routes(
     condition: Condition,
     protocol: Protocol,
     sampling: Sampling,
-    learned: dict[str, int] | None,
+    learned: Learned | None,
     out: Path,
 ) -> list[Route]:
     """Gives diffusion and the mixture, each with all replicas on the same real points."""
     diffused, fitted = [], []
-    for seed in range(protocol.seed, protocol.seed + protocol.replicas):
-        if learned is None:
-            name, real = "exact diffusion", points(condition).read(seed)[0][: condition.n_real]
-            learner = ExactDiffusion(_mixture(protocol, seed), sampling)
-            samples = loop_samples(learner, real, condition, protocol.rounds, seed)
-        else:
-            name = "diffusion"
-            run = out / f"{_folder(condition)}-seed-{seed}"
-            real, samples = _train(condition, protocol, sampling, learned, run, seed)
+    name = "diffusion" if learned else "exact diffusion"
+    seeds = range(protocol.seed, protocol.seed + protocol.replicas)
+    for seed, (real, samples) in zip(
+        seeds, _samples(condition, protocol, sampling, learned, out, seeds), strict=True
+    ):
         diffused.append(measure(name, condition, protocol, samples, seed))
         direct = loop_samples(_mixture(protocol, seed), real, condition, protocol.rounds, seed)
         fitted.append(measure("mixture", condition, protocol, direct, seed))
     return [join(diffused), join(fitted)]
+
+
+def _samples(
+    condition: Condition,
+    protocol: Protocol,
+    sampling: Sampling,
+    learned: Learned | None,
+    out: Path,
+    seeds: Sequence[int],
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Yields the real rows (N, 2) of every replica, and its samples of all rounds."""
+    if learned is None:
+        for seed in seeds:
+            real = points(condition).read(seed)[0][: condition.n_real]
+            learner = ExactDiffusion(_mixture(protocol, seed), sampling)
+            yield real, loop_samples(learner, real, condition, protocol.rounds, seed)
+    elif len(seeds) == 1:
+        run = out / f"{_folder(condition)}-seed-{seeds[0]}"
+        yield _train(condition, protocol, sampling, learned, run, seeds[0])
+    else:
+        yield from trained_together(condition, learned, sampling, protocol.rounds, seeds)
 
 
 def _mixture(protocol: Protocol, seed: int) -> GaussianMixtureEM:
@@ -176,7 +205,7 @@ def _train(
     condition: Condition,
     protocol: Protocol,
     sampling: Sampling,
-    learned: dict[str, int],
+    learned: Learned,
     run: Path,
     seed: int,
 ) -> tuple[Tensor, list[Tensor]]:
@@ -188,7 +217,7 @@ def _train(
     from lightning_collapse.lit.module import CollapseModule
     from lightning_collapse.networks.mlp import SigmaMLP
 
-    network = {"dim": 2, "width": learned["width"], "depth": learned["depth"]}
+    network = {"dim": 2, "width": learned.width, "depth": learned.depth}
     weighed: dict[str, Any] = {"sigma_data": 0.5, "seed": seed}
     rows: dict[str, Any] = {
         "source": points(condition),
@@ -196,11 +225,11 @@ def _train(
         "train_rows": condition.n_real,
         "held_out_rows": condition.n,
         "samples_per_round": samples_made(condition),
-        "images_per_round": learned["images_per_round"],
-        "batch_size": 256,
+        "images_per_round": learned.images_per_round,
+        "batch_size": learned.batch_size,
         "seed": seed,
     }
-    ended: dict[str, Any] = {"sampling": sampling, "micro_batch": 1000}
+    ended: dict[str, Any] = {"sampling": sampling, "micro_batch": MICRO_BATCH}
     data = PoolDataModule(**rows, run=run)
     conduct(
         CollapseModule(SigmaMLP(**network), **weighed),
@@ -234,4 +263,9 @@ def _named(kind: type, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(route: Route, protocol: Protocol) -> dict[str, Any]:
-    return {"model": route.name} | summary(route.condition, route.statistics, protocol)
+    bands = {}
+    if protocol.replicas > 1:
+        for end, share in (("q05", 0.05), ("q95", 0.95)):
+            for name, values in route.statistics.items():
+                bands[f"{name}_{end}"] = np.quantile(values, share, 0)
+    return {"model": route.name} | bands | summary(route.condition, route.statistics, protocol)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def _run(
     options["default_root_dir"] = options["default_root_dir"] or folder.path / "lightning"
     made = assemble(loop, **options)
     _keep_profile(made)
-    loop.hyperparameters = config
+    loop.hyperparameters, loop.keep_first = config, share is not None
     (stop,) = callbacks_of(made, StopAtStep)
     try:
         with folder.locked() if is_first() else nullcontext(), stop.listening():
@@ -130,10 +129,12 @@ def _share(
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if trainer.world_size > 1 and environment and environment.creates_processes_externally:
         return  # which have looked already
+    guide = None if loop.guide is None else loop.guide.at(0)
     recipe = {
-        "sampling": asdict(loop.sampling),
+        "sampling": loop.sampling.recipe,
         "micro_batch": loop.micro_batch,
         "classes": loop.classes,
+        "guide": None if guide is None else guide.described(),
         "seed": data.seed,
         "device": trainer.strategy.root_device.type,
     }

@@ -23,10 +23,19 @@ from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.signals import callbacks_of
+from lightning_collapse.runs.checkpoints import is_sealed
 from lightning_collapse.samples.memory import ran_out
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 
-__all__ = ["check_arguments", "check_levels", "check_network", "check_trainer"]
+__all__ = [
+    "check_arguments",
+    "check_first",
+    "check_guide",
+    "check_levels",
+    "check_network",
+    "check_trainer",
+]
 
 _STRATEGIES = (
     "auto",
@@ -176,6 +185,35 @@ def check_levels(module: CollapseModule, sampling: Sampling) -> None:
                 f"loop.sampling.{name} = {value}: must lie in {lowest:g}..{highest:g}, the noise "
                 "levels of model.preconditioning and model.noise"
             )
+
+
+def check_guide(guide: Guide | None, module: CollapseModule) -> None:
+    """Refuses a guide that cannot guide the network, or not as rounds restart it.
+
+    Raises:
+        ValueError: names the guide, and what to set.
+    """
+    if guide is None:
+        return
+    try:
+        guide.check(module.model.model, module.restart)
+    except ValueError as error:
+        raise ValueError(f"loop.guide = {type(guide).__name__}: {error}") from error
+
+
+def check_first(guide: Guide | None, data: PoolDataModule) -> None:
+    """Refuses to go on with a guide whose second network, that of round 0, is not there.
+
+    Raises:
+        ValueError: names the file.
+    """
+    path = data.run.checkpoint(0)
+    if guide is not None and guide.needs_first and data.round > 0 and not is_sealed(path):
+        fault = "damaged" if path.exists() else "gone"
+        raise ValueError(
+            f"loop.guide = {type(guide).__name__}: needs the network of round 0, but {path} is "
+            f"{fault}; restore that file, or start again in another --run"
+        )
 
 
 def _check_labels(label_dim: int, data: PoolDataModule) -> None:

@@ -6,7 +6,6 @@ position is kept here, in the DataModule's own state.
 
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.telling import within
-from lightning_collapse.pool import Pool
+from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
 from lightning_collapse.runs.split import Subset, samples_of, split
-from lightning_collapse.seeds import generator
 
 __all__ = ["PoolDataModule", "data_of"]
 
@@ -295,27 +293,3 @@ def data_of(trainer: Trainer) -> PoolDataModule:
     if not isinstance(data, PoolDataModule):
         raise TypeError(f"the trainer's data module must be a PoolDataModule, got {data!r}")
     return data
-
-
-def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:
-    """Gives the positions (batch_size,) of one step's batch in a training set of n rows.
-
-    Shuffled passes over the set follow each other without a seam; batches are cut from them.
-
-    Args:
-        n: rows in the training set.
-        batch_size: rows in a batch; may exceed n.
-        step: of the round.
-        stream: (seed, round), which key the passes.
-    """
-    start, stop = step * batch_size, (step + 1) * batch_size
-    parts = []
-    for nth in range(start // n, (stop - 1) // n + 1):
-        window = slice(max(start - nth * n, 0), min(stop - nth * n, n))
-        parts.append(_shuffled(n, *stream, nth)[window])
-    return torch.cat(parts)
-
-
-@lru_cache(maxsize=2)
-def _shuffled(n: int, seed: int, round: int, nth: int) -> Tensor:
-    return torch.randperm(n, generator=generator(seed, "order", round, nth))

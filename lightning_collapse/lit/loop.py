@@ -16,7 +16,13 @@ from pytorch_lightning.callbacks import Timer
 from lightning_collapse.data.files import link_atomically, remove
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
-from lightning_collapse.lit.checks import check_levels, check_network, check_trainer
+from lightning_collapse.lit.checks import (
+    check_first,
+    check_guide,
+    check_levels,
+    check_network,
+    check_trainer,
+)
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import (
@@ -38,6 +44,7 @@ from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 
 __all__ = ["GenerationLoop"]
 
@@ -50,6 +57,7 @@ class GenerationLoop(Callback):
         ended_by: what has ended the last fit between two rounds before all were made, if it was
             neither a signal nor a collapsed round.
         hyperparameters: what loggers are told of the run; default: the arguments of its parts.
+        keep_first: whether round 0's checkpoint stays, for other runs to go on from.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class GenerationLoop(Callback):
         measures: list[Measurable] | None = None,
         default_measures: bool = True,
         classes: Classes = "uniform",
+        guide: Guide | None = None,
     ) -> None:
         """Sets up the loop.
 
@@ -78,6 +87,7 @@ class GenerationLoop(Callback):
             checkpoint_every: training steps between saves of `last.ckpt`.
             keep_checkpoints: newest rounds whose checkpoints are kept, at least 1; default: all.
                 Without its checkpoint a round's samples cannot be made again, should they be lost.
+                Among runs that share round 0, its checkpoint stays too, one file for all.
             on_collapse: whether the run goes on after a round whose samples are not finite, all
                 the same or saturated, or ends with that round.
             measures: taken of every round, beside the default ones or, of the same class, in
@@ -85,6 +95,8 @@ class GenerationLoop(Callback):
             default_measures: whether these are taken; what every record has always is.
             classes: how often samples are of each class that the real training rows have: all
                 equally often, or in proportion to these rows. No other class is sampled.
+            guide: makes of the round's denoiser the one to sample with; default: that itself. One
+                that needs the network of round 0 keeps that round's checkpoint, come what may.
         """
         for name, value in [
             ("micro_batch", micro_batch),
@@ -103,10 +115,11 @@ class GenerationLoop(Callback):
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
-        self.classes = classes
+        self.classes, self.guide = classes, guide
         self.started = False
         self.ended_by: str | None = None
         self.hyperparameters: Mapping[str, Any] | None = None
+        self.keep_first = False
         self._latest = Latest()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -123,6 +136,7 @@ class GenerationLoop(Callback):
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
         check_levels(module, self.sampling)
+        check_guide(self.guide, module)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)
@@ -155,6 +169,7 @@ class GenerationLoop(Callback):
             measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
             fd_rows=self.fd_rows,
             classes=self.classes,
+            guide=self.guide,
         )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -173,6 +188,7 @@ class GenerationLoop(Callback):
                 f"pool in {data.run} holds {data.pool.round} rounds; go on from "
                 f"{data.run.last}, or choose another --run"
             )
+        check_first(self.guide, data)
         # Now, and not hours later: what the next round trains on. What later rounds draw is
         # checked as it is read.
         if data.pool.round < (trainer.max_epochs or 1):
@@ -311,7 +327,8 @@ class GenerationLoop(Callback):
 
     def _drop_checkpoints(self, run: Run, r: int) -> None:
         """Removes the checkpoints of rounds that are no longer among the newest ones to keep."""
-        old = range(r - self.keep_checkpoints, -1, -1) if self.keep_checkpoints else ()
+        first = int(self.keep_first or (self.guide is not None and self.guide.needs_first))
+        old = range(first, r - self.keep_checkpoints + 1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
 

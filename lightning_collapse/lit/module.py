@@ -6,7 +6,6 @@ round, so that a short retraining is averaged as it should be.
 """
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,11 +25,13 @@ from lightning_collapse.lit.steps import (
 )
 from lightning_collapse.lit.telling import RunError, warn, within
 from lightning_collapse.networks.augment import AugmentPipe
+from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import DenoisingLoss
+from lightning_collapse.networks.initial import randomise
 from lightning_collapse.networks.network import describe
 from lightning_collapse.networks.noise import NoiseLevels
 from lightning_collapse.networks.preconditioning import Preconditioning
-from lightning_collapse.networks.training import Training
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.denoiser import average_of, model_of, remade, settings_of
@@ -111,7 +112,7 @@ class CollapseModule(LightningModule):
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
         self.max_skipped_steps = max_skipped_steps
         with within("model"):
-            self.trained_for = Training.chosen(sigma_data, P_mean, P_std, preconditioning, noise)
+            self.trained_for = TrainedFor.chosen(sigma_data, P_mean, P_std, preconditioning, noise)
             self._init_sha256 = None if init_from is None else file_sha256(init_from)
         self.loss = DenoisingLoss(**vars(self.trained_for))
         self.model = self.trained_for.wrap(network)
@@ -203,7 +204,7 @@ class CollapseModule(LightningModule):
             with within("model"):
                 load_weights(self.model, self.init_from)
         else:
-            _randomise(self.model, key(self.seed, *path))
+            randomise(self.model, key(self.seed, *path))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         try:
@@ -260,8 +261,7 @@ class CollapseModule(LightningModule):
         self.progress.end_step(self._made)
 
     def _set_rate(self, optimizer: torch.optim.Optimizer) -> None:
-        ramp = self.lr_rampup * self._data.images_per_round
-        factor = min(1.0, self._images_seen / ramp) if ramp else 1.0
+        factor = rate_factor(self._images_seen, self.lr_rampup * self._data.images_per_round)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
 
@@ -300,11 +300,8 @@ class CollapseModule(LightningModule):
         super().optimizer_step(*args, **kwargs)
         if not self._made:
             return
-        halflife = self.ema_rampup * seen
-        if self.ema_halflife is not None:
-            halflife = min(halflife, self.ema_halflife)
         images = self._data.batch_size * self.trainer.accumulate_grad_batches
-        beta = 0.5 ** (images / max(halflife, 1e-8))
+        beta = ema_decay(seen, images, self.ema_rampup, self.ema_halflife)
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.ema.parameters()), list(self.model.parameters()), 1 - beta
@@ -375,26 +372,3 @@ def _check_told(augment_dim: int, augment: AugmentPipe) -> None:
             f"model.network.augment_dim = {augment_dim}: must be {augment.label_dim} with "
             "model.augment, or the network would learn the augmentation"
         )
-
-
-def _randomise(model: nn.Module, seed: int) -> None:
-    """Draws all weights anew, in place: the optimizer and DDP hold on to the parameters."""
-    # On the CPU: other devices draw other numbers, and round 0 is drawn before the move to one.
-    fresh = copy.deepcopy(model).cpu()
-    resets = [_reset_of(layer) for layer in fresh.modules()]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for reset in resets:
-            reset()
-    model.load_state_dict(fresh.state_dict())
-
-
-def _reset_of(layer: nn.Module) -> Callable[[], object]:
-    """Gives what draws a layer's own weights anew; nothing for a layer that has none."""
-    reset: Callable[[], object] | None = getattr(layer, "reset_parameters", None)
-    if reset is None and next(layer.parameters(recurse=False), None) is not None:
-        raise ValueError(
-            f"model.network: {type(layer).__name__} has parameters but no method "
-            "reset_parameters, as torch's layers have, to draw them anew"
-        )
-    return reset or (lambda: None)

@@ -5,6 +5,7 @@ holds the round's record; a run that died in between does all this when it is st
 for the shards that are whole.
 """
 
+import copy
 import platform
 import socket
 import time
@@ -29,7 +30,8 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
-from lightning_collapse.networks.training import told
+from lightning_collapse.networks.trained_for import told
+from lightning_collapse.runs.denoiser import read_average
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.sharing import rows_digest
 from lightning_collapse.samples.rounds import RoundSampler, class_weights
@@ -42,6 +44,7 @@ from lightning_collapse.samples.shards import (
 )
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide, LabelledDenoiser
 
 __all__ = ["Ending", "Processes", "end_round"]
 
@@ -70,6 +73,7 @@ class Ending:
         keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
         measuring: the measures, with their floors.
         classes: how often each class of the training rows is drawn.
+        guide: makes the denoiser that samples; None for the round's own.
         before: the round that was measured last, and what was seen of it.
     """
 
@@ -78,6 +82,7 @@ class Ending:
     keep_checkpoints: int | None
     measuring: Measuring
     classes: Classes
+    guide: Guide | None
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     @classmethod
@@ -93,6 +98,7 @@ class Ending:
         measures: Sequence[Measure],
         fd_rows: int | None,
         classes: Classes,
+        guide: Guide | None,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
         summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
@@ -107,7 +113,7 @@ class Ending:
         measuring = Measuring(
             measures, real, features, data.n_samples, summed=summed, seed=data.seed
         )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes)
+        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes, guide)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
@@ -115,7 +121,7 @@ class Ending:
         if module.label_dim and labels is not None:
             weights = class_weights(labels, module.label_dim, self.classes == "uniform")
         return RoundSampler(
-            denoiser=module.ema,
+            denoiser=self._denoiser(module, data, r),
             sampling=self.sampling,
             shape=data.row_shape,
             n=data.n_samples,
@@ -126,6 +132,21 @@ class Ending:
             device=module.device,
             class_weights=weights,
         )
+
+    def _denoiser(self, module: CollapseModule, data: PoolDataModule, r: int) -> LabelledDenoiser:
+        """The denoiser that samples round r."""
+        guide = self.guide_of(r)
+        if guide is None:
+            return module.ema
+        first = None
+        if guide.needs_first:
+            first = copy.deepcopy(module.ema)
+            first.load_state_dict(read_average(data.run.checkpoint(0)))
+        return guide(module.ema, first)
+
+    def guide_of(self, r: int) -> Guide | None:
+        """The guide of round r, if any guides it."""
+        return None if self.guide is None else self.guide.at(r)
 
 
 def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) -> bool:
@@ -155,6 +176,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
     }
     if trainer.is_global_zero:
         record = _provenance(trainer, module, data, r) | {
+            **_cost(ending, r),
             **losses,
             **record_of(measured),
             "weights_moved": module.weights_moved(),
@@ -189,6 +211,7 @@ def _measure(
     for other in others:
         first.merge(other)
     r, told = sampler.round, []
+    same = r > 0 and sampler.sampling.latents == "same"
     before = _before(ending, data, r)
     for measured in measuring.figures(
         first,
@@ -196,6 +219,8 @@ def _measure(
         labels=sampler.labels(),
         labels_before=data.generations[-1].labels if before else None,
         trained_on=data.pool.drawn(data.regime),
+        latents_of_before=same,
+        latents_of_training=same and sum(data.pool.counts(data.regime)[1:]) > 0,
     ):
         told.append(measured)
         if told_to_stop(trainer):
@@ -206,7 +231,7 @@ def _measure(
 
 def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
     """What was seen of the round before; read again where this process has not measured it."""
-    if r == 0 or not ending.measuring.wants_step:
+    if r == 0 or not ending.measuring.wants_step or ending.sampling.latents == "same":
         return None
     if ending.before is not None and ending.before[0] == r - 1:
         return ending.before[1]
@@ -222,17 +247,10 @@ def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
 def _provenance(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
 ) -> dict[str, Any]:
-    # The pool is still at round r: its samples are not deposited yet.
-    counts = data.pool.counts(data.regime)
-    n_real, n_synthetic = counts[0], sum(counts[1:])
     return {
         "round": r,
-        "regime": type(data.regime).__name__,
-        "regime_options": asdict(data.regime),
-        "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
-        "synthetic_ratio": n_synthetic / n_real if n_real else None,
-        "n_real": n_real,
-        "n_synthetic": n_synthetic,
+        # The pool is still at round r: its samples are not deposited yet.
+        **data.pool.composition(data.regime),
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,
@@ -257,6 +275,16 @@ def _provenance(
     }
 
 
+def _cost(ending: Ending, r: int) -> dict[str, Any]:
+    """How round r was sampled, and at how many network calls a sample."""
+    guide = ending.guide_of(r)
+    return {
+        "guide": None if guide is None else type(guide).__name__,
+        "guide_options": {} if guide is None else asdict(guide),
+        "calls_per_sample": ending.sampling.calls * (1 if guide is None else guide.calls),
+    }
+
+
 def _device_name(device: torch.device) -> str:
     named = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return str(named)
@@ -272,15 +300,20 @@ def _commit(
     shards = described_shards(folder, sampler.n_shards)
     other = noted_shared(folder)
     shared = {} if other is None else {"shared_from": other}
+    guide = ending.guide_of(sampler.round)
+    guided: dict[str, Any] = {} if guide is None else {"guide": guide.described()}
+    if guide is not None and guide.needs_first:
+        guided["first"] = str(Run("").checkpoint(0))
     recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
-        "sampling": asdict(sampler.sampling),
+        "sampling": sampler.sampling.recipe,
         "micro_batch": sampler.micro_batch,
         "seed": sampler.seed,
         "device": sampler.device.type,
         "checkpoints_kept": ending.keep_checkpoints,
         "classes": ending.classes,
         "trained_on": trained_on,
+        **guided,
         **shared,
     }
     if sampler.class_weights is not None:

@@ -97,7 +97,7 @@ class Comparison:
         few = _sample(samples, features[:_FEW], space, min(n, _FEW))
         names = figures_of(measure, few, RealRows(few, None))
         reason = (
-            "shares latents with the reference: one seed, one round"
+            "shares latents with the reference: one seed, one round or the same for all"
             if same
             else "needs the reference's rows"
         )

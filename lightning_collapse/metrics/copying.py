@@ -1,5 +1,6 @@
 """Whether samples are copies of training rows, by how far they are from the nearest ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,7 +63,8 @@ class Copying(Measure):
     https://arxiv.org/abs/2102.08921); `generalisation_<space>`, the mean distance to the nearest
     training row (Shi et al. 2025), in feature units. Where it is not known what the round trained
     on, real training rows stand for it. Null in feature spaces of a user's own, unless this
-    measure names them.
+    measure names them; and, but for `…_rest`, where the round trained on samples that share their
+    latents with its own, each of which is near one by that alone.
 
     Attributes:
         seed: keys the halves.
@@ -80,12 +82,19 @@ class Copying(Measure):
             return told
         used, rest = trained[: len(trained) // 2], trained[len(trained) // 2 :]
         gaps = nearest_others(all_distances(used, used))
-        for rows, ending in ((samples.features, ""), (rest, "_rest")):
+        own = [] if samples.shares_latents else [(samples.features, "")]
+        for rows, ending in (*own, (rest, "_rest")):
             apart = all_distances(rows, used)
             near, which = apart.min(1)
             told[f"{names[0]}{ending}"] = float((near > gaps[which]).double().mean())
             told[f"{names[1]}{ending}"] = float(near.double().mean())
         return told
+
+    def doubts(self, figures: Mapping[str, Figure], samples: Sample) -> dict[str, str]:
+        if not samples.shares_latents:
+            return {}
+        own = [name for name in figures if not name.endswith("_rest")]
+        return dict.fromkeys(own, "shares latents with samples that the round trained on")
 
     def caution(self, figure: str, n: int) -> str:
         return "needs 4 training rows, in a space known by its name; biased: compare at equal n"

@@ -43,6 +43,7 @@ class Sample:
         labels: class of each row (n,), int64; None where there are none.
         trained_on: what the round trained on, any rows of which can be read; None where that is
             not known.
+        shares_latents: whether samples in `trained_on` have the latents of these rows, one by one.
         sums: over all rows of the set, of which `rows` may be the first; None where not summed.
         summed: mean and covariance of the features of the first rows, n or more, where summed.
         all_features: the features of *all* rows of the set (N, d), where they are at hand.
@@ -54,6 +55,7 @@ class Sample:
     distance: str
     labels: Tensor | None = None
     trained_on: Rows | None = None
+    shares_latents: bool = False
     sums: Sums | None = None
     summed: Statistics | None = None
     all_features: Tensor | None = None

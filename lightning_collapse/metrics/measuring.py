@@ -25,6 +25,8 @@ from lightning_collapse.seeds import generator
 
 __all__ = ["Measured", "Measuring", "Seen", "record_of", "refuse_doubles", "told"]
 
+_SHARED = "shares latents with the round before"
+
 
 @dataclass
 class _First:
@@ -80,7 +82,12 @@ class Seen:
                 mine.moments.merge(first.moments)
 
     def sample(
-        self, features: Features, n: int, labels: Tensor | None, trained_on: Rows | None
+        self,
+        features: Features,
+        n: int,
+        labels: Tensor | None,
+        trained_on: Rows | None,
+        shares_latents: bool = False,
     ) -> Sample:
         """The first n rows, as a measure in a feature space sees them."""
         first = self._first[features.name]
@@ -91,6 +98,7 @@ class Seen:
             distance=features.distance,
             labels=None if labels is None else labels[:n],
             trained_on=trained_on,
+            shares_latents=shares_latents,
             sums=self.sums,
             summed=None if first.moments is None else Statistics.summed(first.moments),
         )
@@ -178,6 +186,8 @@ class Measuring:
         labels: Tensor | None = None,
         labels_before: Tensor | None = None,
         trained_on: Rows | None = None,
+        latents_of_before: bool = False,
+        latents_of_training: bool = False,
     ) -> Iterator[Measured]:
         """Yields what each measure tells, in order; all processes must go on together.
 
@@ -187,6 +197,9 @@ class Measuring:
             labels: class of every sample (n,), if there are classes.
             labels_before: the same of the round before.
             trained_on: what the round trained on.
+            latents_of_before: whether the samples share latents, one by one, with those of the
+                round before. Sets of the same latents say nothing of sets: steps are then null.
+            latents_of_training: whether they do with samples in `trained_on`.
         """
         team: Team = self._real.team
         sampled: dict[tuple[Features, int], Sample] = {}
@@ -198,29 +211,37 @@ class Measuring:
                 n, space = self._n(measure), self._space(measure)
                 # The same one for all, as it keeps its distances.
                 if (space, n) not in sampled:
-                    sampled[space, n] = seen.sample(space, n, labels, trained_on)
+                    sampled[space, n] = seen.sample(
+                        space, n, labels, trained_on, latents_of_training
+                    )
                 samples = sampled[space, n]
                 figures = figures_of(measure, samples, self._real.compared(space, n))
                 step = {}
                 if measure.has_step:
                     earlier = None
-                    if before is not None:
+                    if before is not None and not latents_of_before:
                         # Its sums may be of some rows only, where the round was read again.
                         earlier = replace(
                             before.sample(space, n, labels_before, None), sums=None, summed=None
                         )
                     step = self._step(measure, samples, earlier, figures)
-                told = self._told(mine, samples, figures, step)
+                doubts = dict.fromkeys(step, _SHARED) if latents_of_before else {}
+                told = self._told(mine, samples, figures, step, doubts)
             yield from (part for part in team.gather(told) if part is not None)
 
     def _told(
-        self, which: int, samples: Sample, figures: dict[str, Figure], step: dict[str, Figure]
+        self,
+        which: int,
+        samples: Sample,
+        figures: dict[str, Figure],
+        step: dict[str, Figure],
+        doubts: Mapping[str, str],
     ) -> Measured:
         measure, floor = self._measures[which], self._floors[which]
         if measure.has_floor and floor:
             step = {f"{name}_floor": floor.get(name) for name in figures} | step
         taken = self._n(measure) if measure.has_floor or measure.has_step else 0
-        return told(measure, taken, figures, step, measure.doubts(figures, samples))
+        return told(measure, taken, figures, step, {**measure.doubts(figures, samples), **doubts})
 
     def _step(
         self,

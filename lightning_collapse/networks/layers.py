@@ -19,6 +19,7 @@ __all__ = [
     "PositionalEmbedding",
     "UNetBlock",
     "class_vectors",
+    "without_some",
     "group_norm",
     "Linear",
 ]
@@ -247,6 +248,11 @@ def class_vectors(class_labels: Tensor | None, label_dim: int, like: Tensor) -> 
     if class_labels.ndim == 1:
         class_labels = F.one_hot(class_labels.long(), label_dim)
     return class_labels.to(like.device, torch.float32)
+
+
+def without_some(vectors: Tensor, share: float) -> Tensor:
+    """Gives class vectors (B, label_dim), each made "no class" with the probability `share`."""
+    return vectors * (torch.rand(len(vectors), 1, device=vectors.device) >= share)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

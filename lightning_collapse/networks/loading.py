@@ -18,7 +18,7 @@ from lightning_collapse.networks.dit import DiT
 from lightning_collapse.networks.edm import Precond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import is_described
-from lightning_collapse.networks.training import Training
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 from lightning_collapse.trust import Trusted, import_trusted
 
@@ -37,7 +37,7 @@ def make_denoiser(
     """Makes a denoiser again.
 
     Args:
-        model: `network`, with `class_path` and `init_args`; what `Training.of` reads; and, where
+        model: `network`, with `class_path` and `init_args`; what `TrainedFor.of` reads; and, where
             the network does not know it, `row_shape`. As in a configuration.
         weights: every entry of the denoiser's state dict. A denoiser of ours uses these tensors
             themselves.
@@ -58,7 +58,7 @@ def make_denoiser(
     class_path, init_args = network["class_path"], network.get("init_args", {})
     if model.get("preconditioning") is None:
         model["sigma_data"]  # without which it is no denoiser
-    training = Training.of(model, trust_class)
+    training = TrainedFor.of(model, trust_class)
     if (ours := _one_of_ours(class_path)) is not None:
         kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
         check_arguments(init_args, len(weights), {"channels", *inspect.signature(kind).parameters})
@@ -105,7 +105,7 @@ def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
 def _make_foreign(
     foreign: Callable[..., nn.Module],
     init_args: Mapping[str, Any],
-    training: Training,
+    training: TrainedFor,
     weights: Mapping[str, Tensor],
 ) -> Precond:
     try:

@@ -3,7 +3,12 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_collapse.networks.layers import Linear, PositionalEmbedding, class_vectors
+from lightning_collapse.networks.layers import (
+    Linear,
+    PositionalEmbedding,
+    class_vectors,
+    without_some,
+)
 
 __all__ = ["SigmaMLP"]
 
@@ -16,11 +21,20 @@ class SigmaMLP(nn.Module):
         width: hidden features.
         depth: residual blocks.
         label_dim: number of classes; 0 ignores class labels.
+        label_dropout: probability of training a row without its class label.
     """
 
-    def __init__(self, dim: int, width: int = 128, depth: int = 3, label_dim: int = 0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int = 128,
+        depth: int = 3,
+        label_dim: int = 0,
+        label_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.dim, self.width, self.depth, self.label_dim = dim, width, depth, label_dim
+        self.label_dropout = label_dropout
         self.row_shape = (dim,)
         self.map_noise = PositionalEmbedding(width)
         self.map_label = Linear(label_dim, width, bias=False) if label_dim else None
@@ -47,7 +61,10 @@ class SigmaMLP(nn.Module):
         # EDM's c_noise is a few units wide: this spreads it over the embedding's frequencies.
         emb = self.map_noise(100 * c_noise)
         if self.map_label is not None:
-            emb = emb + self.map_label(class_vectors(class_labels, self.label_dim, x))
+            labels = class_vectors(class_labels, self.label_dim, x)
+            if self.training and self.label_dropout:
+                labels = without_some(labels, self.label_dropout)
+            emb = emb + self.map_label(labels)
         emb = F.silu(self.map_layer(emb))
         h = self.first(x)
         for block in self.blocks:

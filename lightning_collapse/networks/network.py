@@ -14,9 +14,10 @@ class Network(Protocol):
 
     Attributes that it may have, and what is taken where it has none:
 
-        label_dim    number of classes that it is conditioned on; 0
-        augment_dim  width of the augmentation labels that it takes; 0
-        row_shape    of a row: (C, H, W), or (d,) for points; None, that of the rows it trained on
+        label_dim      number of classes that it is conditioned on; 0
+        label_dropout  share of rows that it trains on without their class; 0
+        augment_dim    width of the augmentation labels that it takes; 0
+        row_shape      of a row: (C, H, W), or (d,) for points; None, that of its training rows
 
     Layers with parameters of their own need `reset_parameters`, as torch's have. A network that
     keeps its constructor's arguments, plain values, as attributes of the same names is described

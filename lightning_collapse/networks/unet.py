@@ -27,6 +27,7 @@ from lightning_collapse.networks.layers import (
     UNetBlock,
     class_vectors,
     group_norm,
+    without_some,
 )
 
 __all__ = ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"]
@@ -219,8 +220,7 @@ class SongUNet(nn.Module):
         if self.label_dim:
             labels = class_vectors(class_labels, self.label_dim, x)
             if self.training and self.label_dropout:
-                kept = torch.rand(len(labels), 1, device=x.device) >= self.label_dropout
-                labels = labels * kept
+                labels = without_some(labels, self.label_dropout)
             # One-hot vectors have mean square 1/label_dim; this makes it 1.
             emb = emb + self.map_label(labels * math.sqrt(self.label_dim))
         if self.augment_dim:

@@ -91,9 +91,12 @@ def _dropped(run: Run, r: int, rounds: int) -> bool:
     """Whether a later round has removed the checkpoint of round r, as its recipe tells."""
     for later in range(r + 1, rounds):
         try:
-            kept = read_manifest(run.round(later)).recipe.get("checkpoints_kept")
+            recipe = read_manifest(run.round(later)).recipe
         except (ValueError, FileNotFoundError):
             continue
+        kept = recipe.get("checkpoints_kept")
+        if r == 0 and "first" in recipe:
+            return False  # a guide needs it
         if isinstance(kept, int) and r <= later - kept:
             return True
     return False

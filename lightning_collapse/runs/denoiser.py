@@ -15,7 +15,7 @@ from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.networks.edm import Precond
 from lightning_collapse.networks.loading import make_denoiser, row_shape_of
 from lightning_collapse.networks.network import is_described
-from lightning_collapse.networks.training import Training
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.trust import Trusted
@@ -83,14 +83,14 @@ def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def settings_of(
     model: Mapping[str, Any], path: Path, trust_class: Trusted
-) -> tuple[Training, tuple[int, ...] | None]:
+) -> tuple[TrainedFor, tuple[int, ...] | None]:
     """Gives what `model_of` tells besides the network: what it was trained for, and `row_shape`.
 
     Raises:
         ValueError: one is out of range, or of a class that is not trusted.
     """
     try:
-        return Training.of(model, trust_class), row_shape_of(model)
+        return TrainedFor.of(model, trust_class), row_shape_of(model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

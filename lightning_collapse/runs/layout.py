@@ -10,6 +10,9 @@
     .rewriting                 new records of all rounds, until they are in place
     .lock, .id, wandb/         who writes, the run's own name, W&B's files
 
+What is kept of a run whose rows are gone is a folder with rounds.jsonl and config.yaml alone: its
+records are read as any run's.
+
 No other file spells these names. torch is imported when rows or weights are asked for.
 """
 
@@ -61,6 +64,11 @@ class Run:
     def of_checkpoint(cls, path: Path) -> "Run":
         """Gives the run in whose folder a checkpoint lies."""
         return cls(path.resolve().parent.parent)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the folder is a run's, or what is kept of one: rows, or a table of rounds."""
+        return self.pool.is_dir() or self.table.is_file()
 
     def round(self, r: int) -> Path:
         """Gives the folder of round r's samples."""
@@ -126,6 +134,8 @@ class Run:
     def denoiser(self, r: int, trust_class: str | None = None) -> "Precond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
+        Where a guide has guided them, it made them by this network: `Guide.__call__`.
+
         Args:
             r: number of the round.
             trust_class: class of the network, such as `mine.Net`, if it is not of this package:
@@ -156,7 +166,7 @@ class Run:
 
         Args:
             trust_class: class of the network, such as `mine.Net`, if it is not of this package,
-                or of the source of real rows, or both: they are imported.
+                or of the source of real rows or the guide, or several: they are imported.
 
         Raises:
             OSError: the run is in use.

@@ -16,6 +16,7 @@ from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
 from lightning_collapse.runs.split import recorded_split
+from lightning_collapse.sampling.choice import same_latents
 
 __all__ = ["RunMeasuring", "with_figures"]
 
@@ -67,13 +68,16 @@ class RunMeasuring:
         seen = self._seen_of(r, measuring)
         # Their rows cannot tell any more.
         seen.sums.n_nonfinite = record.get("n_nonfinite", 0)
-        steps = r > 0 and measuring.wants_step
+        shares = r > 0 and same_latents(samples.recipe)
+        steps = r > 0 and measuring.wants_step and not shares
         told = measuring.figures(
             seen,
             self._seen_of(r - 1, measuring, measuring.first_rows) if steps else None,
             labels=samples.labels,
             labels_before=self._rounds[r - 1].labels if steps else None,
             trained_on=self._trained_on(r),
+            latents_of_before=shares,
+            latents_of_training=shares and record.get("n_synthetic", 0) > 0,
         )
         fields = record_of(list(told))
         self._seen = r, measuring, seen

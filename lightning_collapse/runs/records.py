@@ -120,7 +120,7 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
 def runs_in(folder: Path) -> Iterator[Run]:
     """Finds the runs in a folder, which may itself be one, by name; a run holds no others."""
     for path, folders, _ in os.walk(folder):
-        if (run := Run(path)).pool.is_dir():
+        if (run := Run(path)).is_here:
             folders.clear()
             yield run
         folders.sort()

@@ -23,6 +23,7 @@ from lightning_collapse.data.store.shards import encode_shard, shard_index, shar
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
 from lightning_collapse.runs.damage import derived, examine, finished_rounds
 from lightning_collapse.runs.denoiser import load_run_denoiser
+from lightning_collapse.runs.guided import guided, recorded_guide
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.runs.sharing import sharers
@@ -41,7 +42,7 @@ def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | 
     Args:
         run: the run.
         trust_class: class of its network, such as `mine.Net`, if it is not of this package, or
-            of its source, or both.
+            of its source or its guide, or several.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
@@ -173,8 +174,9 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     denoiser, stored = load_run_denoiser(checkpoint, trust_class), run.samples(r)
     try:
         recipe = stored.recipe
+        guide = recorded_guide(recipe.get("guide"), trust_class)
         return RoundSampler(
-            denoiser=denoiser.to(recipe["device"]),
+            denoiser=guided(guide, denoiser.to(recipe["device"]), checkpoint, trust_class),
             sampling=Sampling.recorded(recipe["sampling"]),
             shape=stored.shape,
             n=len(stored),

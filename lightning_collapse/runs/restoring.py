@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_collapse.networks.training import Training
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.runs.weights import forms, not_finite
 
 __all__ = ["check_checkpoint", "check_training", "check_weights"]
@@ -29,7 +29,7 @@ def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
         _check(checkpoint, module)
 
 
-def check_training(checkpoint: Mapping[str, Any], training: Training) -> None:
+def check_training(checkpoint: Mapping[str, Any], training: TrainedFor) -> None:
     """Compares what a checkpoint's network was trained for with what it is to be trained for.
 
     A configuration tells too, but for one that is older than these options.

@@ -37,8 +37,8 @@ class FirstRound:
         regime: whose rows it trains on.
         seed: of the run.
         samples_per_round: as the options have it; None for what the regime needs.
-        recipe: how its samples would be made: `sampling`, `micro_batch`, `classes`, `seed` and
-            `device`.
+        recipe: how its samples would be made: `sampling`, `micro_batch`, `classes`, `guide`,
+            `seed` and `device`.
     """
 
     config: Mapping[str, Any]

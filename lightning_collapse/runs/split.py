@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.measure import MEASURED_ROWS
 from lightning_collapse.regimes import Regime
+from lightning_collapse.rows import LabelledRows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.seeds import generator
 
@@ -23,7 +23,7 @@ class Subset:
         labels: class of each row (n,), int64; None where there are none.
     """
 
-    def __init__(self, rows: StoredRows, order: Tensor) -> None:
+    def __init__(self, rows: LabelledRows, order: Tensor) -> None:
         self._rows, self.order = rows, order
         self.labels = None if rows.labels is None else rows.labels[order]
 
@@ -31,11 +31,12 @@ class Subset:
         return len(self.order)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        return self._rows[self.order[indices]]
+        rows: Tensor = self._rows[self.order[indices]]
+        return rows
 
 
 def split(
-    real: StoredRows,
+    real: LabelledRows,
     seed: int,
     train_rows: int | None = None,
     held_out_rows: int | None = None,

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lightning_collapse.networks.edm import Precond
-from lightning_collapse.networks.training import preconditioning_of
+from lightning_collapse.networks.trained_for import preconditioning_of
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.denoiser import average_of
 

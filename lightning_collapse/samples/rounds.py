@@ -1,6 +1,7 @@
 """A round's samples, written to shards by all processes, byte for byte the same by any number.
 
-Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class. Batches have one
+Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class; where rounds
+share latents, from (seed, 0, i). Batches have one
 fixed size and fixed borders, the last one padded: on a CPU, convolutions differ in their last bits
 between batch sizes.
 """
@@ -10,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
 from lightning_collapse.rows import from_network_units, nonfinite_as_zero
 from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import LabelledDenoiser
 from lightning_collapse.seeds import KeyedNormal, generator
 
 __all__ = ["RoundSampler", "class_weights", "rows_per_shard"]
@@ -24,17 +26,13 @@ _SHARDS_AIMED_AT = 64
 
 
 def _solve(
-    denoiser: nn.Module,
+    denoiser: LabelledDenoiser,
     sampling: Sampling,
     noise: Tensor,
     labels: Tensor | None,
     randn_like: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        clean: Tensor = denoiser(x, sigma, labels)
-        return clean
-
-    return sampling(denoise, noise, randn_like)
+    return sampling(lambda x, sigma: denoiser(x, sigma, labels), noise, randn_like)
 
 
 def rows_per_shard(n: int, micro_batch: int) -> int:
@@ -64,7 +62,7 @@ class RoundSampler:
     """How the samples of one round are made.
 
     Attributes:
-        denoiser: D(x, sigma, class_labels).
+        denoiser: D(x, sigma, class_labels), which a guide may have made.
         sampling: solver and schedule.
         shape: of one sample.
         n: samples to make.
@@ -77,7 +75,7 @@ class RoundSampler:
             default: 1 each.
     """
 
-    denoiser: nn.Module
+    denoiser: LabelledDenoiser
     sampling: Sampling
     shape: tuple[int, ...]
     n: int
@@ -98,11 +96,16 @@ class RoundSampler:
         """Shards that the samples fill."""
         return -(-self.n // self.shard_rows)
 
+    @property
+    def drawn_as(self) -> int:
+        """The round that keys what is drawn: 0 for all rounds where they share latents."""
+        return 0 if self.sampling.latents == "same" else self.round
+
     def labels(self) -> Tensor | None:
         """Class of every sample (n,), drawn by weight; None for a network without classes."""
         if not self.label_dim:
             return None
-        random = generator(self.seed, "labels", self.round)
+        random = generator(self.seed, "labels", self.drawn_as)
         ends = torch.tensor(self.class_weights or (1,) * self.label_dim).cumsum(0)
         drawn = torch.randint(int(ends[-1]), (self.n,), generator=random)
         return torch.searchsorted(ends, drawn, right=True)
@@ -141,7 +144,7 @@ class RoundSampler:
         In network units, which for images is mid-gray.
         """
         indices = range(first, first + self.micro_batch)
-        normal = KeyedNormal([generator(self.seed, "sample", self.round, i) for i in indices])
+        normal = KeyedNormal([generator(self.seed, "sample", self.drawn_as, i) for i in indices])
         noise = normal(self.shape).to(self.device)
         labels = self._padded_labels(first)
         solved = _solve(self.denoiser, self.sampling, noise, labels, normal.like)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_collapse.rows import from_network_units
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import LabelledDenoiser
 from lightning_collapse.sampling.solvers import state_dtype
 
 __all__ = ["SeedSampler", "format_seeds", "parse_seeds"]
@@ -62,7 +63,7 @@ class SeedSampler:
     """How samples are made of seeds.
 
     Attributes:
-        denoiser: D(x, sigma, class_labels), on `device`.
+        denoiser: D(x, sigma, class_labels), on `device`; a guide may have made it.
         sampling: solver and schedule.
         shape: of one sample.
         micro_batch: samples made at a time.
@@ -71,7 +72,7 @@ class SeedSampler:
         device: where the denoiser is, and where numbers are drawn.
     """
 
-    denoiser: nn.Module
+    denoiser: LabelledDenoiser
     sampling: Sampling
     shape: tuple[int, ...]
     micro_batch: int

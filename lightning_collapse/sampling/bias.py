@@ -1,9 +1,10 @@
 """What a sampler alone does to the data's variance, were the network perfect.
 
 In a loop of sampling and retraining the sampler's bias compounds every round, and then looks like
-collapse or hides it. For a Gaussian the exact denoiser is known and linear, and so is a sampler
-that adds no noise: along every principal axis it multiplies the noise by one number, the standard
-deviation of its samples.
+collapse or hides it. For a Gaussian the exact denoiser is known and linear, and so is a sampler in
+all the noise that it takes in: along every principal axis it multiplies the noise of its start by
+one number, and fresh noise of each step by another. The root of the sum of their squares is the
+standard deviation of its samples.
 """
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import network_units
-from lightning_collapse.sampling.solvers import Sampler
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["compounded_std", "principal_std", "sampled_std"]
 
@@ -29,27 +30,43 @@ def principal_std(stored: StoredRows) -> Tensor:
     return std[std > 1e-6 * std.max()]
 
 
-def sampled_std(sampler: Sampler, sigmas: Tensor, std: Tensor) -> Tensor:
-    """Gives the standard deviation of samples along axes (k,) where the data's is `std` (k,)."""
+def sampled_std(sampling: Sampling, std: Tensor) -> Tensor:
+    """Gives the standard deviation of samples along axes (k,) where the data's is `std` (k,).
+
+    Exact for every choice of solver, schedule, end, temperature and churn.
+    """
     variances = std.double() ** 2
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         gain: Tensor = variances / (variances + sigma**2)  # along each principal axis
         return gain * x
 
-    return sampler(denoise, torch.ones_like(variances)[None], sigmas)[0].abs()
+    drawn = 0
+
+    def unit(x: Tensor) -> Tensor:
+        """The noise of one step in one row, and none in the others."""
+        nonlocal drawn
+        drawn += 1
+        noise = torch.zeros_like(x)
+        noise[drawn] = 1
+        return noise
+
+    # The noise of the start in the first row.
+    start = variances.new_zeros(1 + (sampling.num_steps if sampling.S_churn else 0), len(std))
+    start[0] = 1
+    found: Tensor = sampling(denoise, start, unit).norm(dim=0)
+    return found
 
 
-def compounded_std(sampler: Sampler, sigmas: Tensor, std: Tensor, rounds: int) -> Tensor:
+def compounded_std(sampling: Sampling, std: Tensor, rounds: int) -> Tensor:
     """Gives the standard deviations (rounds + 1, k) of data sampled from itself round after round.
 
     Args:
-        sampler: a sampler that adds no noise (no churn).
-        sigmas: its noise levels (num_steps + 1,), decreasing to 0.
+        sampling: solver and schedule.
         std: of the real data, along axes (k,).
         rounds: how many times the samples become the data.
     """
     course = [std.double()]
     for _ in range(rounds):
-        course.append(sampled_std(sampler, sigmas, course[-1]))
+        course.append(sampled_std(sampling, course[-1]))
     return torch.stack(course)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_collapse.sampling.schedules import (
@@ -16,7 +16,10 @@ if TYPE_CHECKING:  # The command line knows the options before torch is there.
 
     from lightning_collapse.sampling.solvers import Denoiser
 
-__all__ = ["Sampling"]
+__all__ = ["Sampling", "same_latents"]
+
+# Than some recipes.
+_YOUNGER = ("temperature", "last", "latents")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class Sampling:
         S_min: lowest level at which to add noise.
         S_max: highest level at which to add noise; .inf is no limit.
         S_noise: standard deviation of the added noise.
+        temperature: variance of all noise that sampling takes in, that of the start and of churn,
+            beside the usual; the score is left as it is. Samples of a Gaussian N(mu, C) get
+            temperature times their covariance, exactly so for all solvers: the sampling bias
+            lambda of Alemohammad et al. 2024 (https://arxiv.org/abs/2307.01850).
+        last: whether the last step is to noise level 0, which shrinks an axis of deviation s by
+            s / sqrt(s^2 + sigma_min^2); or sampling stops at sigma_min, which leaves the noise of
+            that level in the samples.
+        latents: whether each round's samples have noise and classes of their own; or sample i of
+            every round those that sample i of round 0 has.
     """
 
     solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m"
@@ -47,26 +59,52 @@ class Sampling:
     S_min: float = 0.0
     S_max: float = math.inf
     S_noise: float = 1.0
+    temperature: float = 1.0
+    last: Literal["denoise", "stop"] = "denoise"
+    latents: Literal["fresh", "same"] = "fresh"
 
     def __post_init__(self) -> None:
         if self.S_churn and self.solver != "heun":
             raise ValueError(f"S_churn = {self.S_churn}: only solver heun takes fresh noise")
         if not self.S_churn >= 0:  # NaN too
             raise ValueError(f"S_churn = {self.S_churn}: must be at least 0")
+        if not 0 < self.temperature < math.inf:  # NaN too
+            raise ValueError(f"temperature = {self.temperature}: must be a number > 0")
+        if self.last == "stop" and self.num_steps == 1:
+            raise ValueError("last = stop: needs num_steps of at least 2; 1 would leave the noise")
         check_levels(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> "Sampling":
-        """Makes what a recipe holds, in which infinity is null."""
+        """Makes what a recipe holds, in which infinity is null and younger fields may be left out.
+
+        Raises:
+            TypeError: it holds what is no field.
+            ValueError: a field is out of its range.
+        """
         values: dict[str, Any] = {k: math.inf if v is None else v for k, v in options.items()}
         return cls(**values)
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """What `recorded` makes it of; the same as before for what could be said before."""
+        usual = {field.name: field.default for field in fields(self) if field.name in _YOUNGER}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+
+    @property
     def sigmas(self) -> "Tensor":
-        """Noise levels (num_steps + 1,), float64."""
+        """Noise levels (num_steps + 1,), the last of them 0, or (num_steps,) without; float64."""
         if self.schedule == "karras":
-            return karras_sigmas(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
-        return log_uniform_sigmas(self.num_steps, self.sigma_min, self.sigma_max)
+            levels = karras_sigmas(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
+        else:
+            levels = log_uniform_sigmas(self.num_steps, self.sigma_min, self.sigma_max)
+        return levels[:-1] if self.last == "stop" else levels
+
+    @property
+    def calls(self) -> int:
+        """How often a sample calls the denoiser."""
+        steps = self.num_steps - (self.last == "stop")
+        return 2 * steps - (self.last == "denoise") if self.solver == "heun" else steps
 
     def __call__(
         self,
@@ -83,10 +121,13 @@ class Sampling:
         """
         from lightning_collapse.sampling import solvers
 
+        root = math.sqrt(self.temperature)
+        noise = noise.to(solvers.state_dtype(noise.device)) * root
         if self.solver == "heun":
             churn: dict[str, Any] = {} if randn_like is None else {"randn_like": randn_like}
             for name in ("S_churn", "S_min", "S_max", "S_noise"):
                 churn[name] = getattr(self, name)
+            churn["S_noise"] *= root
             return solvers.heun_sampler(denoise, noise, self.sigmas, **churn)
         solver = {
             "dpmpp_3m": solvers.dpmpp_3m_sampler,
@@ -94,3 +135,9 @@ class Sampling:
             "euler": solvers.euler_sampler,
         }[self.solver]
         return solver(denoise, noise, self.sigmas)
+
+
+def same_latents(recipe: Mapping[str, Any]) -> bool:
+    """Whether samples of that recipe share latents with those of every other round of the run."""
+    sampling = recipe.get("sampling")
+    return isinstance(sampling, Mapping) and sampling.get("latents") == "same"

@@ -1,10 +1,11 @@
 """From noise to samples: the solvers that walk a schedule of noise levels.
 
 A sampler solves the probability-flow equation dx/dsigma = (x - D(x; sigma)) / sigma from
-sigma_max down to 0 for any denoiser D (Karras et al. 2022, https://arxiv.org/abs/2206.00364,
-Eq. 1 and 3). With lambda = -ln sigma it reads dx/dlambda = D - x, which the multistep solvers of
-Lu et al. 2022 (DPM-Solver++, https://arxiv.org/abs/2211.01095) integrate exactly for a D that is
-polynomial in lambda. All samplers have a bias of their own: see `sampling/bias.py`.
+sigma_max down to 0, or to a level above it where it is to stop, for any denoiser D (Karras et al.
+2022, https://arxiv.org/abs/2206.00364, Eq. 1 and 3). With lambda = -ln sigma it reads
+dx/dlambda = D - x, which the multistep solvers of Lu et al. 2022 (DPM-Solver++,
+https://arxiv.org/abs/2211.01095) integrate exactly for a D that is polynomial in lambda. All
+samplers have a bias of their own: see `sampling/bias.py`.
 """
 
 import math
@@ -50,7 +51,8 @@ def euler_sampler(denoise: Denoiser, noise: Tensor, sigmas: Tensor) -> Tensor:
     Args:
         denoise: see `Denoiser`; it gets the state in `state_dtype` and may return float32.
         noise: unit normal noise (B, *).
-        sigmas: noise levels (num_steps + 1,), decreasing to 0.
+        sigmas: noise levels (num_steps + 1,), decreasing to 0; or (num_steps,), to a level above
+            it, at which the samples are then left.
 
     Returns:
         Samples (B, *), in `state_dtype`.
@@ -75,12 +77,13 @@ def heun_sampler(
 ) -> Tensor:
     """Karras et al.'s Algorithm 2: Heun steps, of second order, after a little fresh noise.
 
-    The last step, to 0, is an Euler step: 2 * num_steps - 1 network calls.
+    The last step, to 0, is an Euler step: 2 * num_steps - 1 network calls; where sampling stops
+    above 0, there is none: 2 * (num_steps - 1).
 
     Args:
         denoise: see `Denoiser`; it gets the state in `state_dtype` and may return float32.
         noise: unit normal noise (B, *).
-        sigmas: noise levels (num_steps + 1,), decreasing to 0.
+        sigmas: as in `euler_sampler`.
         S_churn: how much noise to add, over all steps; 0 makes the sampler deterministic.
         S_min: lowest level at which to add noise.
         S_max: highest level at which to add noise.
@@ -92,7 +95,8 @@ def heun_sampler(
         Samples (B, *), in `state_dtype`.
     """
     x, levels = _start(noise, sigmas)
-    most = min(S_churn / (len(levels) - 1), math.sqrt(2) - 1)
+    num_steps = sum(level > 0 for level in levels)
+    most = min(S_churn / num_steps, math.sqrt(2) - 1)
     for sigma, sigma_next in pairwise(levels):
         gamma = most if S_min <= sigma <= S_max else 0.0
         raised = sigma * (1 + gamma)
@@ -132,12 +136,15 @@ def _multistep(
 ) -> Tensor:
     x, levels = _start(noise, sigmas)
     history: deque[tuple[float, Tensor]] = deque(maxlen=3)
-    for sigma, sigma_next in pairwise(levels[:-1]):
+    above = [level for level in levels if level > 0]
+    for sigma, sigma_next in pairwise(above):
         history.appendleft((-math.log(sigma), _predict(denoise, x, sigma)))
         h = math.log(sigma / sigma_next)
         x = sigma_next / sigma * x + increment(h, list(history))
+    if levels[-1] > 0:
+        return x
     # The step to 0 is infinitely long in lambda: only the first-order step survives, and it is D.
-    return _predict(denoise, x, levels[-2])
+    return _predict(denoise, x, above[-1])
 
 
 def _increment_2m(h: float, history: History) -> Tensor:
@@ -169,8 +176,8 @@ def _start(noise: Tensor, sigmas: Tensor) -> tuple[Tensor, list[float]]:
     levels: list[float] = sigmas.tolist()
     if len(levels) < 2:
         raise ValueError(f"sigmas must hold at least 2 levels, got {len(levels)}")
-    if levels[-1] != 0:
-        raise ValueError(f"sigmas must end in 0, got {levels[-1]}")
+    if levels[-1] < 0:
+        raise ValueError(f"sigmas must end in 0, or above it to stop there, got {levels[-1]}")
     if not (levels[0] < math.inf and all(a > b for a, b in pairwise(levels))):
         raise ValueError("sigmas must be finite and strictly decreasing")
     return noise.to(state_dtype(noise.device)) * levels[0], levels

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.claims import Claims, event_line
+from lightning_collapse.sweeps.kept import Kept
 from lightning_collapse.sweeps.progress import Progress
 from lightning_collapse.sweeps.study import PlannedRun, Study
 
@@ -114,6 +116,7 @@ class Driver:
         runs: Sequence[PlannedRun],
         slots: Sequence[Slot],
         program: Sequence[str] = _PROGRAM,
+        kept: Kept | None = None,
     ) -> None:
         """Readies the driver.
 
@@ -122,9 +125,11 @@ class Driver:
             runs: those to be carried through.
             slots: where.
             program: what the words of a run's command follow.
+            kept: where the records of each run are kept as it ends; None for nowhere else.
         """
         self._study, self._runs, self._slots = study, list(runs), slots
-        self._program, self._claims = program, Claims(study)
+        self._program, self._kept = program, kept
+        self._claims = Claims(study)
         self._children: dict[str, _Child] = {}
         self._killed: Counter[str] = Counter()
         self._signal: int | None = None
@@ -183,7 +188,7 @@ class Driver:
         first, making = set[str](), set[str]()
         for run in self._study.runs:
             if run.checked and (shared := run.checked.round_zero):
-                if run.rounds_done:
+                if Run(run.folder).rounds:
                     first.add(shared)
                 elif self._claims.is_held(run):
                     making.add(shared)
@@ -241,6 +246,8 @@ class Driver:
                 self._killed[name] += 1
             child.release()
             del self._children[name]
+            if how == "done" and self._kept is not None:
+                self._kept.keep(child.run)
 
     def _how(self, run: PlannedRun, code: int) -> str:
         if run.is_done:

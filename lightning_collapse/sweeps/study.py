@@ -3,6 +3,7 @@
     sweeps/lambda-grid/
       plan.yaml        as the study was started
       commands.txt     one command a run
+      checked.json     what each came to when it was parsed, which takes longer than to read it
       regime=replace-lambda=0.5-seed=0-3dbfe8f4/        the run
       regime=replace-lambda=0.5-seed=0-3dbfe8f4.log     what it printed
       .claims/         who runs what, and what came of it: see `claims`
@@ -11,18 +12,22 @@ The last part of a folder's name is the digest of what the run's results depend 
 study is what lies in its folder: nothing else is kept, so nothing else can be lost.
 """
 
+import hashlib
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
 
-__all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study"]
+__all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study", "has_ended"]
 
 Condition = tuple[tuple[str, str], ...]
 
@@ -59,12 +64,14 @@ class PlannedRun:
         folder: of the run.
         words: that follow `lightning-collapse`.
         checked: what they come to; None if the study was opened by its folder alone.
+        is_kept: whether all its records are kept elsewhere; see `kept`.
     """
 
     cell: Cell
     folder: Path
     words: tuple[str, ...]
     checked: Checked | None = None
+    is_kept: bool = False
 
     @property
     def name(self) -> str:
@@ -88,23 +95,42 @@ class PlannedRun:
 
     @property
     def rounds_done(self) -> int:
-        """Finished rounds."""
-        return Run(self.folder).rounds
+        """Finished rounds, those of which only records are kept among them."""
+        return self.rounds if self.is_kept else Run(self.folder).rounds
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether it makes no rounds on disk."""
+        return self.words[0] == "toy"
+
+    @property
+    def summary(self) -> Path:
+        """The file that a toy writes last."""
+        return self.folder / "summary.json"
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        if self.words[0] == "toy":
-            return (self.folder / "summary.json").is_file()
-        if not self.rounds or not (done := self.rounds_done):
-            return False
-        return done >= self.rounds or self._ended_collapsed()
+        return self.is_kept or self.is_done_here
 
-    def _ended_collapsed(self) -> bool:
+    @property
+    def is_done_here(self) -> bool:
+        """Whether its folder holds all that it was to make."""
+        if self.is_toy:
+            return self.summary.is_file()
         run = Run(self.folder)
-        if not (run.table.is_file() and run.records[-1].get("collapsed")):
-            return False
-        return bool(run.config.read().get("loop", {}).get("on_collapse") == "stop")
+        return has_ended(run, run.rounds, self.rounds)
+
+
+def has_ended(run: Run, done: int, rounds: int) -> bool:
+    """Whether a run that has finished so many rounds makes no more, of those planned."""
+    if not rounds or not done:
+        return False
+    if done >= rounds:
+        return True
+    if not (run.table.is_file() and run.records[-1].get("collapsed")):
+        return False
+    return bool(run.config.read().get("loop", {}).get("on_collapse") == "stop")
 
 
 @dataclass(frozen=True)
@@ -125,6 +151,9 @@ class Study:
     def of(cls, plan: Plan, check: Check, within: Path = STUDIES) -> "Study":
         """Plans all runs, and checks each, before any is started.
 
+        A command that the study was started with is not parsed again, unless its configuration
+        or this package have changed.
+
         Args:
             plan: what the plan says.
             check: parses the words of one command.
@@ -137,9 +166,11 @@ class Study:
         folder = within / plan.name
         runs: list[PlannedRun] = []
         cell_of: dict[str, str] = {}
+        known = _known(plan, folder)
         for cell in plan.cells():
+            words = _words(plan, cell, folder / "run", folder)
             try:
-                checked = check(_words(plan, cell, folder / "run", folder))
+                checked = known.get(shlex.join(words)) or check(words)
             except ValueError as error:
                 raise ValueError(f"{cell.name}: {error}") from error
             if (other := cell_of.setdefault(checked.digest, cell.name)) != cell.name:
@@ -181,6 +212,16 @@ class Study:
             found.setdefault(run.cell.condition, []).append(Run(run.folder))
         return found
 
+    def check_unchanged(self) -> None:
+        """Raises ValueError where the study was started by another plan."""
+        commands = self.folder / "commands.txt"
+        if commands.is_file() and (before := commands.read_text()) != self._commands:
+            raise ValueError(
+                f"plan = {self.plan.path}: plan or configuration have changed since {self.folder} "
+                f"was started ({_difference(before, self._commands)}); restore them, or give the "
+                "plan another name"
+            )
+
     def open(self) -> None:
         """Makes the study's folder, with its plan and commands, or finds them as they are here.
 
@@ -188,19 +229,57 @@ class Study:
             ValueError: the study was started by another plan.
             OSError: the folder cannot be written.
         """
-        commands, plan = self.folder / "commands.txt", self.folder / "plan.yaml"
-        content = "".join(f"{run.command}\n" for run in self.runs)
-        if commands.is_file():
-            if commands.read_text() != content:
-                raise ValueError(
-                    f"plan = {self.plan.path}: plan or configuration have changed since "
-                    f"{self.folder} was started ({_difference(commands.read_text(), content)}); "
-                    "restore them, or give the plan another name"
-                )
-            return
-        make_folder(self.folder)
-        write_atomically(plan, lambda file: file.write(self.plan.text.encode()))
-        write_atomically(commands, lambda file: file.write(content.encode()))
+        self.check_unchanged()
+        content = {"plan.yaml": self.plan.text, "commands.txt": self._commands}
+        started = (self.folder / "commands.txt").is_file()
+        # In this order: a study with commands was started.
+        for name, text in {"checked.json": self._checked, **({} if started else content)}.items():
+            path = self.folder / name
+            if not path.is_file() or path.read_bytes() != text.encode():
+                make_folder(self.folder)
+                _write(path, text)
+
+    @property
+    def _commands(self) -> str:
+        return "".join(f"{run.command}\n" for run in self.runs)
+
+    @property
+    def _checked(self) -> str:
+        """The content of `checked.json`."""
+        told = {
+            shlex.join(_words(self.plan, run.cell, self.folder / "run", self.folder)): asdict(
+                run.checked
+            )
+            for run in self.runs
+            if run.checked is not None
+        }
+        return json.dumps({"of": _parsed_by(self.plan), "commands": told}, indent=0)
+
+
+def _known(plan: Plan, folder: Path) -> dict[str, Checked]:
+    """What the commands of a study came to as it was started; nothing, if that may not hold."""
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        kept = json.loads((folder / "checked.json").read_bytes())
+        if kept["of"] == _parsed_by(plan):
+            made = {words: Checked(**told) for words, told in kept["commands"].items()}
+            if all(map(_is_sound, made.values())):
+                return made
+    return {}
+
+
+def _is_sound(told: Checked) -> bool:
+    whole = type(told.rounds) is int and isinstance(told.round_zero, str)
+    return whole and re.fullmatch("[0-9a-f]{8}", told.digest) is not None
+
+
+def _parsed_by(plan: Plan) -> str:
+    """The digest of what commands come to something by, beside their words."""
+    config = plan.config.read_bytes() if plan.config and plan.config.is_file() else b""
+    return hashlib.sha256(f"{version('lightning-collapse')}\n".encode() + config).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _words(plan: Plan, cell: Cell, path: Path, study: Path) -> tuple[str, ...]:

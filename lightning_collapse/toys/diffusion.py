@@ -1,8 +1,9 @@
 """Diffusion beside the mixture fitted to the same points: both loops, measured alike.
 
-Diffusion is either learned, by the same Lightning loop as for images (`commands.toy_diffusion`
-runs it), or exact: a mixture is fitted and then sampled by a diffusion sampler with that mixture's
-own denoiser. What exact diffusion does beyond the mixture loop is the sampler's doing.
+Diffusion is either learned or exact. One replica is learned by the same Lightning loop as for
+images (`commands.toy_diffusion` runs it), several together, with the same numbers but for rounding
+(`toys.stacked`). Exact, a mixture is fitted and then sampled by a diffusion sampler with that
+mixture's own denoiser: what it does beyond the mixture loop is the sampler's doing.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.learners.learner import GaussianMixtureEM, Learner
 from lightning_collapse.learners.mixtures import Mixtures, refit
+from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.pool import Pool
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.oracles import mixture_denoiser
@@ -25,22 +28,38 @@ from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
 from lightning_collapse.toys.measured import over_rounds
+from lightning_collapse.toys.stacked import Replicas, Training
 
 __all__ = [
+    "MICRO_BATCH",
     "SCALE",
     "ExactDiffusion",
+    "Learned",
     "Route",
     "join",
     "loop_samples",
     "measure",
     "points",
     "samples_made",
+    "trained_together",
 ]
 
 Array = NDArray[np.float64]
 
 SCALE = 8.0
 """Points of `toy gmm` per network unit: networks see them divided by this."""
+MICRO_BATCH = 1000
+"""Samples that a learned diffusion makes at a time."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The network of learned diffusion, and how much it is trained in a round."""
+
+    images_per_round: int
+    batch_size: int
+    width: int
+    depth: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +121,32 @@ def loop_samples(
         pass
     ends = np.cumsum(pool.sizes)
     return [pool[torch.arange(a, b)] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def trained_together(
+    condition: Condition, learned: Learned, sampling: Sampling, rounds: int, seeds: Sequence[int]
+) -> list[tuple[Tensor, list[Tensor]]]:
+    """Trains several replicas; gives the real rows (N, 2) of each, and its rounds' samples (n, 2).
+
+    Raises:
+        ValueError: the training of a replica diverges.
+    """
+    replicas = Replicas(
+        points(condition),
+        condition.regime,
+        SigmaMLP(2, learned.width, learned.depth),
+        seeds,
+        training=Training(learned.images_per_round, learned.batch_size),
+        sampling=sampling,
+        train_rows=condition.n_real,
+        held_out_rows=condition.n,
+        samples_per_round=samples_made(condition),
+        micro_batch=MICRO_BATCH,
+        measures=(),
+    )
+    bar = tqdm(replicas.rounds(rounds), condition.label, rounds, leave=False, disable=None)
+    made = torch.stack([told.samples for told in bar], 1)
+    return [(real, [*own]) for real, own in zip(replicas.real, made, strict=True)]
 
 
 def measure(

@@ -42,7 +42,7 @@ def test_one_round_is_the_known_table(tmp_path, capsys, words, percent):
 
 def test_rounds_compound_on_what_was_sampled():
     sigmas, std = karras_sigmas(18), torch.tensor([0.5, 1.0]).double()
-    course = compounded_std(heun_sampler, sigmas, std, 3)
+    course = compounded_std(Sampling("heun", "karras", 18), std, 3)
     for before, after in zip(course, course[1:], strict=False):
         bias = SamplerBias(heun_sampler, sigmas, before.square().diag())
         torch.testing.assert_close(after, before * (1 + bias.std_errors))

@@ -1,10 +1,24 @@
 """The command: what it says before it starts anything, and a tiny study from end to end."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
 from tiny_runs import CONFIGS, arguments, records
+
+from lightning_collapse.sweeps.plan import Plan
+from lightning_collapse.sweeps.study import Checked, Study
+
+# Runs a command line; tells whether it has imported torch, and what it cost.
+_TIMED = """
+import json, sys, time
+from lightning_collapse.__main__ import main
+main()
+print(json.dumps(["torch" in sys.modules, time.process_time()]))
+"""
 
 TOY = {
     "name": "toys",
@@ -59,7 +73,26 @@ def test_a_study_runs_shares_round_0_and_is_then_done(cli, planned, tmp_path):
     assert status == 0 and said.count("done ") >= 2
 
 
-def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned):
+def test_what_is_kept_of_a_study_is_not_run_again_on_another_machine(cli, planned, tmp_path):
+    options = tiny(trainer__max_epochs=1)
+    first, kept = planned(**options, grid={"seed": [0]}, control=None), ("--records", "kept")
+    assert cli("sweep", first, "--devices", "cpu", *kept)[0] == 0
+    (run,) = (tmp_path / "sweeps/tiny").glob("seed=0-????????")
+    (there,) = (tmp_path / "kept/tiny").iterdir()
+    assert sorted(path.name for path in there.iterdir()) == ["config.yaml", "rounds.jsonl"]
+    assert (there / "rounds.jsonl").read_bytes() == (run / "rounds.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "sweeps")
+    status, said, _ = cli("sweep", first, *kept)
+    assert (status, said) == (0, "nothing to do: 1 done, 0 running, 0 waiting, 0 failed\n")
+    # As SLURM is told, which there need not be for that.
+    assert cli("sweep", first, *kept, "--launcher", "slurm")[:2] == (status, said)
+    more = planned(**options, grid={"seed": [0, 1]}, control=None)
+    shutil.rmtree(tmp_path / "sweeps")
+    status, said, _ = cli("sweep", more, "--launcher", "print", *kept)
+    assert status == 0 and said.count("\n") == 1 and "seed=1" in said
+
+
+def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned, tmp_path):
     # More rows than there are, which shows once they are read.
     plan = planned(**tiny(data__train_rows=60), grid={"seed": [0]}, control=None)
     status, _, errors = cli("sweep", plan, "--devices", "cpu")
@@ -69,16 +102,46 @@ def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned):
     assert "data.train_rows = 60" in errors
     status, said, _ = cli("sweep", plan, "--retry-failed", "--launcher", "print")
     assert status == 0 and said.startswith("lightning-collapse fit ")
-    assert "1 waiting, 0 failed" in cli("sweep", plan, "--status")[1]
+    assert "0 waiting, 1 failed" in cli("sweep", plan, "--status")[1]
+    assert cli("sweep", plan, "--retry-failed", "--devices", "cpu")[0] == 1
+    assert "0 waiting, 1 failed" in cli("sweep", plan, "--status")[1]
+    events = (tmp_path / "sweeps/tiny/.claims/events.jsonl").read_text()
+    assert events.count('"start"') == 2
 
 
 def test_print_gives_the_commands_and_starts_nothing(cli, planned, tmp_path):
     plan = planned(**tiny(), grid={"regime": REGIMES, "seed": [0, 1]})
     status, said, errors = cli("sweep", plan, "--launcher", "print")
     assert status == 0 and "collapse cannot be told from retraining" in errors
-    commands = (tmp_path / "sweeps/tiny/commands.txt").read_text()
-    assert said == commands and commands.count("lightning-collapse fit --config ") == 4
-    assert not (tmp_path / "sweeps/tiny/.claims/events.jsonl").exists()
+    assert said.count("lightning-collapse fit --config ") == 4
+    assert not (tmp_path / "sweeps").exists()
+
+
+def test_a_study_that_was_started_is_told_of_without_parsing_its_runs(planned, tmp_path):
+    seeds = list(range(100))
+    plan = Plan.read(planned(**tiny(), grid={"seed": seeds}, control=None))
+    parsed = []
+
+    def check(words):
+        parsed.append(words)
+        return Checked(f"{len(parsed):08x}", "", 2)
+
+    Study.of(plan, check).open()
+    assert len(parsed) == 100
+    for asked in (["--status"], ["--launcher", "print"]):
+        words = [sys.executable, "-c", _TIMED, "sweep", str(plan.path), *asked]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        slow, seconds = json.loads(told.splitlines()[-1])
+        assert not slow and seconds < 2 and told.count("seed=99-00000064") >= 1
+    # Of another configuration, each is parsed again.
+    with open(CONFIGS / "points_replace.yaml") as file:
+        (tmp_path / "other.yaml").write_text(file.read())
+    other = planned(**{**tiny(), "config": "other.yaml"}, grid={"seed": seeds}, control=None)
+    Study.of(Plan.read(other), check, tmp_path / "elsewhere").open()
+    assert len(parsed) == 200
+    (tmp_path / "other.yaml").write_text("trainer: {max_epochs: 3}\n")
+    Study.of(Plan.read(other), check, tmp_path / "elsewhere")
+    assert len(parsed) == 300
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from tiny_runs import BATCH, POINTS, STEPS
 
 from lightning_collapse import Accumulate, Fresh, Replace
 from lightning_collapse.data.sources.images import Digits
-from lightning_collapse.lit.data import PoolDataModule, batch_order
-from lightning_collapse.pool import Pool
+from lightning_collapse.lit.data import PoolDataModule
+from lightning_collapse.pool import Pool, batch_order
 
 
 def module(run, **options) -> PoolDataModule:

@@ -151,6 +151,16 @@ def test_its_checkpoint_gives_it_back(run):
     assert torch.equal(loaded(x, 1.0, labels), run.module.ema(x, 1.0, labels))
 
 
+def test_a_configurations_network_gives_way_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tiny_runs.DIGITS_MODEL", {})
+    sizes = {"img_resolution": 8, "channels": 1, **TINY}
+    options = {f"model__network__{name}": n for name, n in sizes.items()}
+    chosen = {"model__network": "DiT", **options, "trainer__max_epochs": 1}
+    run_fit(arguments(tmp_path / "run", "digits_replace", **chosen))
+    loaded = load_denoiser(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert isinstance(loaded.model, DiT) and loaded.model.width == 16
+
+
 def test_a_patch_that_does_not_divide_the_image_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tiny_runs.DIGITS_MODEL", {})
     sizes = {"img_resolution": 8, "channels": 1, "patch_size": 3}

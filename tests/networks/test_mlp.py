@@ -67,3 +67,12 @@ def test_class_indices_are_one_hot_vectors_and_none_is_no_class():
     assert torch.equal(network(x, c_noise, index), network(x, c_noise, vectors))
     assert torch.equal(network(x, c_noise), network(x, c_noise, torch.zeros(2, 3)))
     assert not torch.allclose(network(x, c_noise), network(x, c_noise, index))
+
+
+def test_label_dropout_trains_without_class():
+    network = SigmaMLP(2, label_dim=3, label_dropout=1.0)
+    torch.nn.init.normal_(network.last.weight)
+    x, c_noise, index = torch.randn(2, 2), torch.zeros(2), torch.tensor([0, 2])
+    assert torch.equal(network(x, c_noise, index), network(x, c_noise))
+    network.eval()
+    assert not torch.equal(network(x, c_noise, index), network(x, c_noise))

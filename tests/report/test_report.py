@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from lightning_collapse.report.figures import plot_run, sampler_alone
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import write_records
+from lightning_collapse.sampling.bias import principal_std, sampled_std
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.schedules import karras_sigmas
 from lightning_collapse.sampling.solvers import heun_sampler
@@ -139,8 +140,14 @@ def test_the_sampler_alone_is_what_it_does_to_a_gaussian_of_the_real_covariance(
     assert error > 0.05
 
 
-def test_a_sampler_that_adds_noise_is_not_told_alone(tmp_path):
+def test_a_sampler_that_adds_noise_is_told_alone_and_a_guided_one_is_not(tmp_path):
     keep(tmp_path / "real", some_rows("points", "real"))
     sampling = {**asdict(SAMPLING), "S_churn": 40.0, "S_max": None}
     keep(tmp_path / "0000", some_rows("points", 0), sampling=sampling)
-    assert sampler_alone(StoredRows(tmp_path / "real"), StoredRows(tmp_path / "0000")) is None
+    real = StoredRows(tmp_path / "real")
+    std = principal_std(real)
+    variance = sampled_std(replace(SAMPLING, S_churn=40.0), std).square().sum()
+    told = sampler_alone(real, StoredRows(tmp_path / "0000"))
+    assert told == [pytest.approx(float(variance / std.square().sum()) - 1)]
+    keep(tmp_path / "0001", some_rows("points", 0), sampling=sampling, guide={"class_path": "G"})
+    assert sampler_alone(real, StoredRows(tmp_path / "0001")) is None

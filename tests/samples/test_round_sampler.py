@@ -69,6 +69,18 @@ def test_samples_depend_on_seed_round_and_index_alone():
     assert not torch.equal(one.sample(0), replace(one, seed=1).sample(0))
 
 
+@pytest.mark.parametrize("kind", [Sampling(num_steps=4), CHURN], ids=["3m", "churn"])
+def test_rounds_that_share_latents_have_those_of_round_0(kind):
+    classes = {"network": mlp(label_dim=3), "label_dim": 3}
+    fresh = sampler(**classes, sampling=kind)
+    same = replace(fresh, sampling=replace(kind, latents="same"))
+    assert torch.equal(same.sample(8), replace(same, round=5).sample(8))
+    assert torch.equal(same.labels(), replace(same, round=5).labels())
+    assert torch.equal(same.sample(8), replace(fresh, round=0).sample(8))
+    assert torch.equal(same.labels(), replace(fresh, round=0).labels())
+    assert not torch.equal(same.sample(8), fresh.sample(8))
+
+
 def test_a_samples_numbers_do_not_depend_on_its_neighbours():
     # To rounding only: the batch's size is part of the recipe for that reason.
     one = sampler(sampling=CHURN)

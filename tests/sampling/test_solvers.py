@@ -277,7 +277,7 @@ def test_karras_refuses_a_bad_rho():
     ("sigmas", "message"),
     [
         ([0.0], "at least 2"),
-        ([2.0, 1.0], "end in 0"),
+        ([2.0, -1.0], "end in 0"),
         ([1.0, 2.0, 0.0], "decreasing"),
         ([1.0, 1.0, 0.0], "decreasing"),
         ([math.nan, 1.0, 0.0], "decreasing"),

@@ -1,10 +1,12 @@
 """Plans: what they come to, what is refused, and that those which ship can start."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lightning_collapse import DiT, ddpmpp
 from lightning_collapse.commands.sweep import checker
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Checked, Study
@@ -102,6 +104,22 @@ def test_a_study_is_opened_again_by_its_folder(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "wrong", ["", "[]", "{}", '{"of": 1}', '"digest": "../../up"', '"rounds": "many"', "nonsense"]
+)
+def test_what_commands_came_to_is_found_out_anew_where_its_file_is_damaged(tmp_path, wrong):
+    made = Study.of(plan(tmp_path, **GRID), checked, tmp_path)
+    made.open()
+    path, seen = made.folder / "checked.json", []
+    whole = path.read_text()
+    key = wrong.partition(":")[0]
+    path.write_text(re.sub(rf"{key}: [^,\n}}]*", wrong, whole) if key in whole else wrong)
+    again = Study.of(made.plan, lambda words: seen.append(words) or checked(words), tmp_path)
+    assert len(seen) == 2 and again == made
+    again.open()
+    assert path.read_text() == whole
+
+
 def test_a_plan_that_has_changed_is_refused(tmp_path):
     Study.of(plan(tmp_path, name="s", **GRID), checked, tmp_path).open()
     other = plan(tmp_path, name="s", grid={"seed": [0, 1, 2]})
@@ -110,16 +128,21 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
+    drives = ["architecture", "conditioning", "end", "latents", "noise_distribution", "schedule"]
+    drives += ["size", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "demo",
         "domains_digits_patches",
+        *[f"drives_{name}" for name in drives],
         "lambda_grid_digits",
         "lambda_grid_points",
         "regimes_digits",
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
+        "ways_out_extrapolation",
+        "ways_out_negative_guidance",
     ] == NAMES
 
 
@@ -148,5 +171,21 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     assert len(made.runs) >= (3 if name == "demo" else 15)
     # Figures of other numbers of samples are not comparable, and such samples are not shared.
     assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
-    # One of every domain.
-    assert len({one.round_zero for one in first}) <= 2
+    # One of every domain, or of every network.
+    networks = name in ("drives_architecture", "drives_noise_distribution", "drives_size")
+    assert len({one.round_zero for one in first}) <= (6 if networks else 2)
+
+
+def test_architectures_are_compared_at_equal_parameters():
+    """Each within 2 % of the configuration's own."""
+    told = Plan.read(PLANS / "drives_architecture.yaml")
+    base = yaml.safe_load(told.config.read_text())
+    own, sizes = base["model"]["network"]["init_args"], {}
+    for label, options in told.grid["network"].items():
+        given = {key.removeprefix("model.network."): value for key, value in options.items()}
+        kind = DiT if given.pop("model.network", None) == "DiT" else ddpmpp
+        network = kind(**(given if kind is DiT else own | given))
+        sizes[label] = sum(value.numel() for value in network.parameters())
+    expected = sum(value.numel() for value in ddpmpp(**own).parameters())
+    assert sizes["unet_wide"] == expected and len(sizes) == 3
+    assert all(abs(size / expected - 1) < 0.02 for size in sizes.values()), sizes

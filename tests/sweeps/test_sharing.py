@@ -45,6 +45,19 @@ def test_what_is_shared_is_linked_and_not_made(donor, sharer):
     assert Run(donor).damage() == Run(sharer).damage() == {}
 
 
+def test_a_run_that_keeps_few_checkpoints_still_has_round_0_to_share(tmp_path):
+    few = {"loop__keep_checkpoints": 1, "trainer__max_epochs": 3}
+    donor, sharer = study(tmp_path, "donor", **few), study(tmp_path, "sharer", **few, **ACCUMULATE)
+    assert records(sharer)[0]["shared_from"] == "donor"
+    kept = [
+        sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (donor, sharer)
+    ]
+    assert kept == [["last.ckpt", "round-0000.ckpt", "round-0002.ckpt"]] * 2
+    alone = study(tmp_path / "alone", "alone", shared=False, **few)
+    assert [path.name for path in (alone / "checkpoints").glob("round*")] == ["round-0002.ckpt"]
+    assert Run(donor).damage() == Run(sharer).damage() == {}
+
+
 def test_under_another_sampler_the_training_alone_is_shared(donor):
     run = study(donor.parent, "euler", loop__sampling__solver="euler", trainer__max_epochs=1)
     alone = study(

@@ -88,6 +88,35 @@ def test_a_learned_run_is_a_run_like_any_other(tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"results: {tmp_path}\n")
 
 
+def test_replicas_together_are_the_runs_of_their_seeds(tmp_path, undrawn):
+    """What each alone comes to is within the band, at its ends with two."""
+    options = [*TINY, "--lambdas=0.5", "--batch_size=32"]
+    for seed in (5, 6):
+        assert command(*options, f"--seed={seed}", "--out", tmp_path / str(seed)) == 0
+    assert command(*options, "--seed=5", "--replicas=2", "--out", tmp_path / "both") == 0
+    both = conditions(tmp_path / "both")
+    alone = [conditions(tmp_path / seed) for seed in ("5", "6")]
+    assert (tmp_path / "5" / "lambda-0.5-seed-5" / "rounds.jsonl").exists()
+    assert not [path for path in (tmp_path / "both").iterdir() if path.is_dir()]
+    for told, *each in zip(both, *alone, strict=True):
+        for name in ("variance", "smallest_mode_share"):
+            known = [[one[f"{name}_mean"][r] for one in each] for r in range(2)]
+            for r, (a, b) in enumerate(known):
+                band = [told[f"{name}_{part}"][r] for part in ("q05", "mean", "q95")]
+                low, high = min(a, b), max(a, b)
+                wanted = [low + share * (high - low) for share in (0.05, 0.5, 0.95)]
+                assert band == pytest.approx(wanted, rel=1e-3)
+
+
+def test_replicas_show_bands(tmp_path, capsys):
+    assert command(*TINY, "--replicas=3", "--out", tmp_path) == 0
+    assert (tmp_path / "diffusion.png").stat().st_size > 10_000
+    learned = conditions(tmp_path)[0]
+    assert learned["replicas"] == 3
+    assert learned["sliced_wasserstein_q05"][1] < learned["sliced_wasserstein_q95"][1]
+    assert capsys.readouterr().out == f"results: {tmp_path}\n"
+
+
 def test_it_goes_on_where_it_stopped(tmp_path, undrawn):
     assert command(*TINY, "--rounds=1", "--out", tmp_path / "cut") == 0
     for name in ("cut", "whole"):
@@ -110,6 +139,7 @@ def test_what_a_run_depends_on_cannot_change_on_the_way(tmp_path, undrawn, capsy
         (["--regime=Nothing"], "regime = Nothing: must be one of "),
         (["--n=1"], "n = 1: must be at least 2"),
         (["--n=2"], "n = 2: must be at least the number of components, 3"),
+        (["--batch_size=0"], "batch_size = 0: must be at least 1"),
         (["--width=0"], "width = 0: must be at least 1"),
         (["--steps=0"], "steps = 0: must be at least 1"),
         (["--images_per_round=0"], "images_per_round = 0: must be at least 1"),

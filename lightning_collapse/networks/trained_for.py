@@ -13,14 +13,14 @@ from lightning_collapse.networks.noise import LogNormal, LogUniform, NoiseLevels
 from lightning_collapse.networks.preconditioning import EDM, VE, VP, Preconditioning
 from lightning_collapse.trust import Trusted, import_trusted
 
-__all__ = ["Training", "preconditioning_of", "told"]
+__all__ = ["TrainedFor", "preconditioning_of", "told"]
 
 _PRECONDITIONINGS: tuple[type[Preconditioning], ...] = (EDM, VP, VE)
 _NOISES: tuple[type[NoiseLevels], ...] = (LogNormal, UniformTime, LogUniform)
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainedFor:
     """What a network was trained for, without which its outputs mean nothing.
 
     Attributes:
@@ -32,7 +32,7 @@ class Training:
     noise: NoiseLevels
 
     @classmethod
-    def of(cls, model: Mapping[str, Any], trust_class: Trusted = None) -> "Training":
+    def of(cls, model: Mapping[str, Any], trust_class: Trusted = None) -> "TrainedFor":
         """Reads what a checkpoint or the section `model` of a configuration says.
 
         Args:
@@ -69,7 +69,7 @@ class Training:
         P_std: float,
         preconditioning: Preconditioning | None,
         noise: NoiseLevels | None,
-    ) -> "Training":
+    ) -> "TrainedFor":
         """Gives what was chosen: EDM by its numbers, but for what takes its place.
 
         Raises:

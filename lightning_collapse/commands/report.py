@@ -1,0 +1,81 @@
+"""`lightning-collapse report`: one page of runs that a reviewer can believe."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lightning_collapse.analysis.conditions import find_runs
+from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.report.comparison import compare
+from lightning_collapse.report.log import append_log
+from lightning_collapse.report.page import page, save_figures
+from lightning_collapse.report.words import closing
+from lightning_collapse.sweeps.study import Study
+
+__all__ = ["main", "report"]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    words = ["--out" if word == "-o" else word for word in arguments]
+    run_command("report", report, words, reads=["runs"])
+
+
+def report(
+    runs: list[Path],
+    out: Path = Path("report.html"),
+    figures: Path | None = None,
+    log: Path | None = None,
+) -> None:
+    """Writes one page of runs: verdict, curves, samples, and what they were made by.
+
+    It is made of the runs' records and sample rows, needs no network, and says first whether they
+    collapse, by what rule, and what is missing for more to be told.
+
+    Args:
+        runs: folders of runs, of sweeps, or of kept records (rounds.jsonl and config.yaml).
+        out: the page; also `-o`.
+        figures: folder for the figures as PNG, SVG and PDF.
+        log: experimental log in Markdown, such as EXPERIMENTS.md, to which each run is added that
+            is not in it with its last round.
+    """
+    for option, path in (("out", out), ("log", log)):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{option} = {path}: is a folder; name a file")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = find_runs(runs)
+    if not found:
+        raise ValueError(f"runs = {runs[0]}: holds no run with a finished round")
+    comparisons = compare(found)
+    title = ", ".join(path.resolve().name for path in runs[:3]) + ", …" * (len(runs) > 3)
+    left_out = [str(each.message) for each in caught]
+    text = page(comparisons, title, _commands(runs), left_out)
+    make_folder(out.parent)
+    write_atomically(out, lambda file: file.write(text.encode()))
+    for one in comparisons:
+        print(f"{one.title}: {closing(one)}" if len(comparisons) > 1 else closing(one))
+    if figures is not None:
+        save_figures(comparisons, figures)
+        print(f"figures: {figures}")
+    if log is not None:
+        added = append_log(log, found)
+        print(f"log: {log}, {len(added)} of {len(found)} runs added")
+    print(f"report: {out}")
+
+
+def _commands(paths: Sequence[Path]) -> dict[Path, str]:
+    """The commands of sweeps' runs, by their folders."""
+    known: dict[Path, str] = {}
+    for study in _studies(paths):
+        known |= {run.folder.resolve(): run.command for run in study.runs}
+    return known
+
+
+def _studies(paths: Iterable[Path]) -> Iterable[Study]:
+    for folder in dict.fromkeys(p for path in paths for p in (path, path.parent)):
+        try:
+            yield Study.at(folder)
+        except (OSError, ValueError):
+            continue

@@ -1,0 +1,226 @@
+"""What may stand in one figure: conditions whose figures mean the same, each with its verdict.
+
+Runs are told apart by what their figures depend on: the feature space, the numbers of training,
+held-out and measured rows, where the real rows are from, and the version that made them. Each set
+of these is a comparison of its own; no curve goes across.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_collapse.analysis.conditions import Condition, conditions
+from lightning_collapse.analysis.meanings import headline, headline_figure
+from lightning_collapse.analysis.profile import chosen_control
+from lightning_collapse.analysis.verdict import Verdict
+from lightning_collapse.report.looks import CONTROL, Look, looks_of
+from lightning_collapse.runs.layout import Run
+
+__all__ = ["Comparison", "Course", "Judged", "compare", "course"]
+
+Array = NDArray[np.float64]
+
+_ROWS = ("n_train", "n_held_out", "fd_n")
+_REGIME = ("regime", "regime_options", "n_samples", "data.regime", "data.samples_per_round")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A condition as it is told.
+
+    Attributes:
+        condition: its runs.
+        label: short, unlike any other's in its comparison.
+        look: colour, dash and marker.
+        verdict: on the headline figure.
+        control: runs on real rows alone that it is judged beside; None where there are none.
+    """
+
+    condition: Condition
+    label: str
+    look: Look
+    verdict: Verdict
+    control: Condition | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Conditions that may stand in one figure.
+
+    Attributes:
+        judged: the conditions, but for controls.
+        controls: runs on real rows alone, likewise told; their verdict is not asked for.
+        ramp: name of the number that the conditions differ by, if it is all they do; else "".
+    """
+
+    judged: list[Judged]
+    controls: list[Judged]
+    ramp: str
+
+    @property
+    def all(self) -> list[Judged]:
+        """Conditions and controls."""
+        return [*self.judged, *self.controls]
+
+    @property
+    def first(self) -> Condition:
+        """The first condition, for what all have in common."""
+        return self.all[0].condition
+
+    @property
+    def headline(self) -> str:
+        """The figure that the verdicts are on."""
+        return headline_figure(self.first)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs."""
+        return [run for one in self.all for run in one.condition.runs.values()]
+
+    @property
+    def source(self) -> str:
+        """Where the real rows are from; "" where no configuration says so."""
+        named = json.loads(self.first.settings.get("data.source.class_path", '""'))
+        return str(named).rpartition(".")[2]
+
+    @property
+    def title(self) -> str:
+        """What all runs have in common, in a few words."""
+        first = self.first.first[0]
+        rows = f"N = {first['n_train']}, {first['n_held_out']} held out, n = {first.get('fd_n')}"
+        return ", ".join(filter(None, [self.source, self.first.space, rows]))
+
+
+@dataclass(frozen=True)
+class Course:
+    """A figure over the rounds of a condition.
+
+    Attributes:
+        runs: of each run (K,), which may be of different lengths.
+        mean: over runs, of the rounds that all have; NaN where any lacks it.
+        low: the lowest run, likewise.
+        high: the highest.
+    """
+
+    runs: list[Array]
+    mean: Array
+    low: Array
+    high: Array
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any number to tell."""
+        return any(np.isfinite(own).any() for own in self.runs)
+
+
+def course(condition: Condition, figure: str) -> Course:
+    """Reads a figure of all rounds of a condition's runs."""
+    runs = list(condition.series(figure).values())
+    both = np.stack([own[: condition.rounds] for own in runs])
+    return Course(runs, both.mean(0), both.min(0), both.max(0))
+
+
+def compare(runs: Iterable[Run]) -> list[Comparison]:
+    """Groups runs into comparisons, in the order in which these first occur.
+
+    Raises:
+        FileNotFoundError: a run has no finished round.
+        ValueError: a run is damaged, or two are of one condition and seed.
+    """
+    groups: dict[str, list[Condition]] = {}
+    for one in conditions(runs):
+        groups.setdefault(_key(one), []).append(one)
+    # Named anew: what a group has in common need not be said of each.
+    return [
+        _compared(conditions(run for one in group for run in one.runs.values()))
+        for group in groups.values()
+    ]
+
+
+def _key(one: Condition) -> str:
+    """What figures depend on, beside the condition."""
+    first = one.first[0]
+    version = (first.get("versions") or {}).get("lightning_collapse")
+    source = {k: v for k, v in one.settings.items() if k.startswith("data.source")}
+    told = [one.distance, headline_figure(one), version, *map(first.get, _ROWS), source]
+    return json.dumps(told, sort_keys=True)
+
+
+def _compared(read: Sequence[Condition]) -> Comparison:
+    controls = [one for one in read if one.is_control]
+    others = [one for one in read if one not in controls]
+    if not others:
+        # A control has nothing beside it; several retrain differently, each a condition.
+        others, controls = list(read), []
+    labels = _labels(others)
+    ramp = _ramp(others)
+    looks = looks_of(len(others), ramped=bool(ramp))
+    judged = []
+    for one, label, look in zip(others, labels, looks, strict=True):
+        beside = _control_of(one, controls)
+        judged.append(Judged(one, label, look, headline(one, beside), beside))
+    named = ["control"] if len(controls) == 1 else [f"control: {one.name}" for one in controls]
+    kept = [
+        Judged(one, label, CONTROL.numbered(i), headline(one, None), None)
+        for i, (one, label) in enumerate(zip(controls, named, strict=True))
+    ]
+    return Comparison(judged, kept, ramp)
+
+
+def _control_of(one: Condition, controls: Sequence[Condition]) -> Condition | None:
+    """The control that differs the least from a condition, but by the regime; None in doubt."""
+
+    def apart(other: Condition) -> int:
+        names = {name for name in {*one.settings, *other.settings} if not name.startswith(_REGIME)}
+        return sum(one.settings.get(name) != other.settings.get(name) for name in names)
+
+    if len(controls) == 1:
+        return chosen_control([one], controls)[1]
+    ranked = sorted(controls, key=apart)
+    return ranked[0] if ranked and apart(ranked[0]) < apart(ranked[1]) else None
+
+
+def _labels(told: Sequence[Condition]) -> list[str]:
+    """The shortest of three ways to name conditions that tells them apart."""
+    regimes = [json.loads(one.settings["regime"]) for one in told]
+    options = [json.loads(one.settings["regime_options"]) or {} for one in told]
+    differing = []
+    for regime, own in zip(regimes, options, strict=True):
+        same = [o for r, o in zip(regimes, options, strict=True) if r == regime]
+        names = [name for name in own if any(o.get(name) != own[name] for o in same)]
+        differing.append(
+            ", ".join(
+                [
+                    regime,
+                    *(
+                        f"{_short(n)} = {own[n]:.4g}"
+                        if isinstance(own[n], float)
+                        else f"{_short(n)} = {own[n]}"
+                        for n in names
+                    ),
+                ]
+            )
+        )
+    for labels in (regimes, differing):
+        if len(set(labels)) == len(labels):
+            return labels
+    return [one.name for one in told]
+
+
+def _short(option: str) -> str:
+    return "λ" if option == "synthetic_fraction" else option
+
+
+def _ramp(told: Sequence[Condition]) -> str:
+    """The one option of one regime, a number, by which three or more conditions differ."""
+    if len(told) < 3 or len({one.settings["regime"] for one in told}) > 1:
+        return ""
+    options = [json.loads(one.settings["regime_options"]) or {} for one in told]
+    names = [name for name in options[0] if len({str(own.get(name)) for own in options}) > 1]
+    if len(names) != 1 or len({str(own.get(names[0])) for own in options}) < len(told):
+        return ""
+    numbers = all(isinstance(own.get(names[0]), (int, float)) for own in options)
+    return _short(names[0]) if numbers else ""

@@ -1,0 +1,249 @@
+"""Figures over rounds: every condition's mean, band and seeds, beside floor and control.
+
+One function draws a panel for the page, for papers and for the picture of `plot`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightning_collapse.report.comparison import Comparison, Course, Judged, course
+from lightning_collapse.report.drawn import SERIES, Drawn, drawing, place
+from lightning_collapse.report.looks import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels", "shapes"]
+
+_MOST_TOGETHER = 8
+_SHARES = ("precision", "recall", "coverage")
+_MOST_SEED_POINTS = 3_000
+"""Beyond them the seeds' own lines are left to the band."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure to be drawn over rounds.
+
+    Attributes:
+        figure: its name in the record.
+        label: of the axis.
+        caption: what it tells.
+        reference: name in the record of what real rows have in its place; "" for none.
+        section: `curves` or `structure`.
+    """
+
+    figure: str
+    label: str
+    caption: str
+    reference: str
+    section: str
+
+
+def panels(one: Comparison, section: str) -> list[Panel]:
+    """Gives the panels of a section for which there is any number."""
+    fd, space, n = one.first.distance, one.first.space, one.first.first[0].get("fd_n")
+    told = (
+        (
+            f"sw2_{space}",
+            f"sliced W2 ({space})",
+            "Distance to the real rows; lower is closer.",
+            "_",
+        ),
+        (fd, f"Fréchet distance ({space}, n = {n})", "Lower is closer to the real rows.", "_"),
+        ("val_loss", "held-out loss", "On real rows never trained on.", ""),
+        ("total_variance", "total variance", "Contraction lowers it, blurring raises it.", "real"),
+        ("mean", "mean (network units)", "Its drift adds up over rounds.", "real"),
+        (f"precision_{space}", "precision", "Share of samples that lie among real rows.", "_"),
+        (f"recall_{space}", "recall", "Share of real rows that lie among samples.", "_"),
+    )
+    structure = (
+        (f"coverage_{space}", "coverage", "Share of real rows with a sample near by.", "_"),
+        (f"effective_rank_{space}", "effective rank", "Directions that samples vary in.", "_"),
+        (f"trace_ratio_{space}", "variance of features", "As a multiple of the real rows'.", "_"),
+        (f"modes_{space}", "modes", "That have any samples.", "_"),
+        ("class_entropy", "class entropy (nats)", "By a classifier of real rows.", "_"),
+        ("inter_class_ratio", "distance of classes", "As a multiple of the real rows'.", "_"),
+    )
+    first = one.headline
+    ranked = sorted(told if section == "curves" else structure, key=lambda row: row[0] != first)
+    found = []
+    for name, label, caption, kind in ranked:
+        reference = {"_": f"{name}_floor", "real": f"real_{name}"}.get(kind, "")
+        if any(course(judged.condition, name).is_known for judged in one.all):
+            found.append(Panel(name, label, caption, reference, section))
+    return found
+
+
+def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
+    """Draws a figure of all conditions of a comparison; above eight, each in a panel of its own.
+
+    Args:
+        one: the comparison.
+        panel: the figure.
+        legend: whether names are drawn, which a page tells beside its figures.
+    """
+    from matplotlib.figure import Figure
+
+    several = len(one.judged) > _MOST_TOGETHER
+    groups = [[judged] for judged in one.judged] if several else [one.judged]
+    columns, lines = shapes(len(groups))
+    with drawing():
+        size = (2.1 * columns, 1.7 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for each, group in zip(axes.flat, groups, strict=False):
+            draw_course(each, one, panel, [*group, *one.controls])
+            if several:
+                each.set_title(group[0].label, fontsize=7)
+        for each in axes.flat[len(groups) :]:
+            each.set_axis_off()
+        figure.supxlabel("round", fontsize=9)
+        figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
+        if legend and not several:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        figure.draw_without_rendering()
+        values = _values(one, panel)
+        rounds = [float(r) for r in values["x"]]
+        values["axes"] = [
+            place(each, rounds)
+            | {"series": [judged.look.key for judged in [*group, *one.controls]]}
+            for each, group in zip(axes.flat, groups, strict=False)
+        ]
+    told = f"{panel.label}, by round, of {', '.join(judged.label for judged in one.all)}"
+    return Drawn(panel.figure, figure, panel.caption, told, values)
+
+
+def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
+    """Draws the shares of classes, or else of modes, in the last round that all runs have."""
+    from matplotlib.figure import Figure
+
+    names = ("class_shares", f"mode_shares_{one.first.space}")
+    name = next((n for n in names if isinstance(one.first.first[-1].get(n), list)), None)
+    if name is None or len(one.judged) > _MOST_TOGETHER:
+        return []
+    with drawing():
+        figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
+        axes = figure.subplots()
+        longest = 0
+        for judged in one.all:
+            own = [
+                np.array(records[judged.condition.rounds - 1].get(name) or [], float)
+                for records in judged.condition.records.values()
+            ]
+            if len({part.shape for part in own}) == 1 and own[0].size:
+                longest = max(longest, len(own[0]))
+                options = judged.look.line | {"lw": 1.4, "ms": 5}
+                axes.plot(
+                    np.mean(own, 0), label=judged.label, gid=SERIES + judged.look.key, **options
+                )
+        real = one.first.first[0].get(f"{name}_floor")
+        if isinstance(real, list) and None not in real:
+            axes.plot(real, color=INK, ls=(0, (1, 1.5)), lw=1.1, label="held-out real rows")
+        axes.set_xlabel("class" if name == names[0] else "mode")
+        axes.set_xticks(range(longest))
+        axes.set_ylim(bottom=0)
+        what = "classes" if name == names[0] else "modes"
+        figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        figure.draw_without_rendering()
+    caption = "A share that falls to 0 is lost for good where no real row comes back."
+    return [Drawn("shares", figure, caption, f"share of {what} in the last round")]
+
+
+def shapes(n: int) -> tuple[int, int]:
+    """Gives columns and lines for n panels."""
+    columns = min(n, 4) if n <= 4 else int(np.ceil(n**0.5))
+    return columns, -(-n // columns)
+
+
+def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Judged]) -> None:
+    """Draws conditions, and what real rows have, on a panel."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    points = sum(
+        len(own) for judged in shown for own in course(judged.condition, panel.figure).runs
+    )
+    for judged in shown:
+        _draw_one(axes, judged, course(judged.condition, panel.figure), points < _MOST_SEED_POINTS)
+    if (real := _reference(one, panel)) is not None:
+        axes.axhline(
+            real,
+            color=INK,
+            ls=(0, (1, 1.5)),
+            lw=1.1,
+            label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
+        )
+    if panel.figure in (one.first.distance, one.headline, f"modes_{one.first.space}"):
+        axes.set_ylim(bottom=0)
+    if panel.figure.partition("_")[0] in _SHARES:
+        axes.set_ylim(0, 1.03)
+
+
+def _draw_one(axes: "Axes", judged: Judged, drawn: Course, seeds: bool) -> None:
+    look, gid = judged.look, f"{SERIES}{judged.look.key}"
+    rounds = np.arange(len(drawn.mean))
+    few = len(drawn.mean) <= 24
+    every = None if few else len(drawn.mean) // 12
+    several = len(drawn.runs) > 1
+    options = look.line | {"lw": 1.8, "ms": 4.5, "markevery": every, "gid": gid}
+    axes.plot(rounds, drawn.mean, label=judged.label, **options)
+    if several:
+        axes.fill_between(
+            rounds, drawn.low, drawn.high, color=look.light, alpha=0.16, lw=0, gid=gid
+        )
+    # A run may have gone on farther than the others.
+    for own in drawn.runs if several and seeds else []:
+        axes.plot(np.arange(len(own)), own, color=look.light, lw=0.6, alpha=0.55, gid=gid)
+    for records, own in zip(judged.condition.records.values(), drawn.runs, strict=True):
+        fallen = [r for r, record in enumerate(records) if record.get("collapsed")]
+        known = [r for r in fallen if np.isfinite(own[r])]
+        axes.plot(known, own[known], "x", color=look.light, ms=8, mew=2, gid=gid)
+        if lost := [r for r in fallen if r not in known]:
+            where = axes.get_xaxis_transform()
+            axes.plot(
+                lost,
+                [0.02] * len(lost),
+                "x",
+                color=look.light,
+                ms=8,
+                mew=2,
+                gid=gid,
+                transform=where,
+                clip_on=False,
+            )
+
+
+def _reference(one: Comparison, panel: Panel) -> float | None:
+    """The mean over all runs; None where there is none."""
+    if not panel.reference:
+        return None
+    told = [judged.condition.series(panel.reference).values() for judged in one.all]
+    first = np.array([own[0] for series in told for own in series])
+    return float(first[np.isfinite(first)].mean()) if np.isfinite(first).any() else None
+
+
+def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
+    """The numbers that are drawn: mean, lowest and highest seed; null where there is none."""
+    courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
+    longest = max(len(drawn.mean) for drawn in courses.values())
+    series = {
+        key: [
+            [_plain(value) for value in three]
+            for three in zip(drawn.mean, drawn.low, drawn.high, strict=True)
+        ]
+        for key, drawn in courses.items()
+    }
+    floor = _reference(one, panel)
+    real = {} if floor is None else {"floor": _plain(floor)}
+    return {"x": list(range(longest)), "series": series, **real}
+
+
+def _plain(value: float) -> float | None:
+    # As many digits as are shown.
+    return float(f"{value:.6g}") if np.isfinite(value) else None

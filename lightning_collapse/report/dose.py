@@ -1,0 +1,130 @@
+"""Collapse against how much of the data is synthetic: the share λ, and the real rows left."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_collapse.analysis.intervals import Interval, t_interval
+from lightning_collapse.analysis.min_real import RealRows, of_conditions
+from lightning_collapse.report.comparison import Comparison, Judged, course
+from lightning_collapse.report.drawn import SERIES, Drawn, drawing, place
+from lightning_collapse.report.looks import INK
+
+__all__ = ["draw_doses", "end_state", "least_real"]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    name: str
+    field: str
+    label: str
+    caption: str
+
+
+_AXES = (
+    _Axis("dose", "synthetic_fraction", "synthetic share λ of the last round", "By the share λ."),
+    _Axis("real_rows", "n_real", "real rows in the last round", "By the real rows in a round."),
+)
+
+
+def end_state(judged: Judged, figure: str) -> Interval | None:
+    """Gives the excess over the control, or without one the figure, in the last third of rounds.
+
+    None where it is not known; of one run, an interval without width.
+    """
+    if judged.verdict.excess is not None:
+        return judged.verdict.excess
+    if judged.control is not None:
+        both = [course(one, figure).mean for one in (judged.condition, judged.control)]
+        rounds = min(map(len, both))
+        values = [both[0][:rounds] - both[1][:rounds]]
+    else:
+        values = [own[: judged.condition.rounds] for own in course(judged.condition, figure).runs]
+    last = np.array([own[len(own) - -(-len(own) // 3) :].mean() for own in values])
+    if not np.isfinite(last).all():
+        return None
+    return t_interval(last) if len(last) > 1 else Interval(last[0], last[0], last[0], 1)
+
+
+def least_real(one: Comparison) -> tuple[str, RealRows] | None:
+    """Gives the least number of real rows by the verdicts of one regime, where that is asked."""
+    told = _regimes(one)
+    for regime, judged in told.items():
+        rows = {int(each.condition.first[-1]["n_real"]) for each in judged}
+        controls = {id(each.control) for each in judged}
+        if len(rows) == len(judged) > 1 and len(controls) == 1:
+            return regime, of_conditions([each.condition for each in judged], judged[0].control)
+    return None
+
+
+def draw_doses(one: Comparison, *, legend: bool) -> list[Drawn]:
+    """Draws the end state against each axis along which conditions of a regime differ."""
+    return [
+        _draw(one, axis, told, legend)
+        for axis in _AXES
+        if (
+            told := {
+                regime: judged
+                for regime, judged in _regimes(one).items()
+                if len({each.condition.first[-1].get(axis.field) for each in judged}) > 1
+            }
+        )
+    ]
+
+
+def _regimes(one: Comparison) -> dict[str, list[Judged]]:
+    found: dict[str, list[Judged]] = {}
+    for judged in one.judged:
+        found.setdefault(str(judged.condition.first[-1]["regime"]), []).append(judged)
+    return found
+
+
+def _draw(
+    one: Comparison, axis: _Axis, told: Mapping[str, Sequence[Judged]], legend: bool
+) -> Drawn:
+    from matplotlib.figure import Figure
+
+    controlled = all(judged.control is not None for each in told.values() for judged in each)
+    points: list[tuple[float, Judged, Interval]] = []
+    with drawing():
+        figure = Figure(figsize=(4.6, 3.0 + 0.4 * legend), layout="constrained")
+        axes = figure.subplots()
+        for i, (regime, judged) in enumerate(told.items()):
+            ends = [
+                (float(each.condition.first[-1][axis.field]), each, end)
+                for each in judged
+                if (end := end_state(each, one.headline)) is not None
+            ]
+            known = sorted(ends, key=lambda row: row[0])
+            x = [at for at, _, _ in known]
+            dash = ("-", "--", "-.", ":")[i % 4]
+            axes.plot(x, [end.mean for *_, end in known], color=INK, ls=dash, lw=1, label=regime)
+            for at, each, end in known:
+                error = [[end.mean - end.low], [end.high - end.mean]]
+                axes.errorbar(
+                    [at],
+                    [end.mean],
+                    error,
+                    capsize=3,
+                    lw=1.2,
+                    ms=6,
+                    color=each.look.light,
+                    marker=each.look.marker,
+                    gid=f"{SERIES}{each.look.key}",
+                )
+                points.append((at, each, end))
+        margin = one.judged[0].verdict.margin
+        if controlled and np.isfinite(margin):
+            axes.axhline(margin, color=INK, ls=(0, (1, 1.5)), lw=1, label="margin")
+        axes.set_xlabel(axis.label)
+        what = f"excess of {one.headline} over the control" if controlled else one.headline
+        figure.suptitle(f"{what}, last third of rounds", fontsize=9, ha="left", x=0.01)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+        figure.draw_without_rendering()
+        px = place(axes, [at for at, *_ in points])["px"]
+    said = [f"{each.label}, at {at:.4g}: {end}" for at, each, end in points]
+    values = {"points": [list(pair) for pair in zip(px, said, strict=True)]}
+    caption = f"{axis.caption} Bars: Student's 95 % interval over seeds."
+    return Drawn(axis.name, figure, caption, f"{what} against the {axis.label}", values)

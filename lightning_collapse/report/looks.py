@@ -1,0 +1,83 @@
+"""How conditions look: colours that keep 3 : 1 on white and on dark, and in grey, dash and marker.
+
+A colour of a figure is one of these and nothing else, so that a page can put a variable in its
+place, which is another colour on a dark screen.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = ["CONTROL", "FAINT", "INK", "MUTE", "PAPER", "THEME", "Look", "looks_of"]
+
+INK, MUTE, FAINT, PAPER = "#1a1c20", "#5b6068", "#b9bec6", "#ffffff"
+THEME = {INK: "--ink", MUTE: "--mute", FAINT: "--faint", PAPER: "--back"}
+"""Colours of a figure, and the page's variables in their place."""
+
+# Four of Okabe & Ito's: their orange, sky and yellow fail on white.
+_HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_MARKERS = "os^DvP*X"
+_DARKEST, _LIGHTEST = (0.0, 0.55), (0.45, 1.0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a condition's lines are drawn.
+
+    Attributes:
+        key: names it on a page, as a CSS class and a series.
+        light: colour on white, and in print.
+        dark: on a dark page.
+        dash: as matplotlib has it.
+        marker: likewise.
+    """
+
+    key: str
+    light: str
+    dark: str
+    dash: Any
+    marker: str
+
+    def numbered(self, i: int) -> "Look":
+        """The same for the i-th of several."""
+        return replace(self, key=f"{self.key}{i or ''}", marker="x+1234"[i % 6])
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Options of matplotlib's lines."""
+        return {"color": self.light, "linestyle": self.dash, "marker": self.marker}
+
+
+CONTROL = Look("control", MUTE, "var(--mute)", (0, (3, 1.2)), "x")
+
+
+def looks_of(n: int, ramped: bool = False) -> list[Look]:
+    """Gives n looks.
+
+    Args:
+        n: conditions.
+        ramped: whether they differ by a number, in the order of which the colours rise.
+    """
+    if ramped:
+        light, dark = _scale(n, *_DARKEST), _scale(n, *_LIGHTEST)
+    else:
+        light = dark = [_HUES[i % len(_HUES)].lower() for i in range(n)]
+    return [
+        Look(
+            f"c{i}",
+            light[i],
+            dark[i],
+            _DASHES[(i + i // len(_DASHES)) % len(_DASHES)],
+            _MARKERS[i % len(_MARKERS)],
+        )
+        for i in range(n)
+    ]
+
+
+def _scale(n: int, first: float, last: float) -> list[str]:
+    """Colours of viridis from a part of it."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    steps = [first + (last - first) * i / max(1, n - 1) for i in range(n)]
+    return [to_hex(colormaps["viridis"](step)) for step in steps]

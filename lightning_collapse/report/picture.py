@@ -1,0 +1,116 @@
+"""The picture of several runs: curves side by side on the same rounds, and samples of one seed."""
+
+from typing import TYPE_CHECKING, Any
+
+from lightning_collapse.report.comparison import Comparison
+from lightning_collapse.report.curves import Panel, draw_course, panels
+from lightning_collapse.report.drawn import Drawn, drawing
+from lightning_collapse.report.strips import Strip, Strips
+from lightning_collapse.report.words import closing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_picture"]
+
+_WIDTH, _PANELS = 11.0, 3
+
+
+def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
+    """Draws the headline figure and what explains it, and samples below.
+
+    Args:
+        one: the comparison.
+        strips: its samples; the picture is as high as they need.
+        title: by default the verdict.
+    """
+    from matplotlib.figure import Figure
+
+    shown = _panels(one)
+    legend = 0.25 * -(-(len(one.all) + 1) // 4) + 0.2
+    curves = 2.7 + legend
+    below = _height(strips)
+    with drawing():
+        figure = Figure(figsize=(_WIDTH, curves + below + 0.35), layout="constrained")
+        ratios = [curves, below] if below else [curves]
+        parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+        _draw_curves(parts[0], one, shown)
+        if below:
+            (_draw_scatters if strips.points else _draw_strips)(parts[1], strips)
+        figure.suptitle(title or closing(one), fontsize=11, wrap=True)
+        # The layout of panels of a fixed aspect is right the second time.
+        figure.draw_without_rendering()
+    return Drawn("picture", figure, "", closing(one))
+
+
+def _panels(one: Comparison) -> list[Panel]:
+    """The headline, and what tells blurring from contraction."""
+    found = {panel.figure: panel for panel in panels(one, "curves")}
+    wanted = [one.headline, "total_variance", f"recall_{one.first.space}", *found]
+    return [found[name] for name in dict.fromkeys(wanted) if name in found][:_PANELS]
+
+
+def _draw_curves(figure: Any, one: Comparison, shown: list[Panel]) -> None:
+    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        draw_course(axes, one, panel, one.all)
+        axes.set_title(panel.label, fontsize=9, loc="left")
+        axes.set_xlabel("round")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+
+
+def _height(strips: Strips) -> float:
+    if not strips.strips:
+        return 0.0
+    if strips.points:
+        columns, lines = _grid(strips)
+        return (_WIDTH / max(columns, 3) + 0.3) * lines
+    heights: list[float] = [one.picture.shape[0] / one.picture.shape[1] for one in strips.strips]
+    return sum(heights) * (_WIDTH - 1.8) + 0.08 * len(heights) + 0.2
+
+
+def _grid(strips: Strips) -> tuple[int, int]:
+    """Columns and lines for a scatter of real rows and of every condition's rounds."""
+    rounds = max(_nth(strips.strips, one) for one in strips.strips) + 1
+    conditions = {one.of.look.key for one in strips.strips if one.of}
+    return len(conditions) + 1, rounds
+
+
+def _nth(strips: list[Strip], one: Strip) -> int:
+    own = [other for other in strips if other.of is one.of]
+    return own.index(one)
+
+
+def _draw_strips(figure: Any, strips: Strips) -> None:
+    ratios = [one.picture.shape[0] / one.picture.shape[1] for one in strips.strips]
+    grid = figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})
+    for axes, one in zip(grid[:, 0], strips.strips, strict=True):
+        _show(axes, one)
+        axes.set_ylabel(_name(one), rotation=0, ha="right", va="center", fontsize=9)
+
+
+def _draw_scatters(figure: Any, strips: Strips) -> None:
+    columns, lines = _grid(strips)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    keys = list(dict.fromkeys(one.of.look.key if one.of else "" for one in strips.strips))
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for one in strips.strips:
+        column = keys.index(one.of.look.key if one.of else "")
+        axes = grid[_nth(strips.strips, one), column]
+        axes.set_axis_on()
+        _show(axes, one)
+        axes.set_title(_name(one), fontsize=8)
+
+
+def _show(axes: "Axes", one: Strip) -> None:
+    axes.imshow(one.picture, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _name(one: Strip) -> str:
+    if one.of is None:
+        return "real rows"
+    return f"{one.of.label}\nround {one.round}" + (f"\n{one.note}" if one.note else "")

@@ -1,0 +1,335 @@
+"""The sections of a report's page, each as HTML."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from lightning_collapse.analysis.verdict import RULE
+from lightning_collapse.report.comparison import Comparison, Judged, course
+from lightning_collapse.report.curves import draw_panel, draw_shares, panels
+from lightning_collapse.report.dose import draw_doses, least_real
+from lightning_collapse.report.drawn import Drawn, inline_svg
+from lightning_collapse.report.figures import run_sampler
+from lightning_collapse.report.strips import Strip, Strips, encode_picture
+from lightning_collapse.report.words import at_round, closing, missing, told
+
+__all__ = [
+    "conditions_table",
+    "cost_table",
+    "figures_bar",
+    "figures_of",
+    "least_real_words",
+    "looks_style",
+    "made_by",
+    "plots",
+    "sampler_words",
+    "strips_of",
+    "table",
+    "verdict_box",
+    "what_was_run",
+]
+
+
+def what_was_run(one: Comparison) -> str:
+    """Gives one line: how many runs of what, on what."""
+    seeds = max(len(judged.condition.runs) for judged in one.all)
+    control = f" and {len(one.controls)} control" if one.controls else ", no control"
+    rounds = {len(own) for judged in one.all for own in judged.condition.records.values()}
+    many = f"{min(rounds)}" if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
+    n, seen = len(one.runs), len(one.judged)
+    parts = [
+        f"{n} run{'s' * (n > 1)}: {seen} condition{'s' * (seen > 1)}{control}, up to {seeds} "
+        f"seed{'s' * (seeds > 1)} each",
+        f"{many} rounds",
+        one.title,
+        "made of records and sample rows",
+    ]
+    return escape(" · ".join(parts))
+
+
+def looks_style(one: Comparison, scope: str) -> str:
+    """Gives the style element with the conditions' colours, light and dark, within a scope."""
+    looks = [judged.look for judged in one.all]
+    light = "".join(f"--{look.key}:{look.light};" for look in looks)
+    dark = "".join(f"--{look.key}:{look.dark};" for look in looks)
+    keys = "".join(
+        f"#{scope} .{look.key}{{border-color:var(--{look.key});"
+        f"border-top-style:{'solid' if look.dash == '-' else 'dashed'}}}"
+        for look in looks
+    )
+    return (
+        f"<style>#{scope}{{{light}}}@media(prefers-color-scheme:dark){{#{scope}{{{dark}}}}}"
+        f"{keys}</style>"
+    )
+
+
+def verdict_box(one: Comparison) -> str:
+    """Gives the verdicts, their rule, and what is missing."""
+    words = {judged.verdict.word for judged in one.judged}
+    worst = next(word for word in ("collapses", "undecided", "stable") if word in words)
+    each = "".join(
+        f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>" for judged in one.judged
+    )
+    lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
+    lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
+    return (
+        f'<div class="verdict {worst}"><p><b>{escape(closing(one))}</b></p><ul>{each}</ul></div>'
+        f"<p class=mute>Rule, on {escape(one.headline)}: {escape(RULE)}. The margin is a quarter "
+        "of the floor, the distance of held-out real rows. In brackets: Student's 95 % interval "
+        f"over seeds.</p>{lacking}"
+    )
+
+
+def conditions_table(one: Comparison) -> str:
+    """Gives a line a condition: verdict, first and last round, excess and rise."""
+    name = one.headline
+    head = [
+        "condition",
+        "verdict",
+        f"{name}, round 0",
+        "last round",
+        "excess",
+        "rise",
+        "real rows",
+        "seeds",
+    ]
+    lines = []
+    for judged in one.all:
+        verdict, rounds = judged.verdict, judged.condition.rounds
+        is_control = judged in one.controls
+        lines.append(
+            [
+                _named(judged),
+                "–" if is_control else f"<b>{verdict.word}</b>, {verdict.trend}",
+                _spaced(at_round(judged, name, 0)),
+                _spaced(at_round(judged, name, rounds - 1)),
+                "–" if verdict.excess is None else _spaced(str(verdict.excess)),
+                "–" if verdict.rise is None else _spaced(str(verdict.rise)),
+                str(judged.condition.first[rounds - 1]["n_real"]),
+                str(len(judged.condition.runs)),
+            ]
+        )
+    return table(head, lines) + (
+        "<p class=mute>Excess: over the control, mean of the last third of the rounds. Rise: of "
+        "the excess, over the last half. Real rows: in the last round's training set.</p>"
+    )
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Gives a table that scrolls where it is wider than the screen; cells are HTML."""
+    top = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f"<tr><th scope=row>{line[0]}</th>"
+        + "".join(f"<td>{cell}</td>" for cell in line[1:])
+        + "</tr>"
+        for line in lines
+    )
+    return (
+        f'<div class=wide tabindex=0><table class="{kind}"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def figures_of(one: Comparison, *, legend: bool) -> dict[str, list[Drawn]]:
+    """Draws the figures of every section that has any."""
+    drawn = {
+        section: [draw_panel(one, panel, legend=legend) for panel in panels(one, section)]
+        for section in ("curves", "structure")
+    }
+    drawn["structure"] += draw_shares(one, legend=legend)
+    return drawn | {"dose": draw_doses(one, legend=legend)}
+
+
+def figures_bar(one: Comparison) -> str:
+    """Gives the switches of all figures of a comparison, which are their legend too."""
+    boxes = "".join(
+        f'<label><input type=checkbox checked data-toggle="{judged.look.key}">{_named(judged)}'
+        "</label>"
+        for judged in one.all
+    )
+    several = any(len(judged.condition.runs) > 1 for judged in one.all)
+    band = " · band: lowest to highest seed · thin: each seed" if several else ""
+    return (
+        f"<div class=bar>{boxes}<span class=mute>thick: mean{band} · dotted: real rows · "
+        "✕: collapsed</span></div>"
+    )
+
+
+def plots(one: Comparison, drawn: Sequence[Drawn], prefix: str) -> str:
+    """Gives figures side by side, each with its numbers for who points at it."""
+    if not drawn:
+        return "<p>Nothing was recorded of it.</p>"
+    colours = {judged.look.light: f"--{judged.look.key}" for judged in one.all}
+    colours.pop(one.controls[0].look.light, None) if one.controls else None
+    told = []
+    for each in drawn:
+        wide = float(each.figure.get_size_inches()[0]) > 5
+        values = json.dumps(each.values, separators=(",", ":")).replace("<", "\\u003c")
+        svg = inline_svg(each, f"{prefix}{each.name}", colours)
+        told.append(
+            f'<figure class="plot{" broad" * wide}" data-figure="{escape(each.name)}" '
+            f'aria-label="{escape(each.told)}">{svg}<div class=tip role=status></div>'
+            f"<figcaption>{escape(each.caption)}</figcaption>"
+            f'<script type="application/json">{values}</script></figure>'
+        )
+    return f"<div class=plots>{''.join(told)}</div>"
+
+
+def least_real_words(one: Comparison) -> str:
+    """Says how few real rows prevent collapse, where conditions differ in them."""
+    if (found := least_real(one)) is None:
+        return ""
+    regime, answer = found
+    none = "at no m, or not told"
+    free = none if answer.least_free is None else f"from m = {answer.least_free:,} on"
+    needed = answer.needed
+    bounded = (
+        f"from m = {answer.least_bounded:,} on, in {answer.rounds} rounds"
+        if answer.least_bounded is not None
+        else f"not told, needs {needed} rounds"
+        if needed and needed > answer.rounds
+        else none
+    )
+    return (
+        f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess "
+        f"above the margin: {free}. Bounded: {bounded}.</p>"
+    )
+
+
+def strips_of(strips: Strips) -> str:
+    """Gives the samples as pictures."""
+    why = f"<p class=mute>{escape('; '.join(strips.why))}.</p>" if strips.why else ""
+    if not strips.strips:
+        return f"<p>There are no sample rows here.</p>{why}"
+    about = (
+        f"<p class=mute>Seed {strips.replica.seed}: a column is one latent, the same in every "
+        "condition, so that what changes is the network. Real rows are training rows.</p>"
+        if not strips.points
+        else f"<p class=mute>Seed {strips.replica.seed}, the first two axes.</p>"
+    )
+    cells, before = [], strips.strips[0].of
+    for each in strips.strips:
+        if strips.points and each.of is not before:
+            cells.append("<div class=break></div>")
+        before = each.of
+        cells.append(_scatter(each) if strips.points else _strip(each, strips.small))
+    kind = "scatters" if strips.points else f"strips{' small-pixels' * strips.small}"
+    return f'{about}<div class="{kind}">{"".join(cells)}</div>{why}'
+
+
+def _strip(one: Strip, small: bool) -> str:
+    return f"<div class=name>{_strip_name(one)}</div>{_image(one, small)}"
+
+
+def _scatter(one: Strip) -> str:
+    return f"<figure>{_image(one, True)}<figcaption>{_strip_name(one)}</figcaption></figure>"
+
+
+def _strip_name(one: Strip) -> str:
+    note = f"<br>{escape(one.note)}" if one.note else ""
+    return "real rows" if one.of is None else f"{_named(one.of)}, round {one.round}{note}"
+
+
+def _image(one: Strip, small: bool) -> str:
+    kind, data = encode_picture(one.picture, small)
+    said = "real rows" if one.of is None else f"samples of {one.of.label}, round {one.round}"
+    height, width = one.picture.shape[:2]
+    return (
+        f'<img alt="{escape(said)}" width={width} height={height} '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    )
+
+
+def sampler_words(one: Comparison) -> str:
+    """Says what the sampler alone does to the variance, in a round and in all of them."""
+    rounds = min(judged.condition.rounds for judged in one.all)
+    if (alone := run_sampler(one.runs, rounds)) is None:
+        return (
+            "<p>Not told: there are no sample rows here, rows are too long, or the sampler adds "
+            "noise; see <code>lightning-collapse control</code>.</p>"
+        )
+    seen = "; ".join(filter(None, map(_variance_kept, one.all)))
+    return (
+        "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler of "
+        f"these runs changes the total variance by {alone[0]:+.2%} in one round, and by "
+        f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.</p>"
+        f"<p>Seen in the last round: {seen}.</p>"
+    )
+
+
+def _variance_kept(judged: Judged) -> str:
+    r = judged.condition.rounds - 1
+    last = course(judged.condition, "total_variance").mean[r]
+    real = course(judged.condition, "real_total_variance").mean[0]
+    known = np.isfinite([last, real]).all() and real
+    return f"{_named(judged)} {last / real - 1:+.2%}" if known else ""
+
+
+def cost_table(one: Comparison) -> str:
+    """Gives the mean time of a run by what it went to, and where it ran."""
+    lines = []
+    for judged in one.all:
+        times = [
+            [sum(r.get(f"seconds_{part}") or 0 for r in own) for part in _PARTS]
+            for own in judged.condition.records.values()
+        ]
+        mean = np.mean(times, 0)
+        devices = sorted(
+            {str(r.get("device")) for own in judged.condition.records.values() for r in own}
+        )
+        cells = [_time(seconds) for seconds in [*mean, mean.sum(), np.sum(times)]]
+        lines.append([_named(judged), *cells, escape(", ".join(devices))])
+    head = ["a run", "training", "sampling", "measuring", "together", "all runs", "on"]
+    return table(head, lines)
+
+
+_PARTS = ("train", "sample", "measure")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
+
+
+def made_by(one: Comparison, commands: Mapping[Path, str]) -> str:
+    """Gives versions, digests, and the commands that make the runs again."""
+    lines, words = [], []
+    for judged in one.all:
+        for replica, run in judged.condition.runs.items():
+            first = judged.condition.records[replica][0]
+            versions = first.get("versions") or {}
+            told = " ".join(f"{name} {version}" for name, version in versions.items())
+            lines.append(
+                [
+                    escape(run.path.name),
+                    _named(judged),
+                    str(replica.seed),
+                    str(len(judged.condition.records[replica])),
+                    escape(str(first.get("config_sha256") or "–")[:12]),
+                    escape(told),
+                ]
+            )
+            plain = f"lightning-collapse fit --config {run.config.path} --run NEW_FOLDER"
+            known = commands.get(run.path.resolve())
+            words.append(
+                known
+                or (
+                    plain
+                    if run.config.path.exists()
+                    else f"{run.path.name}: a script's, without a configuration"
+                )
+            )
+    head = ["run", "condition", "seed", "rounds", "configuration", "versions"]
+    return table(head, lines, "small") + f"<pre tabindex=0>{escape(chr(10).join(words))}</pre>"
+
+
+def _named(judged: Judged) -> str:
+    return f'<span class="key {judged.look.key}"></span>{escape(judged.label)}'
+
+
+def _spaced(text: str) -> str:
+    number, bracket, rest = text.partition(" [")
+    return f"{number} <span class=ci>[{rest}</span>" if bracket else number

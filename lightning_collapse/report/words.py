@@ -1,0 +1,161 @@
+"""What a report says in words: the verdict, what is missing, what to beware of."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lightning_collapse.analysis.intervals import t_interval
+from lightning_collapse.report.comparison import Comparison, Judged
+from lightning_collapse.runs.layout import Run
+
+__all__ = ["at_round", "closing", "joined", "missing", "planned_rounds", "told", "warnings_of"]
+
+_STILL = 1e-6
+_MOST_RUNS = 5
+
+
+def joined(words: Sequence[str]) -> str:
+    """Gives `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
+
+
+def closing(one: Comparison) -> str:
+    """Gives the verdicts of a comparison in one sentence."""
+    by_word: dict[str, list[str]] = {}
+    for judged in one.judged:
+        by_word.setdefault(judged.verdict.word, []).append(judged.label)
+    parts = []
+    for word, one_is, many_are in (
+        ("collapses", "collapses", "collapse"),
+        ("stable", "is stable", "are stable"),
+    ):
+        if labels := by_word.get(word):
+            parts.append(f"{joined(labels)} {one_is if len(labels) == 1 else many_are}")
+    if labels := by_word.get("undecided"):
+        parts.append(f"of {joined(labels)} it cannot be told yet")
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def told(judged: Judged, figure: str) -> str:
+    """Gives the verdict on a condition, on what it rests, and the course that was seen."""
+    one = judged.verdict
+    first, last = (at_round(judged, figure, r) for r in (0, judged.condition.rounds - 1))
+    seen = f"{figure} {first} in round 0, {last} in round {judged.condition.rounds - 1}"
+    if one.excess is None:
+        return f"undecided, {one.why}; {seen}"
+    what = f"{one.word}, {one.trend}: {one.excess} above the control; margin {one.margin:.3g}"
+    what += f", {one.seeds} paired seeds"
+    if one.why:
+        needed = one.seeds_needed
+        what += f"; {one.why}" + (f": about {needed} seeds would tell" if needed else "")
+    return f"{what}; {seen}"
+
+
+def at_round(judged: Judged, figure: str, r: int) -> str:
+    """Gives a figure of a round: mean and 95 % interval over seeds, or the one number."""
+    values = np.array([own[r] for own in judged.condition.series(figure).values()])
+    if not np.isfinite(values).all():
+        return "–"
+    return str(t_interval(values)) if len(values) > 1 else f"{values[0]:.3g}"
+
+
+def missing(one: Comparison) -> list[str]:
+    """Names what would have to be there for more to be told; empty where nothing is."""
+    found = list(dict.fromkeys(map(_lacking, one.judged)))
+    found = [line for line in found if line]
+    if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
+        found.append("several controls fit a condition alike: name runs of one")
+    going = [
+        f"{run.path.name} ({len(records)} of {planned} rounds)"
+        for run, records in _runs(one)
+        if (planned := planned_rounds(run))
+        and len(records) < planned
+        and not records[-1].get("collapsed")
+    ]
+    if going:
+        found.append(f"still going, or stopped: {_some(going)}")
+    return found
+
+
+def _lacking(judged: Judged) -> str:
+    one = judged.verdict
+    if one.excess is None or not one.why:
+        return one.why
+    needed = f"about {one.seeds_needed}" if one.seeds_needed else "more"
+    return f"{needed} seeds of {judged.label}: {one.why}"
+
+
+def planned_rounds(run: Run) -> int | None:
+    """Gives how many rounds a run was to make; None where no configuration says so."""
+    try:
+        planned = run.config.read().get("trainer", {}).get("max_epochs")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return planned if type(planned) is int and planned > 0 else None
+
+
+def warnings_of(one: Comparison) -> list[str]:
+    """Gives what makes figures of these runs worth less than they look."""
+    found: dict[str, list[str]] = {}
+    for run, records in _runs(one):
+        for what in _of_run(records):
+            found.setdefault(what, []).append(run.path.name)
+    told = [f"{what}: {_some(names)}" for what, names in found.items()]
+    for judged in one.all:
+        made = {(r["device"], r["processes"]) for r in _records(judged) if "device" in r}
+        if len(made) > 1:
+            where = joined(sorted(f"{device} × {n}" for device, n in made))
+            told.append(f"{judged.label}: rounds were made on {where}")
+    return told
+
+
+def _of_run(records: Sequence[Any]) -> Iterator[str]:
+    for record in records:
+        r = record["round"]
+        if record.get("collapsed"):
+            yield f"collapsed in round {r} ({record['collapsed']})"
+        if record.get("n_nonfinite"):
+            yield f"{record['n_nonfinite']} samples of round {r} are not finite"
+    skipped = sum(record.get("steps_skipped") or 0 for record in records)
+    if skipped:
+        yield f"{skipped} training steps were skipped"
+    still = [
+        str(record["round"])
+        for record in records
+        if record.get("weights_moved") is not None and record["weights_moved"] < _STILL
+    ]
+    if still:
+        yield f"frozen average: the weights did not move in round {joined(still)}"
+    versions = {(record.get("versions") or {}).get("lightning_collapse") for record in records}
+    if len(versions) > 1:
+        yield f"rounds were made by versions {joined(sorted(map(str, versions)))}"
+    cautions = records[-1].get("cautions") or {}
+    for names, caution in _grouped(cautions).items():
+        yield f"{names}: {caution}"
+
+
+def _grouped(cautions: dict[str, str]) -> dict[str, str]:
+    """Cautions with the figures that they hold for."""
+    by_text: dict[str, list[str]] = {}
+    for name, text in cautions.items():
+        by_text.setdefault(str(text), []).append(name)
+    return {joined(names): text for text, names in by_text.items()}
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_RUNS:
+        return joined(names)
+    return f"{', '.join(names[:_MOST_RUNS])} and {len(names) - _MOST_RUNS} more"
+
+
+def _runs(one: Comparison) -> Iterator[tuple[Run, Sequence[Any]]]:
+    for judged in one.all:
+        for replica, run in judged.condition.runs.items():
+            yield run, judged.condition.records[replica]
+
+
+def _records(judged: Judged) -> Iterator[Any]:
+    for records in judged.condition.records.values():
+        yield from records

@@ -1,0 +1,83 @@
+"""Records of finished runs, kept where they outlast the runs' folders: in a repository, say.
+
+    docs/results/records/lambda-grid/
+      regime=replace-lambda=0.5-seed=0-3dbfe8f4/
+        rounds.jsonl, config.yaml      of a run; summary.json of a toy
+
+A run whose last digits, the digest of what its results depend on, are those of a folder that
+holds all its rounds is done, wherever its samples are.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.sweeps.study import PlannedRun, Study, has_ended
+
+__all__ = ["Kept"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The records kept of a study.
+
+    Attributes:
+        folder: a folder a run.
+    """
+
+    folder: Path
+
+    def marked(self, study: Study) -> Study:
+        """Gives the study in which the runs that are kept whole are done.
+
+        Raises:
+            ValueError: records or a configuration are not as they were kept.
+        """
+        # A cell may have been given another label since.
+        there = {path.name[-8:]: path for path in sorted(self.folder.glob("*-????????"))}
+        runs = [
+            replace(run, is_kept=run.name[-8:] in there and _is_whole(run, there[run.name[-8:]]))
+            for run in study.runs
+        ]
+        return replace(study, runs=runs)
+
+    def keep(self, run: PlannedRun) -> None:
+        """Copies the records of a run that is done here, unless they are the same already.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        if not run.is_done_here:
+            return
+        for source in _files(run, run.folder):
+            _copy(source, self.folder / run.name / source.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    if not target.is_file() or target.read_bytes() != content:
+        make_folder(target.parent)
+        write_atomically(target, lambda file: file.write(content))
+
+
+def _files(run: PlannedRun, folder: Path) -> list[Path]:
+    """What is kept of a run; the last tells that all of it is."""
+    of_run = Run(folder)
+    return [run.summary] if run.is_toy else [of_run.config.path, of_run.table]
+
+
+def _is_whole(run: PlannedRun, folder: Path) -> bool:
+    kept = Run(folder)
+    if run.is_toy:
+        return (folder / run.summary.name).is_file()
+    if not kept.table.is_file():
+        return False
+    try:
+        kept.config.read()
+        return has_ended(kept, len(kept.records), run.rounds)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"records = {folder}: are not as they were kept ({error}); restore them, or remove "
+            "the folder to have the run made again"
+        ) from error

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         NegativeGuidance,
         WeightExtrapolation,
     )
+    from lightning_collapse.sampling.inpainting import Inpainting
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -88,6 +89,7 @@ _WHERE = {
     "networks.mlp": ["SigmaMLP"],
     "networks.dit": ["DiT"],
     "sampling.choice": ["Sampling"],
+    "sampling.inpainting": ["Inpainting"],
     "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
@@ -152,6 +154,7 @@ __all__ = [
     "GaussianMixtureEM",
     "GenerationLoop",
     "Guide",
+    "Inpainting",
     "KernelDistance",
     "KolmogorovSmirnov",
     "LogNormal",

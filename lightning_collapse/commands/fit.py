@@ -47,6 +47,7 @@ from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.inpainting import Inpainting
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -60,6 +61,7 @@ _SECTIONS: dict[type, str] = {
     Preconditioning: "model.preconditioning",
     NoiseLevels: "model.noise",
     Guide: "loop.guide",
+    Inpainting: "loop.inpaint",
 }
 
 

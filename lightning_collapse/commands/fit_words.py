@@ -41,6 +41,7 @@ _NESTED = {
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
     "loop.guide": ["lightning_collapse.sampling.guide"],
+    "loop.inpaint": ["lightning_collapse.sampling.inpainting"],
     "model.augment": ["lightning_collapse.networks.augment"],
     "model.preconditioning": ["lightning_collapse.networks.preconditioning"],
     "model.noise": ["lightning_collapse.networks.noise"],
@@ -51,7 +52,11 @@ _NESTED = {
     ],
 }
 # Of one class, which nobody names.
-_ALWAYS = {"loop.sampling": "Sampling", "model.augment": "AugmentPipe"}
+_ALWAYS = {
+    "loop.sampling": "Sampling",
+    "loop.inpaint": "Inpainting",
+    "model.augment": "AugmentPipe",
+}
 _ALONE = ("config", "seed_everything", "print_config")
 
 

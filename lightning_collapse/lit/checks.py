@@ -23,15 +23,18 @@ from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.signals import callbacks_of
+from lightning_collapse.lit.telling import within
 from lightning_collapse.runs.checkpoints import is_sealed
 from lightning_collapse.samples.memory import ran_out
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.inpainting import Inpainting
 
 __all__ = [
     "check_arguments",
     "check_first",
     "check_guide",
+    "check_inpainting",
     "check_levels",
     "check_network",
     "check_trainer",
@@ -199,6 +202,28 @@ def check_guide(guide: Guide | None, module: CollapseModule) -> None:
         guide.check(module.model.model, module.restart)
     except ValueError as error:
         raise ValueError(f"loop.guide = {type(guide).__name__}: {error}") from error
+
+
+def check_inpainting(inpaint: Inpainting | None, sampling: Sampling, data: PoolDataModule) -> None:
+    """Refuses to complete rows of which there are none, or as the sampler cannot.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if inpaint is None:
+        return
+    if not len(data.set_apart):
+        raise ValueError(
+            "loop.inpaint: needs real rows that are neither trained on nor held out; lower "
+            f"data.train_rows or data.held_out_rows, now {len(data.train)} and "
+            f"{len(data.held_out)} of all"
+        )
+    if data.swap is not None:
+        raise ValueError(
+            f"data.swap = {data.swap}: cannot be used with loop.inpaint, whose rows it would swap"
+        )
+    with within("loop.inpaint"):
+        inpaint.check(sampling, data.row_shape)
 
 
 def check_first(guide: Guide | None, data: PoolDataModule) -> None:

@@ -64,11 +64,14 @@ def test_its_record_tells_the_error_beside_that_of_noise(run):
         assert (record["inpaint_share"], record["inpaint_resamples"]) == (0.25, 2)
         assert record["n_given"] == 1797 - 64
         assert record["calls_per_sample"] == 2 * 2 * 3 + 1
-        # Noise of the rows' own moments is twice their variance away, less what is cut off.
-        train = run.data.train
-        masked = network_units(train[torch.arange(48)])[..., 6:]
-        twice = 2 * masked.var(0).mean().item()
-        assert record["masked_mse_masked_noise"] == pytest.approx(twice, rel=0.25)
+        # Normal noise of the training rows' moments, cut off at black and white.
+        train = network_units(run.data.train[torch.arange(48)])[..., 6:]
+        noise = torch.randn(500, 1, 8, 2, generator=torch.Generator().manual_seed(r))
+        noise = (train.mean(0) + train.std(0) * noise).clamp(-1, 1)
+        apart = noise[:, None] - network_units(whole)[..., 6:]
+        assert record["masked_mse_masked_noise"] == pytest.approx(
+            apart.square().mean().item(), rel=0.1
+        )
         assert record["fd_pixels_masked_noise"] > 0 and record["variance_masked_noise"] > 0
     recipe = Run(run.folder).samples(0).recipe
     assert recipe["inpaint"] == {"share": 0.25, "resamples": 2}

@@ -48,7 +48,7 @@ def test_the_bias_is_of_replacement_and_not_of_the_steps():
 
 @pytest.mark.parametrize(("resamples", "low", "high"), [(1, 2.0, 3.0), (30, 0.97, 1.1)])
 def test_resampling_leads_to_the_conditional_variance(resamples, low, high):
-    n, random = 10_000, torch.Generator().manual_seed(0)
+    n, random = 4_000, torch.Generator().manual_seed(0)
 
     def noise(like):
         return torch.randn(like.shape, generator=random, dtype=torch.float64)

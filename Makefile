@@ -9,8 +9,8 @@ BIN := .venv/bin
 demo: export OMP_NUM_THREADS = 1
 demo: .venv/ready
 	$(BIN)/lightning-collapse sweep plans/demo.yaml --within runs
-	@echo "Replacing the data by samples collapses, accumulating slows it down, the control stays:"
-	@ls runs/demo/*/collapse.png
+	$(BIN)/lightning-collapse report runs/demo -o runs/demo/report.html
+	$(BIN)/lightning-collapse plot runs/demo -o runs/demo/plot.png
 
 # Two workers, a thread each; what one has not begun the other takes over.
 test: export OMP_NUM_THREADS = 1

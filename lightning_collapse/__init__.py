@@ -8,7 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.data.sources.points import Mixture
+    from lightning_collapse.curators import (
+        ByDensity,
+        ByDiscriminator,
+        ByEntropy,
+        Curator,
+        Offer,
+        RealWeight,
+    )
+    from lightning_collapse.data.sources.points import Mixture, Ring
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
@@ -42,8 +50,12 @@ if TYPE_CHECKING:
         AccumulateSubsample,
         Augment,
         Fresh,
+        FreshAccumulate,
+        Growing,
         Regime,
         Replace,
+        SlidingWindow,
+        Then,
         Turnover,
     )
     from lightning_collapse.runs.layout import Run
@@ -70,7 +82,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
-    "data.sources.points": ["Mixture"],
+    "data.sources.points": ["Mixture", "Ring"],
     "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
@@ -81,10 +93,15 @@ _WHERE = {
         "Accumulate",
         "AccumulateSubsample",
         "Fresh",
+        "FreshAccumulate",
+        "SlidingWindow",
+        "Growing",
+        "Then",
     ],
     "networks.preconditioning": ["Preconditioning", "EDM", "VP", "VE"],
     "networks.noise": ["NoiseLevels", "LogNormal", "UniformTime", "LogUniform"],
     "networks.edm": ["Precond", "EDMPrecond", "DenoisingLoss", "EDMLoss"],
+    "curators": ["Curator", "Offer", "ByEntropy", "ByDensity", "ByDiscriminator", "RealWeight"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
     "networks.dit": ["DiT"],
@@ -132,10 +149,14 @@ __all__ = [
     "AtomicCheckpointIO",
     "Augment",
     "Balls",
+    "ByDensity",
+    "ByDiscriminator",
+    "ByEntropy",
     "Classes",
     "ClassifierFree",
     "CollapseModule",
     "Copying",
+    "Curator",
     "DataCopying",
     "DenoisingLoss",
     "DiT",
@@ -150,9 +171,11 @@ __all__ = [
     "Frechet",
     "FrechetInfinity",
     "Fresh",
+    "FreshAccumulate",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Growing",
     "Guide",
     "Inpainting",
     "KernelDistance",
@@ -165,20 +188,25 @@ __all__ = [
     "Modes",
     "NegativeGuidance",
     "NoiseLevels",
+    "Offer",
     "Pool",
     "PoolDataModule",
     "Precond",
     "Preconditioning",
+    "RealWeight",
     "Regime",
     "Replace",
     "Replicas",
+    "Ring",
     "Run",
     "Sampling",
     "SigmaMLP",
     "SlicedWasserstein",
+    "SlidingWindow",
     "SongUNet",
     "Source",
     "Study",
+    "Then",
     "Training",
     "Turnover",
     "UniformTime",

@@ -43,7 +43,7 @@ _COMMANDS = {
     ),
     "plot": (
         "lightning_collapse.commands.plot:main",
-        "draw collapse.png and print the table of a run's rounds",
+        "draw one picture of runs, and print the table of a run's rounds",
     ),
     "report": (
         "lightning_collapse.commands.report:main",

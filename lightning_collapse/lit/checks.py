@@ -1,5 +1,6 @@
 """What cannot work, found out before anything is computed: a Trainer's arguments, the network."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,13 +23,14 @@ from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.signals import callbacks_of
-from lightning_collapse.lit.telling import within
 from lightning_collapse.runs.checkpoints import is_sealed
 from lightning_collapse.samples.memory import ran_out
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.inpainting import Inpainting
+from lightning_collapse.sampling.solvers import state_dtype
 
 __all__ = [
     "check_arguments",
@@ -190,18 +192,37 @@ def check_levels(module: CollapseModule, sampling: Sampling) -> None:
             )
 
 
-def check_guide(guide: Guide | None, module: CollapseModule) -> None:
+@torch.no_grad()
+def check_guide(guide: Guide | None, module: CollapseModule, shape: tuple[int, ...]) -> None:
     """Refuses a guide that cannot guide the network, or not as rounds restart it.
+
+    It is tried on two rows: an own one may be wrong in any way.
 
     Raises:
         ValueError: names the guide, and what to set.
     """
     if guide is None:
         return
+    named = f"loop.guide = {type(guide).__name__}"
     try:
         guide.check(module.model.model, module.restart)
     except ValueError as error:
-        raise ValueError(f"loop.guide = {type(guide).__name__}: {error}") from error
+        raise ValueError(f"{named}: {error}") from error
+    device = next(module.ema.parameters()).device
+    two = torch.zeros(2, *shape, device=device, dtype=state_dtype(device))
+    labels = torch.zeros(2, dtype=torch.int64, device=device) if module.label_dim else None
+    try:
+        json.dumps(guide.described(), allow_nan=False)
+        made = guide(module.ema, module.ema if guide.needs_first else None)
+        found = tuple(made(two, two.new_tensor(1.0), labels).shape)
+    except Exception as error:  # of a class that anyone may have written
+        if ran_out(error):
+            raise
+        raise ValueError(f"{named}: cannot guide the network ({error!r:.200})") from error
+    if found != two.shape:
+        raise ValueError(
+            f"{named}: makes {list(found)} of rows {list(two.shape)}; a denoiser keeps their shape"
+        )
 
 
 def check_inpainting(inpaint: Inpainting | None, sampling: Sampling, data: PoolDataModule) -> None:

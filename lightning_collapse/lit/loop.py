@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 
 from lightning_collapse.data.files import link_atomically, remove
-from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
+from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.checks import (
     check_first,
@@ -141,7 +141,7 @@ class GenerationLoop(Callback):
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
         check_levels(module, self.sampling)
-        check_guide(self.guide, module)
+        check_guide(self.guide, module, data.row_shape)
         check_inpainting(self.inpaint, self.sampling, data)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.

@@ -25,6 +25,7 @@ RECORD_FIELDS = frozenset(
         *("seconds_measure", "shared_from", "guide", "guide_options"),
         *("calls_per_sample", "n_nonfinite", "collapsed", "preconditioning", "noise"),
         *("inpaint_share", "inpaint_resamples", "n_given"),
+        *("curator", "curator_options", "n_offered", "mean_weight", "seconds_curate"),
         *("mean", "variance", "total_variance", "mass_center", "mass_tails"),
         *("real_mean", "real_variance", "real_total_variance"),
         *("real_mass_center", "real_mass_tails"),

@@ -6,8 +6,10 @@ of these is a comparison of its own; no curve goes across.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from lightning_collapse.analysis.verdict import Verdict
 from lightning_collapse.report.looks import CONTROL, Look, looks_of
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["Comparison", "Course", "Judged", "compare", "course"]
+__all__ = ["Comparison", "Course", "Judged", "compare", "course", "told_in_a_line"]
 
 Array = NDArray[np.float64]
 
@@ -123,6 +125,15 @@ def course(condition: Condition, figure: str) -> Course:
     return Course(runs, both.mean(0), both.min(0), both.max(0))
 
 
+@contextmanager
+def told_in_a_line(path: Path) -> Iterator[None]:
+    """Has records that nobody could read, such as a text for a number, be a ValueError."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"{path}: holds records that cannot be read ({error!r:.300})") from error
+
+
 def compare(runs: Iterable[Run]) -> list[Comparison]:
     """Groups runs into comparisons, in the order in which these first occur.
 
@@ -130,23 +141,20 @@ def compare(runs: Iterable[Run]) -> list[Comparison]:
         FileNotFoundError: a run has no finished round.
         ValueError: a run is damaged, or two are of one condition and seed.
     """
-    groups: dict[str, list[Condition]] = {}
-    for one in conditions(runs):
-        groups.setdefault(_key(one), []).append(one)
-    # Named anew: what a group has in common need not be said of each.
-    return [
-        _compared(conditions(run for one in group for run in one.runs.values()))
-        for group in groups.values()
-    ]
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_key(run), []).append(run)
+    return [_compared(conditions(group)) for group in groups.values()]
 
 
-def _key(one: Condition) -> str:
+def _key(run: Run) -> str:
     """What figures depend on, beside the condition."""
-    first = one.first[0]
+    first = next(iter(run.records), {})
+    named = sorted(name for name in first if name.startswith(("fd_", "fid", "sw2_points")))
     version = (first.get("versions") or {}).get("lightning_collapse")
-    source = {k: v for k, v in one.settings.items() if k.startswith("data.source")}
-    told = [one.distance, headline_figure(one), version, *map(first.get, _ROWS), source]
-    return json.dumps(told, sort_keys=True)
+    known = run.config.experiment() if run.config.path.exists() else {}
+    source = {key: value for key, value in known.items() if key.startswith("data.source")}
+    return json.dumps([named, version, *map(first.get, _ROWS), source], sort_keys=True)
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:

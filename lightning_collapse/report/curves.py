@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_collapse.report.comparison import Comparison, Course, Judged, course
-from lightning_collapse.report.drawn import SERIES, Drawn, drawing, place
+from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels", "shapes"]
+__all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
 
 _MOST_TOGETHER = 8
 _SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
-"""Beyond them the seeds' own lines are left to the band."""
+"""Beyond them the seeds' own lines are left to the band, and numbers to the table."""
 
 
 @dataclass(frozen=True)
@@ -88,30 +88,31 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     """
     from matplotlib.figure import Figure
 
-    several = len(one.judged) > _MOST_TOGETHER
+    # The headline is worth a panel for each of many conditions; what explains it one for all.
+    several = len(one.judged) > _MOST_TOGETHER and panel.figure == one.headline
     groups = [[judged] for judged in one.judged] if several else [one.judged]
-    columns, lines = shapes(len(groups))
+    columns, lines = _shape(len(groups))
+    size = (1.5 * columns, 1.2 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
     with drawing():
-        size = (2.1 * columns, 1.7 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for each, group in zip(axes.flat, groups, strict=False):
-            draw_course(each, one, panel, [*group, *one.controls])
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        shown = list(zip(grid.flat, [[*group, *one.controls] for group in groups], strict=False))
+        for axes, group in shown:
+            draw_course(axes, one, panel, group)
             if several:
-                each.set_title(group[0].label, fontsize=7)
-        for each in axes.flat[len(groups) :]:
-            each.set_axis_off()
+                axes.grid(visible=False)
+                axes.set_title(group[0].label, fontsize=7)
+        for axes in grid.flat[len(groups) :]:
+            axes.set_axis_off()
         figure.supxlabel("round", fontsize=9)
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
-        if legend and not several:
+        if legend and len(groups[0]) <= _MOST_TOGETHER and not several:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-        figure.draw_without_rendering()
+        lay_out(figure)
         values = _values(one, panel)
-        rounds = [float(r) for r in values["x"]]
         values["axes"] = [
-            place(each, rounds)
-            | {"series": [judged.look.key for judged in [*group, *one.controls]]}
-            for each, group in zip(axes.flat, groups, strict=False)
+            place(axes, values["x"]) | {"series": [judged.look.key for judged in group]}
+            for axes, group in shown
         ]
     told = f"{panel.label}, by round, of {', '.join(judged.label for judged in one.all)}"
     return Drawn(panel.figure, figure, panel.caption, told, values)
@@ -150,14 +151,13 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
         figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
         if legend:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-        figure.draw_without_rendering()
+        lay_out(figure)
     caption = "A share that falls to 0 is lost for good where no real row comes back."
     return [Drawn("shares", figure, caption, f"share of {what} in the last round")]
 
 
-def shapes(n: int) -> tuple[int, int]:
-    """Gives columns and lines for n panels."""
-    columns = min(n, 4) if n <= 4 else int(np.ceil(n**0.5))
+def _shape(n: int) -> tuple[int, int]:
+    columns = int(np.ceil(n**0.5))
     return columns, -(-n // columns)
 
 
@@ -166,11 +166,12 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    points = sum(
-        len(own) for judged in shown for own in course(judged.condition, panel.figure).runs
-    )
-    for judged in shown:
-        _draw_one(axes, judged, course(judged.condition, panel.figure), points < _MOST_SEED_POINTS)
+    courses = [course(judged.condition, panel.figure) for judged in shown]
+    points = sum(len(own) for drawn in courses for own in drawn.runs)
+    crowd = len(one.judged) > _MOST_TOGETHER
+    for judged, drawn in zip(shown, courses, strict=True):
+        band = len(drawn.runs) > 1 and len(shown) <= _MOST_TOGETHER + len(one.controls)
+        _draw_one(axes, judged, drawn, band, not crowd and points < _MOST_SEED_POINTS)
     if (real := _reference(one, panel)) is not None:
         axes.axhline(
             real,
@@ -185,38 +186,26 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
         axes.set_ylim(0, 1.03)
 
 
-def _draw_one(axes: "Axes", judged: Judged, drawn: Course, seeds: bool) -> None:
-    look, gid = judged.look, f"{SERIES}{judged.look.key}"
-    rounds = np.arange(len(drawn.mean))
-    few = len(drawn.mean) <= 24
-    every = None if few else len(drawn.mean) // 12
-    several = len(drawn.runs) > 1
-    options = look.line | {"lw": 1.8, "ms": 4.5, "markevery": every, "gid": gid}
-    axes.plot(rounds, drawn.mean, label=judged.label, **options)
-    if several:
-        axes.fill_between(
-            rounds, drawn.low, drawn.high, color=look.light, alpha=0.16, lw=0, gid=gid
-        )
+def _draw_one(axes: "Axes", judged: Judged, drawn: Course, band: bool, detail: bool) -> None:
+    look = judged.look
+    same: dict[str, Any] = {"color": look.light, "gid": f"{SERIES}{look.key}"}
+    rounds = len(drawn.mean)
+    options = look.line | {"lw": 1.8, "ms": 4.5, "markevery": max(1, rounds // 12)}
+    if not detail and rounds > 1:
+        del options["marker"]
+    axes.plot(range(rounds), drawn.mean, label=judged.label, **options | same)
+    if band:
+        axes.fill_between(range(rounds), drawn.low, drawn.high, alpha=0.16, lw=0, **same)
     # A run may have gone on farther than the others.
-    for own in drawn.runs if several and seeds else []:
-        axes.plot(np.arange(len(own)), own, color=look.light, lw=0.6, alpha=0.55, gid=gid)
+    for own in drawn.runs if band and detail else []:
+        axes.plot(range(len(own)), own, lw=0.6, alpha=0.55, **same)
+    cross: dict[str, Any] = {"ls": "", "marker": "x", "ms": 8, "mew": 2, **same}
     for records, own in zip(judged.condition.records.values(), drawn.runs, strict=True):
-        fallen = [r for r, record in enumerate(records) if record.get("collapsed")]
-        known = [r for r in fallen if np.isfinite(own[r])]
-        axes.plot(known, own[known], "x", color=look.light, ms=8, mew=2, gid=gid)
-        if lost := [r for r in fallen if r not in known]:
-            where = axes.get_xaxis_transform()
-            axes.plot(
-                lost,
-                [0.02] * len(lost),
-                "x",
-                color=look.light,
-                ms=8,
-                mew=2,
-                gid=gid,
-                transform=where,
-                clip_on=False,
-            )
+        for r in (r for r, record in enumerate(records) if record.get("collapsed")):
+            if np.isfinite(own[r]):
+                axes.plot([r], [own[r]], **cross)
+            else:
+                axes.plot([r], [0.02], transform=axes.get_xaxis_transform(), **cross)
 
 
 def _reference(one: Comparison, panel: Panel) -> float | None:
@@ -229,12 +218,16 @@ def _reference(one: Comparison, panel: Panel) -> float | None:
 
 
 def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
-    """The numbers that are drawn: mean, lowest and highest seed; null where there is none."""
+    """The numbers that are drawn: mean, lowest and highest seed, but of a crowd; null if none."""
     courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
     longest = max(len(drawn.mean) for drawn in courses.values())
+    crowd = len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline
+    if crowd and longest * len(courses) > _MOST_SEED_POINTS:
+        courses = {}
+    only = 1 if crowd else 3
     series = {
         key: [
-            [_plain(value) for value in three]
+            [_plain(value) for value in three[:only]]
             for three in zip(drawn.mean, drawn.low, drawn.high, strict=True)
         ]
         for key, drawn in courses.items()
@@ -245,5 +238,5 @@ def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
 
 
 def _plain(value: float) -> float | None:
-    # As many digits as are shown.
-    return float(f"{value:.6g}") if np.isfinite(value) else None
+    # One digit more than is shown.
+    return float(f"{value:.5g}") if np.isfinite(value) else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SERIES", "Drawn", "drawing", "encoded", "inline_svg", "place", "save_drawn"]
+__all__ = ["SERIES", "Drawn", "drawing", "encoded", "inline_svg", "lay_out", "place", "save_drawn"]
 
 SERIES = "series:"
 """What a `gid` begins with that names the series an artist is of."""
@@ -48,7 +48,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
 }
-_DIGITS = re.compile(r"(\.\d\d)\d+")
+_DIGITS = re.compile(r"(\.\d)\d+")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ def drawing() -> Iterator[None]:
         rcdefaults()
         with rc_context(_SETTINGS):
             yield
+
+
+def lay_out(figure: "Figure", times: int = 1) -> None:
+    """Places all parts of a figure, once for all files that it is written to."""
+    for _ in range(times):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def encoded(figure: "Figure", suffix: str) -> bytes:
@@ -123,8 +130,11 @@ def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:
     )
     for colour, variable in {**THEME, **colours}.items():
         text = text.replace(colour.lower(), f"var({variable})")
-    # Matplotlib writes six digits, of which a screen shows one.
+    # Matplotlib writes six digits, of which a screen shows few.
     text = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: _DIGITS.sub(r"\1", part[0]), text)
+    # One family, as the page has it, and no space that only a reader of the source would see.
+    text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
+    text = re.sub(r"\s*\n\s*", " ", text)
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 

@@ -47,9 +47,11 @@ def run_sampler(runs: Sequence[Run], rounds: int) -> list[float] | None:
     for run in runs:
         try:
             real, samples = run.real_rows, run.samples(0)
-        except (OSError, ValueError):
+            if prod(real.shape) > _MOST_NUMBERS:
+                return None
+            return sampler_alone(real, samples, rounds)
+        except (OSError, ValueError, LookupError):
             continue
-        return None if prod(real.shape) > _MOST_NUMBERS else sampler_alone(real, samples, rounds)
     return None
 
 

@@ -26,6 +26,7 @@ __all__ = ["append_log"]
 Record = Mapping[str, Any]
 
 _TITLE = "# Experiments\n"
+_RUN = ("config_sha256", "seed", "split_seed", "regime", "regime_options", "n_train")
 _TOLD = ("val_loss", "total_variance")
 _SPACES = ("sw2", "precision", "recall")
 
@@ -44,7 +45,9 @@ def append_log(path: Path, runs: Iterable[Run]) -> list[str]:
     added = []
     for run in runs:
         records = run.records
-        marker = f"<!-- lightning-collapse {_identity(run, records)} round {len(records) - 1} -->"
+        marker = (
+            f"<!-- lightning-collapse {_identity(run, records[0])} round {len(records) - 1} -->"
+        )
         if marker in text:
             continue
         text = f"{text.rstrip()}\n\n{_entry(run, records, marker)}"
@@ -55,10 +58,9 @@ def append_log(path: Path, runs: Iterable[Run]) -> list[str]:
     return added
 
 
-def _identity(run: Run, records: Sequence[Record]) -> str:
-    """Of folder, configuration and round 0: equal for a run that goes on, wherever it lies."""
-    first = records[0]
-    told = [run.path.resolve().name, first.get("config_sha256"), first]
+def _identity(run: Run, first: Record) -> str:
+    """Of the folder's name and what was run: equal for a run that goes on, wherever it lies."""
+    told = [run.path.resolve().name, *map(first.get, _RUN)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -21,7 +21,7 @@ for (const plot of document.querySelectorAll(".plot")) {
       for (const key of data.axes[panel].series) {
         const three = data.series[key][at];
         if (!three || !shown(plot, key)) continue;
-        const [mean, low, high] = three;
+        const [mean, low = mean, high = mean] = three;
         line(low === high ? number(mean) : `${number(mean)} (${number(low)} to ${number(high)})`, key);
       }
       if (data.floor !== undefined) line(`real rows ${number(data.floor)}`);

@@ -46,8 +46,8 @@ SECTIONS = {
 }
 """Ids of a comparison's sections, in their order, and their headings."""
 
-_ROUNDS = 4
-"""Of a condition, whose samples are shown."""
+_STRIPS = 24
+"""Samples of so many rounds are shown, of all conditions together, but two of each."""
 
 
 def page(
@@ -110,7 +110,7 @@ def _read(name: str) -> str:
 
 
 def _comparison(one: Comparison, prefix: str, several: bool, commands: Mapping[Path, str]) -> str:
-    strips = read_strips(one, _ROUNDS)
+    strips = read_strips(one, max(2, min(4, _STRIPS // len(one.all))))
     drawn = figures_of(one, legend=False)
     parts = {
         "verdict": verdict_box(one),

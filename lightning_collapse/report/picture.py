@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_collapse.report.comparison import Comparison
 from lightning_collapse.report.curves import Panel, draw_course, panels
-from lightning_collapse.report.drawn import Drawn, drawing
+from lightning_collapse.report.drawn import Drawn, drawing, lay_out
 from lightning_collapse.report.strips import Strip, Strips
 from lightning_collapse.report.words import closing
 
@@ -39,7 +39,7 @@ def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
             (_draw_scatters if strips.points else _draw_strips)(parts[1], strips)
         figure.suptitle(title or closing(one), fontsize=11, wrap=True)
         # The layout of panels of a fixed aspect is right the second time.
-        figure.draw_without_rendering()
+        lay_out(figure, 2)
     return Drawn("picture", figure, "", closing(one))
 
 

@@ -12,7 +12,7 @@ from lightning_collapse.runs.layout import Run
 __all__ = ["at_round", "closing", "joined", "missing", "planned_rounds", "told", "warnings_of"]
 
 _STILL = 1e-6
-_MOST_RUNS = 5
+_MOST_RUNS, _MOST_NAMED = 5, 4
 
 
 def joined(words: Sequence[str]) -> str:
@@ -31,11 +31,21 @@ def closing(one: Comparison) -> str:
         ("stable", "is stable", "are stable"),
     ):
         if labels := by_word.get(word):
-            parts.append(f"{joined(labels)} {one_is if len(labels) == 1 else many_are}")
+            parts.append(f"{_listed(labels)} {one_is if len(labels) == 1 else many_are}")
     if labels := by_word.get("undecided"):
-        parts.append(f"of {joined(labels)} it cannot be told yet")
+        parts.append(f"of {_listed(labels)} it cannot be told yet")
     sentence = "; ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _listed(labels: Sequence[str]) -> str:
+    """Names conditions, what their names begin with but once; counts them if they are many."""
+    if len(labels) > _MOST_NAMED:
+        return f"{len(labels)} conditions"
+    head = labels[0].rpartition("= ")[0]
+    if head and all(label.startswith(f"{head}= ") for label in labels):
+        labels = [labels[0], *(label.removeprefix(f"{head}= ") for label in labels[1:])]
+    return joined(labels)
 
 
 def told(judged: Judged, figure: str) -> str:
@@ -63,8 +73,10 @@ def at_round(judged: Judged, figure: str, r: int) -> str:
 
 def missing(one: Comparison) -> list[str]:
     """Names what would have to be there for more to be told; empty where nothing is."""
-    found = list(dict.fromkeys(map(_lacking, one.judged)))
-    found = [line for line in found if line]
+    lacking: dict[str, list[str]] = {}
+    for judged in one.judged:
+        lacking.setdefault(judged.verdict.why, []).append(judged.label)
+    found = [f"{_listed(labels)}: {why}" for why, labels in lacking.items() if why]
     if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
         found.append("several controls fit a condition alike: name runs of one")
     going = [
@@ -77,14 +89,6 @@ def missing(one: Comparison) -> list[str]:
     if going:
         found.append(f"still going, or stopped: {_some(going)}")
     return found
-
-
-def _lacking(judged: Judged) -> str:
-    one = judged.verdict
-    if one.excess is None or not one.why:
-        return one.why
-    needed = f"about {one.seeds_needed}" if one.seeds_needed else "more"
-    return f"{needed} seeds of {judged.label}: {one.why}"
 
 
 def planned_rounds(run: Run) -> int | None:

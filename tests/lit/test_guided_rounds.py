@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +22,14 @@ from tiny_runs import (
     with_ending,
 )
 
-from lightning_collapse import ClassifierFree, NegativeGuidance, Run, Sampling, WeightExtrapolation
+from lightning_collapse import (
+    ClassifierFree,
+    Guide,
+    NegativeGuidance,
+    Run,
+    Sampling,
+    WeightExtrapolation,
+)
 from lightning_collapse.runs.guided import guided, recorded_guide
 from lightning_collapse.samples.rounds import RoundSampler
 
@@ -164,6 +174,35 @@ def test_without_a_guide_the_first_rounds_checkpoint_goes(tmp_path):
 def test_what_cannot_be_guided_is_refused_before_training(tmp_path, guide, network, said):
     with pytest.raises(ValueError, match=said):
         Fit(tmp_path, network=mlp(**network), options={"guide": guide})()
+    assert not Run(tmp_path).checkpoints.exists()
+
+
+@dataclass(frozen=True)
+class Wrong(Guide):
+    """A user's own, wrong in one way or another."""
+
+    how: Any = "in its shape"
+
+    def __call__(self, denoiser, first):
+        if self.how == "as it is made":
+            raise KeyError("round")
+        if self.how == "without labels":
+            return lambda x, sigma: x
+        return lambda x, sigma, labels: denoiser(x, sigma, labels)[:1]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("in its shape", r"makes \[1, 2\] of rows \[2, 2\]"),
+        ("as it is made", r"cannot guide the network \(KeyError\('round'\)\)"),
+        ("without labels", "cannot guide the network .*positional"),
+        (Path("here"), "cannot guide the network .*not JSON serializable"),
+    ],
+)
+def test_an_own_guide_that_is_wrong_is_one_line_before_training(tmp_path, how, said):
+    with pytest.raises(ValueError, match=f"loop.guide = Wrong: .*({said})"):
+        Fit(tmp_path, options={"guide": Wrong(how)})()
     assert not Run(tmp_path).checkpoints.exists()
 
 

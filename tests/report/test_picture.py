@@ -1,0 +1,107 @@
+"""One picture of several runs."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from PIL import Image
+from records import write_run
+from studies import add_rows, columns, write_study
+
+from lightning_collapse.analysis.conditions import find_runs
+from lightning_collapse.report.comparison import compare, course
+from lightning_collapse.report.looks import looks_of
+from lightning_collapse.report.strips import read_strips
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_several_runs_are_one_picture_and_a_closing_line(cli, study, tmp_path, suffix):
+    out = tmp_path / f"all.{suffix}"
+    status, said, errors = cli("plot", *sorted(study.iterdir()), "-o", out)
+    assert (status, errors) == (0, "")
+    assert said.splitlines()[-1] == "Accumulate and Replace collapse."
+    assert f"picture: {out}" in said
+    assert out.read_bytes().startswith({"png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    again = tmp_path / f"again.{suffix}"
+    cli("plot", study, "-o", again)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_runs_of_one_seed_are_told_to_be_too_few(cli, study, tmp_path):
+    one = [path for path in sorted(study.iterdir()) if path.name.endswith("-0")]
+    status, said, _ = cli("plot", *one, "-o", tmp_path / "few.png")
+    assert status == 0
+    assert "run at least 3 seeds" in said
+    assert said.splitlines()[-1] == "Of Accumulate and Replace it cannot be told yet."
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line(cli, study, tmp_path):
+    points = write_run(tmp_path / "points", columns(1.0, 0, "fd_points"), fd_points_floor=0.1)
+    status, out, errors = cli("plot", study, points, "-o", tmp_path / "x.png")
+    assert (status, out) == (2, "") and errors.count("\n") == 1
+    assert "cannot stand in one picture" in errors and not (tmp_path / "x.png").exists()
+    assert cli("plot", study, "-o", tmp_path / "x.gif")[2].startswith("error: out = ")
+
+
+def test_strips_are_the_rows_themselves(study):
+    one = compare(find_runs([study]))[0]
+    strips = read_strips(one, 2)
+    assert [(each.of.label if each.of else "real", each.round) for each in strips.strips] == [
+        ("real", 0), ("Accumulate", 0), ("Accumulate", 3), ("Replace", 0), ("Replace", 3),
+        ("control", 0), ("control", 3),
+    ]  # fmt: skip
+    run = strips.strips[4].of.condition.runs[strips.replica]
+    picture = strips.strips[4].picture
+    rows = run.samples(3)[torch.arange(20)].numpy()
+    assert picture.shape == (8, 20 * 9 - 1, 3)
+    assert all((picture[:, 9 * i : 9 * i + 8, 1] == rows[i, 0]).all() for i in range(20))
+
+
+def test_large_images_are_shrunk_by_whole_pixels(tmp_path):
+    add_rows(write_run(tmp_path / "run", columns(1.0, 0)), shape=(3, 64, 64))
+    strips = read_strips(compare(find_runs([tmp_path]))[0], 2)
+    assert strips.strips[1].picture.shape[0] == 32
+    assert not strips.small
+
+
+def test_the_band_is_of_the_seeds(study):
+    one = compare(find_runs([study]))[0]
+    replace = next(each for each in one.judged if each.label == "Replace")
+    told = course(replace.condition, "fd_pixels")
+    runs = np.array([[columns(2.0, s)["fd_pixels"] for s in range(3)]])[0]
+    assert told.mean == pytest.approx(runs.mean(0))
+    assert told.low == pytest.approx(runs.min(0)) and told.high == pytest.approx(runs.max(0))
+
+
+def _contrast(colour, back):
+    def light(rgb):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(rgb)]
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    bright, dim = sorted([light(colour), light(back)], reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+@pytest.mark.parametrize("ramped", [False, True])
+def test_every_look_can_be_seen_on_white_and_dark_and_told_in_grey(ramped):
+    looks = looks_of(8, ramped)
+    assert all(_contrast(one.light, "#ffffff") >= 3 for one in looks)
+    assert all(_contrast(one.dark, "#14161a") >= 3 for one in looks)
+    assert len({(str(one.dash), one.marker) for one in looks}) == 8
+
+
+def test_a_single_run_still_has_its_table(cli, study):
+    run = study / "replace-0"
+    status, out, _ = cli("plot", run)
+    assert status == 0 and out.splitlines()[-1] == f"picture: {run / 'collapse.png'}"
+    with Image.open(run / "collapse.png") as picture:
+        assert picture.width > 1500
+    shutil.rmtree(run / "pool")
+    assert cli("plot", run)[0] == 0

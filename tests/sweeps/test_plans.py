@@ -142,6 +142,7 @@ def test_the_issues_plans_are_all_there():
         "sampling_digits",
         *[f"server_{name}" for name in servers],
         *[f"ways_out_{name}" for name in sorted([*choices, *guides])],
+        "zeta_points",
     ] == NAMES
 
 

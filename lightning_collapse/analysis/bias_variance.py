@@ -6,6 +6,7 @@ about the clean x, weighted as in EDM's loss: the error is that loss, per elemen
 (x·y/d + 1)³, about that of real rows: the error is the squared maximum mean discrepancy.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,16 +17,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_collapse.analysis.conditions import Condition
-from lightning_collapse.analysis.decompose import Decomposition, Errors, crossed_variance
+from lightning_collapse.analysis.decompose import Crossed, Decomposition, Errors, crossed
 from lightning_collapse.analysis.sets import feature_space
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
-from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.networks.edm import EDMLoss, Precond
+from lightning_collapse.networks.preconditioning import EDM
 from lightning_collapse.rows import Rows, network_units
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
-__all__ = ["Batch", "RunsSplit", "common_batch", "output_errors", "split_runs", "varied"]
+__all__ = [
+    "Batch",
+    "RunsSplit",
+    "common_batch",
+    "is_crossed",
+    "output_errors",
+    "split_runs",
+    "varied",
+]
 
 Array = NDArray[np.float64]
 
@@ -60,13 +70,13 @@ class RunsSplit:
     Attributes:
         space: `outputs` or `samples`.
         rounds: one split a round; None for rounds that are not kept.
-        crossed: variance of data and of chance by round; None where runs do not cross them.
+        crossed: parts by data and by chance; None where runs do not cross them.
         why: why a round has none; "" where all have.
     """
 
     space: str
     rounds: list[Decomposition | None]
-    crossed: list[tuple[float, float] | None]
+    crossed: list[Crossed | None]
     why: str
 
 
@@ -76,6 +86,14 @@ def varied(condition: Condition) -> str:
     splits = {replica.split for replica in condition.runs}
     return " and ".join(
         name for name, some in (("data", splits), ("chance", seeds)) if len(some) > 1
+    )
+
+
+def is_crossed(condition: Condition) -> bool:
+    """Whether some of the runs share real rows and others share nothing, so that both vary."""
+    pairs = list(itertools.combinations(condition.runs, 2))
+    return any(a.split == b.split for a, b in pairs) and any(
+        a.split != b.split and a.seed != b.seed for a, b in pairs
     )
 
 
@@ -127,6 +145,7 @@ def split_runs(
         raise ValueError(f"runs: {condition.name} has one run, and variance needs at least 2")
     runs = list(condition.runs.values())
     splits = [replica.split for replica in condition.runs]
+    seeds = [replica.seed for replica in condition.runs]
     real = runs[0].real_rows
     features = feature_space(runs[0])
     order = torch.randperm(len(real), generator=generator(0, "embedded"))
@@ -143,7 +162,7 @@ def split_runs(
     told = []
     for space, make in (("outputs", outputs), ("samples", samples)):
         rounds: list[Decomposition | None] = []
-        crossed: list[tuple[float, float] | None] = []
+        both: list[Crossed | None] = []
         why = ""
         for r in tqdm(range(condition.rounds), space, leave=False, disable=None):
             try:
@@ -151,16 +170,16 @@ def split_runs(
             except OSError as error:
                 why = why or str(error)
                 rounds.append(None)
-                crossed.append(None)
+                both.append(None)
                 continue
-            rounds.append(errors.decompose())
-            crossed.append(crossed_variance(products, splits))
-        told.append(RunsSplit(space, rounds, crossed, why))
+            both.append(crossed(products, splits, seeds))
+            rounds.append(errors.decompose().of_crossed(both[-1], errors))
+        told.append(RunsSplit(space, rounds, both, why))
     return told
 
 
 @torch.no_grad()
-def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
+def output_errors(denoiser: Precond, batch: Batch) -> Array:
     """Gives weighted errors of the outputs (B · numbers in a row,): squared, they sum to the loss.
 
     Args:
@@ -177,7 +196,8 @@ def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
             for some in parts
         ]
     )
-    std = denoiser.sigma_data
+    # The measure of errors is EDM's, whatever they were trained by.
+    std = getattr(denoiser.preconditioning, "sigma_data", EDM.sigma_data)
     weight = (level.square() + std**2).sqrt() / (level * std)
     errors = (weight * (outputs - batch.clean)).double().flatten() / batch.clean.numel() ** 0.5
     return np.asarray(errors.numpy())

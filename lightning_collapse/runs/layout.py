@@ -26,10 +26,10 @@ from lightning_collapse.runs.config_file import ConfigFile
 
 if TYPE_CHECKING:
     from lightning_collapse.data.store.shards import StoredRows
-    from lightning_collapse.networks.edm import EDMPrecond
+    from lightning_collapse.networks.edm import Precond
     from lightning_collapse.trust import Trusted
 
-__all__ = ["Run"]
+__all__ = ["Run", "check_run"]
 
 
 class Run:
@@ -131,7 +131,7 @@ class Run:
 
         return StoredRows(self.round(r))
 
-    def denoiser(self, r: int, trust_class: str | None = None) -> "EDMPrecond":
+    def denoiser(self, r: int, trust_class: str | None = None) -> "Precond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
         Where a guide has guided them, it made them by this network: `Guide.__call__`.
@@ -174,3 +174,9 @@ class Run:
         from lightning_collapse.runs.repair import repair
 
         return {path: done for path, done, _ in repair(self, trust_class) if done is not None}
+
+
+def check_run(path: Path) -> None:
+    """Raises FileNotFoundError where a folder is no run's."""
+    if not Run(path).pool.is_dir():
+        raise FileNotFoundError(f"run = {path}: holds no run; name the folder of one")

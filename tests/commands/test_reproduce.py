@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lightning_collapse.commands.reproduce import _run_plan
 from lightning_collapse.papers.running import chosen, claim_of
 
 QUICK = "suresh-zipf"
@@ -59,3 +60,21 @@ def test_a_file_of_another_kind_is_refused_in_a_line(cli, tmp_path):
     (tmp_path / "verdicts.json").write_text("[]")
     code, out, err = cli("reproduce", QUICK, "-o", str(tmp_path))
     assert code == 2 and err.count("\n") == 1 and "verdicts.json is not what" in err
+
+
+def test_a_claims_plan_is_run_by_sweep_below_the_results(tmp_path):
+    plan = tmp_path / "tiny.yaml"
+    text = (
+        "name: tiny\ntoy: gaussian\nset: {n: 10, rounds: 2, replicas: 2}\ngrid: {seed: [0, 1]}\n"
+    )
+    plan.write_text(text)
+    study = _run_plan(plan, tmp_path / "out")
+    assert study.folder == tmp_path / "out" / "sweeps" / "tiny"
+    assert [run.is_done for run in study.runs] == [True, True]
+
+
+def test_a_claims_plan_that_is_not_there_is_told_in_a_line(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli("reproduce", "neon", "-o", "out")
+    assert (code, out) == (2, "")
+    assert err == "error: plan = plans/ways_out_extrapolation.yaml: no such file\n"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.runs.records import distance_name, runs_in
+from lightning_collapse.runs.records import check_runs, distance_name, runs_in
 
 __all__ = ["Condition", "Replica", "check_comparable", "conditions", "find_runs"]
 
@@ -117,11 +117,9 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         ValueError: a folder holds none, or a run is named twice.
     """
     found: dict[Path, Run] = {}
-    for path in paths:
-        runs = list(runs_in(path))
-        if not runs:
-            raise ValueError(f"runs = {path}: holds no run; name a run's folder, or one of many")
-        for run in runs:
+    check_runs(named := list(paths))
+    for path in named:
+        for run in runs_in(path):
             if run.path != path and not run.table.exists():
                 warnings.warn(f"{run} is left out: it has no finished round", stacklevel=2)
                 continue

@@ -97,7 +97,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "recall_<f>, by `loop.measures: [Balls]`",
+        "recall_<f>, by the measure Balls",
     ),
     _Question(
         "entanglement of modes",
@@ -113,7 +113,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "precision_<f>, by `loop.measures: [Balls]`",
+        "precision_<f>, by the measure Balls",
     ),
 )
 

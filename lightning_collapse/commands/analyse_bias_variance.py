@@ -17,6 +17,8 @@ from lightning_collapse.analysis.conditions import Condition, conditions, find_r
 from lightning_collapse.analysis.decompose import LEAST_REPLICAS, Decomposition
 from lightning_collapse.analysis.intervals import Interval
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
+from lightning_collapse.runs.records import check_runs
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.ranges import at_least, whole_numbers
@@ -74,6 +76,8 @@ def bias_variance(
     at_least("rounds", rounds, 1)
     at_least("dim", dim, 1)
     whole_numbers("n", n)
+    check_regime_name(regime)
+    check_runs(runs or [])
     if toy is None:
         _of_runs(runs or [], trust_class, out)
         return

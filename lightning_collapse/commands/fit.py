@@ -38,7 +38,7 @@ from lightning_collapse.lit.checks import check_arguments
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.telling import within
+from lightning_collapse.lit.sections import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS

@@ -5,14 +5,20 @@ from pathlib import Path
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import make_folder, write_atomically
-from lightning_collapse.report.comparison import Comparison, compare
+from lightning_collapse.report.comparison import Comparison, compare, told_in_a_line
 from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
 from lightning_collapse.report.words import closing, missing, told
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.runs.records import distance_name, runs_in, table_header, table_line
+from lightning_collapse.runs.records import (
+    check_runs,
+    distance_name,
+    runs_in,
+    table_header,
+    table_line,
+)
 
 __all__ = ["main", "plot"]
 
@@ -34,29 +40,29 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
         runs: folder of the run, or folders of runs, or of sweeps.
         out: the picture of several runs, .png or .pdf; also `-o`; by default plot.png.
     """
+    check_runs(runs)
     if out is not None and out.suffix not in _SUFFIXES:
         raise ValueError(f"out = {out}: must end in {' or '.join(_SUFFIXES)}")
     only = runs[0] if len(runs) == 1 else None
-    if only and out is None and [run.path for run in runs_in(only)] in ([], [only]):
+    if only and out is None and [run.path for run in runs_in(only)] == [only]:
         _plot_one(only)
     else:
         _plot_several(runs, out or Path("plot.png"))
 
 
 def _plot_one(run: Path) -> None:
-    try:
+    with told_in_a_line(run):
         records = Run(run).records
         print(table_header(distance_name(records[0])))
         for record in records:
             print(table_line(record))
         print(f"picture: {plot_run(Run(run))}")
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{run}: holds records that cannot be read ({error!r:.300})") from error
 
 
 def _plot_several(runs: list[Path], out: Path) -> None:
-    one = _one(compare(find_runs(runs)))
-    drawn = draw_picture(one, read_strips(one, 2, 96))
+    with told_in_a_line(runs[0]):
+        one = _one(compare(find_runs(runs)))
+        drawn = draw_picture(one, read_strips(one, 2, 96))
     data = encoded(drawn.figure, out.suffix[1:])
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(data))

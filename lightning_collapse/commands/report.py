@@ -7,10 +7,11 @@ from pathlib import Path
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import make_folder, write_atomically
-from lightning_collapse.report.comparison import compare
+from lightning_collapse.report.comparison import compare, told_in_a_line
 from lightning_collapse.report.log import append_log
 from lightning_collapse.report.page import page, save_figures
 from lightning_collapse.report.words import closing
+from lightning_collapse.runs.records import check_runs
 from lightning_collapse.sweeps.study import Study
 
 __all__ = ["main", "report"]
@@ -43,15 +44,18 @@ def report(
     for option, path in (("out", out), ("log", log)):
         if path is not None and path.is_dir():
             raise ValueError(f"{option} = {path}: is a folder; name a file")
+    check_runs(runs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_runs(runs)
     if not found:
         raise ValueError(f"runs = {runs[0]}: holds no run with a finished round")
-    comparisons = compare(found)
+    with told_in_a_line(runs[0]):
+        comparisons = compare(found)
     title = ", ".join(path.resolve().name for path in runs[:3]) + ", …" * (len(runs) > 3)
     left_out = [str(each.message) for each in caught]
-    text = page(comparisons, title, _commands(runs), left_out)
+    with told_in_a_line(runs[0]):
+        text = page(comparisons, title, _commands(runs), left_out)
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(text.encode()))
     for one in comparisons:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
@@ -56,6 +57,7 @@ def gaussian(
         at_once: replicas computed together, which changes nothing but memory and time.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("dim", dim, 1)
     at_least("at_once", 1 if at_once is None else at_once, 1)
     above("variance", variance, 0)

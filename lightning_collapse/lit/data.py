@@ -20,7 +20,7 @@ from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.curation import Curated, check_curator, curated
-from lightning_collapse.lit.telling import within
+from lightning_collapse.lit.sections import within
 from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
@@ -29,6 +29,9 @@ from lightning_collapse.runs.records import check_record
 from lightning_collapse.runs.split import Subset, samples_of, split
 
 __all__ = ["PoolDataModule", "data_of"]
+
+_KEPT_BYTES = 2**24
+"""Of a pool whose rows are kept in memory for a round, once they are read."""
 
 Batch = dict[str, Tensor]
 """`rows` (B, *) as stored, `labels` (B,) int64 where every row has one, and `weights` (B,) in the
@@ -270,18 +273,33 @@ Wanted = Tensor | tuple[Tensor, Tensor]
 
 
 class _PoolDataset(Dataset[Batch]):
-    """Reads whole batches."""
+    """Reads whole batches; rows of a small pool once a round."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self._pool, self._round = pool, -1
+        self._kept: Tensor | None = None
+        self._known = torch.empty(0)
 
     def __getitem__(self, wanted: Wanted) -> Batch:
         positions, weights = wanted if isinstance(wanted, tuple) else (wanted, None)
-        batch = {"rows": self._pool[positions]}
+        batch = {"rows": self._rows(positions)}
         if weights is not None:
             batch["weights"] = weights
         labels = self._pool.labels
         return batch if labels is None else batch | {"labels": labels[positions]}
+
+    def _rows(self, positions: Tensor) -> Tensor:
+        if self._round != self._pool.round:
+            row, n = self._pool[positions[:1]], len(self._pool)
+            few = row.nbytes * n <= _KEPT_BYTES
+            self._round, self._known = self._pool.round, torch.zeros(n, dtype=torch.bool)
+            self._kept = row.new_empty((n, *row.shape[1:])) if few else None
+        if self._kept is None:
+            return self._pool[positions]
+        new = positions[~self._known[positions]]
+        if len(new):
+            self._kept[new], self._known[new] = self._pool[new], True
+        return self._kept[positions]
 
 
 class _RoundBatches(DistributedSampler[Wanted]):  # or Lightning would deal the batches out again

@@ -6,8 +6,10 @@ of these is a comparison of its own; no curve goes across.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from lightning_collapse.analysis.verdict import Verdict
 from lightning_collapse.report.looks import CONTROL, Look, looks_of
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["Comparison", "Course", "Judged", "compare", "course"]
+__all__ = ["Comparison", "Course", "Judged", "compare", "course", "told_in_a_line"]
 
 Array = NDArray[np.float64]
 
@@ -121,6 +123,15 @@ def course(condition: Condition, figure: str) -> Course:
     runs = list(condition.series(figure).values())
     both = np.stack([own[: condition.rounds] for own in runs])
     return Course(runs, both.mean(0), both.min(0), both.max(0))
+
+
+@contextmanager
+def told_in_a_line(path: Path) -> Iterator[None]:
+    """Has records that nobody could read, such as a text for a number, be a ValueError."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"{path}: holds records that cannot be read ({error!r:.300})") from error
 
 
 def compare(runs: Iterable[Run]) -> list[Comparison]:

@@ -245,8 +245,8 @@ def sampler_words(one: Comparison) -> str:
     rounds = min(judged.condition.rounds for judged in one.all)
     if (alone := run_sampler(one.runs, rounds)) is None:
         return (
-            "<p>Not told: there are no sample rows here, rows are too long, or the sampler adds "
-            "noise; see <code>lightning-collapse control</code>.</p>"
+            "<p>Not told: there are no sample rows here, rows are too long, or a guide made "
+            "another denoiser of the network; see <code>lightning-collapse control</code>.</p>"
         )
     seen = "; ".join(filter(None, map(_variance_kept, one.all)))
     return (

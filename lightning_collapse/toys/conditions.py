@@ -4,7 +4,6 @@
 the control, which retrains on real rows in every round.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +12,7 @@ from typing import Any
 
 import lightning_collapse.regimes as named
 from lightning_collapse.regimes import Block, Drawn, Fixed, Regime
-from lightning_collapse.toys.ranges import at_least, fractions
+from lightning_collapse.toys.ranges import at_least, check_regime, fractions
 
 __all__ = ["Condition", "condition", "conditions", "regime_class"]
 
@@ -135,14 +134,9 @@ def regime_class(name: str) -> type[Regime]:
     module, _, leaf = name.rpartition(".")
     if not module:
         known = {cls.__name__: cls for cls in _subclasses(Regime)}
-        if name in known:
-            return known[name]
         ours = [name for name, cls in known.items() if cls.__module__.startswith(named.__name__)]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(
-            f"regime = {name}: must be one of {', '.join(ours)}, or a class path{hint}"
-        )
+        check_regime(name, known, ours)
+        return known[name]
     try:
         found = getattr(import_module(module), leaf)
     except (ImportError, AttributeError) as error:

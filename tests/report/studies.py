@@ -19,6 +19,9 @@ def columns(slope: float, seed: int, fd: str = "fd_pixels") -> dict[str, list]:
     return {
         fd: [0.6 + 0.01 * seed + slope * r * (1 + 0.05 * seed) for r in rounds],
         "val_loss": [1.0 + 0.1 * slope * r for r in rounds],
+        "train_loss": [1.0] * ROUNDS,
+        "mean": [0.1] * ROUNDS,
+        "variance": [0.5] * ROUNDS,
         "total_variance": [36.0 - slope * r for r in rounds],
         "recall_pixels": [0.9 - 0.05 * slope * r for r in rounds],
         "recall_pixels_floor": [0.95] * ROUNDS,
@@ -43,7 +46,7 @@ def add_rows(run: Run, rounds: int = ROUNDS, shape=(1, 8, 8)) -> Run:
     return run
 
 
-def write_study(folder, seeds=(0, 1, 2), control=True, rows=True, **fixed):
+def write_study(folder, seeds=(0, 1, 2), control=True, rows=True, only=None, **fixed):
     """Replace and Accumulate, and their control."""
     conditions = {
         "replace": (2.0, {}),
@@ -57,9 +60,8 @@ def write_study(folder, seeds=(0, 1, 2), control=True, rows=True, **fixed):
     common = {"versions": VERSIONS, "device": "cpu", "processes": 1, "seconds_train": 2.0}
     for name, (slope, own) in conditions.items():
         for seed in seeds:
-            run = write_run(
-                folder / f"{name}-{seed}", columns(slope, seed), seed, **{**common, **own, **fixed}
-            )
+            told = {k: v for k, v in columns(slope, seed).items() if only is None or k in only}
+            run = write_run(folder / f"{name}-{seed}", told, seed, **{**common, **own, **fixed})
             if rows and seed == seeds[0]:
                 add_rows(run)
     return folder

@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from lightning_collapse.metrics.kernel import KernelDistance
     from lightning_collapse.metrics.measure import Measure
     from lightning_collapse.metrics.modes import Modes
-    from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+    from lightning_collapse.networks.dit import DiT
+    from lightning_collapse.networks.edm import DenoisingLoss, EDMLoss, EDMPrecond, Precond
     from lightning_collapse.networks.mlp import SigmaMLP
+    from lightning_collapse.networks.noise import LogNormal, LogUniform, NoiseLevels, UniformTime
+    from lightning_collapse.networks.preconditioning import EDM, VE, VP, Preconditioning
     from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp, nvidia_network
     from lightning_collapse.pool import Pool
     from lightning_collapse.regimes import (
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
         NegativeGuidance,
         WeightExtrapolation,
     )
+    from lightning_collapse.sampling.inpainting import Inpainting
     from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
     from lightning_collapse.sampling.solvers import (
         dpmpp_2m_sampler,
@@ -94,11 +98,15 @@ _WHERE = {
         "Growing",
         "Then",
     ],
+    "networks.preconditioning": ["Preconditioning", "EDM", "VP", "VE"],
+    "networks.noise": ["NoiseLevels", "LogNormal", "UniformTime", "LogUniform"],
+    "networks.edm": ["Precond", "EDMPrecond", "DenoisingLoss", "EDMLoss"],
     "curators": ["Curator", "Offer", "ByEntropy", "ByDensity", "ByDiscriminator", "RealWeight"],
-    "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
+    "networks.dit": ["DiT"],
     "sampling.choice": ["Sampling"],
+    "sampling.inpainting": ["Inpainting"],
     "sampling.guide": ["Guide", "ClassifierFree", "NegativeGuidance", "WeightExtrapolation"],
     "sampling.schedules": ["karras_sigmas", "log_uniform_sigmas"],
     "sampling.solvers": [
@@ -150,7 +158,10 @@ __all__ = [
     "Copying",
     "Curator",
     "DataCopying",
+    "DenoisingLoss",
+    "DiT",
     "Dispersion",
+    "EDM",
     "EDMLoss",
     "EDMPrecond",
     "Energy",
@@ -166,16 +177,22 @@ __all__ = [
     "GenerationLoop",
     "Growing",
     "Guide",
+    "Inpainting",
     "KernelDistance",
     "KolmogorovSmirnov",
+    "LogNormal",
+    "LogUniform",
     "MMD",
     "Measure",
     "Mixture",
     "Modes",
     "NegativeGuidance",
+    "NoiseLevels",
     "Offer",
     "Pool",
     "PoolDataModule",
+    "Precond",
+    "Preconditioning",
     "RealWeight",
     "Regime",
     "Replace",
@@ -192,6 +209,9 @@ __all__ = [
     "Then",
     "Training",
     "Turnover",
+    "UniformTime",
+    "VE",
+    "VP",
     "Vendi",
     "WeightExtrapolation",
     "ddpmpp",

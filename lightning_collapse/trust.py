@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Trusted", "import_trusted"]
 
 Trusted = str | Sequence[str] | None
-"""Class paths that the user trusts, such as `mine.Net`."""
+"""Class paths that the user trusts, such as `mine.Net`, or in one text `mine.Net,mine.Scaling`."""
 
 
 def import_trusted(
@@ -29,7 +29,7 @@ def import_trusted(
         ValueError: the user trusts none of that name, or it cannot be imported.
     """
     name = str(class_path).rpartition(".")[2]
-    for path in [trusted] if isinstance(trusted, str) else trusted or ():
+    for path in trusted.split(",") if isinstance(trusted, str) else trusted or ():
         module, _, last = path.rpartition(".")
         if module and last == name:
             return _imported(module, name)

@@ -38,8 +38,10 @@ def test_the_issues_configurations_are_all_there():
     assert NAMES == [
         "afhqv2_64",
         "cifar10_cond",
+        "cifar10_inpaint",
         "digits_accumulate",
         "digits_cond",
+        "digits_inpaint",
         "digits_mix",
         "digits_real",
         "digits_replace",
@@ -92,6 +94,7 @@ def test_a_configuration_runs_tiny_rounds(tmp_path, name):
     expected: dict[str, Any] = {
         "digits_accumulate": (48, 48),
         "digits_cond": (0, 48),
+        "digits_inpaint": (0, 48),
         "digits_mix": (24, 24),
         "digits_real": (48, 0),
         "digits_replace": (0, 48),

@@ -21,7 +21,8 @@ from lightning_collapse.analysis.decompose import Crossed, Decomposition, Errors
 from lightning_collapse.analysis.sets import feature_space
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
-from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.networks.edm import EDMLoss, Precond
+from lightning_collapse.networks.preconditioning import EDM
 from lightning_collapse.rows import Rows, network_units
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
@@ -178,7 +179,7 @@ def split_runs(
 
 
 @torch.no_grad()
-def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
+def output_errors(denoiser: Precond, batch: Batch) -> Array:
     """Gives weighted errors of the outputs (B · numbers in a row,): squared, they sum to the loss.
 
     Args:
@@ -195,7 +196,8 @@ def output_errors(denoiser: EDMPrecond, batch: Batch) -> Array:
             for some in parts
         ]
     )
-    std = denoiser.sigma_data
+    # The measure of errors is EDM's, whatever they were trained by.
+    std = getattr(denoiser.preconditioning, "sigma_data", EDM.sigma_data)
     weight = (level.square() + std**2).sqrt() / (level * std)
     errors = (weight * (outputs - batch.clean)).double().flatten() / batch.clean.numel() ** 0.5
     return np.asarray(errors.numpy())

@@ -18,7 +18,7 @@ from lightning_collapse.analysis.bias_variance import Batch, common_batch, outpu
 from lightning_collapse.analysis.conditions import conditions
 from lightning_collapse.analysis.intervals import Interval, t_interval
 from lightning_collapse.analysis.sets import feature_space, featured
-from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.edm import Precond
 from lightning_collapse.pool import Pool
 from lightning_collapse.rows import Rows, network_units
 from lightning_collapse.runs.layout import Run
@@ -145,7 +145,7 @@ def total_variation(real: Array, other: Array) -> Interval:
     return t_interval(2.0 * right - 1)
 
 
-def _losses(denoiser: EDMPrecond, batch: Batch) -> Array:
+def _losses(denoiser: Precond, batch: Batch) -> Array:
     """EDM's loss of each row (B,), the mean over its numbers."""
     errors = output_errors(denoiser, batch)
     return np.asarray(np.square(errors).reshape(len(batch.clean), -1).sum(1) * len(batch.clean))

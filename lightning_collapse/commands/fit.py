@@ -42,10 +42,13 @@ from lightning_collapse.lit.sections import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
+from lightning_collapse.networks.noise import NoiseLevels
+from lightning_collapse.networks.preconditioning import Preconditioning
 from lightning_collapse.regimes import Regime
 from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.inpainting import Inpainting
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -57,7 +60,10 @@ _SECTIONS: dict[type, str] = {
     Curator: "data.curator",
     Sampling: "loop.sampling",
     Features: "loop.features",
+    Preconditioning: "model.preconditioning",
+    NoiseLevels: "model.noise",
     Guide: "loop.guide",
+    Inpainting: "loop.inpaint",
 }
 
 
@@ -295,7 +301,7 @@ def _unmade(kind: type, *args: Any, init_from: Path | None, **options: Any) -> N
 
 def _extensions() -> list[Callable[..., Any]]:
     """Gives what a configuration may name by a class, of ours and Lightning's."""
-    bases = (Regime, Source, Features, Measure, Guide)
+    bases = (Regime, Source, Features, Measure, Preconditioning, NoiseLevels, Guide)
     ours = [sub for base in bases for sub in base.__subclasses__()]
     others = [getattr(module, name) for module in (callbacks, loggers) for name in module.__all__]
     return [*ours, *OURS, *others, *Optimizer.__subclasses__()]

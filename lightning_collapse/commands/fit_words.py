@@ -49,11 +49,22 @@ _NESTED = {
     "loop.sampling": ["lightning_collapse.sampling.choice"],
     "loop.features": ["lightning_collapse.metrics.features"],
     "loop.guide": ["lightning_collapse.sampling.guide"],
+    "loop.inpaint": ["lightning_collapse.sampling.inpainting"],
     "model.augment": ["lightning_collapse.networks.augment"],
-    "model.network": ["lightning_collapse.networks.mlp", "lightning_collapse.networks.unet"],
+    "model.preconditioning": ["lightning_collapse.networks.preconditioning"],
+    "model.noise": ["lightning_collapse.networks.noise"],
+    "model.network": [
+        "lightning_collapse.networks.mlp",
+        "lightning_collapse.networks.unet",
+        "lightning_collapse.networks.dit",
+    ],
 }
 # Of one class, which nobody names.
-_ALWAYS = {"loop.sampling": "Sampling", "model.augment": "AugmentPipe"}
+_ALWAYS = {
+    "loop.sampling": "Sampling",
+    "loop.inpaint": "Inpainting",
+    "model.augment": "AugmentPipe",
+}
 _ALONE = ("config", "seed_everything", "print_config")
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from lightning_collapse.interop.converted import read_converted
 from lightning_collapse.networks.constructor import build_denoiser
-from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.edm import Precond
 from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 
 __all__ = ["load_denoiser"]
 
 
-def load_denoiser(path: str | Path, trust_class: str | None = None) -> EDMPrecond:
+def load_denoiser(path: str | Path, trust_class: str | None = None) -> Precond:
     """Rebuilds a denoiser D(x, sigma) from a file, whose own code is never run.
 
     Args:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def _share(
         "micro_batch": loop.micro_batch,
         "classes": loop.classes,
         "guide": None if guide is None else guide.described(),
+        "inpaint": None if loop.inpaint is None else asdict(loop.inpaint),
         "seed": data.seed,
         "device": trainer.strategy.root_device.type,
     }

@@ -23,13 +23,24 @@ from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.signals import callbacks_of
 from lightning_collapse.runs.checkpoints import is_sealed
 from lightning_collapse.samples.memory import ran_out
+from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.inpainting import Inpainting
 from lightning_collapse.sampling.solvers import state_dtype
 
-__all__ = ["check_arguments", "check_first", "check_guide", "check_network", "check_trainer"]
+__all__ = [
+    "check_arguments",
+    "check_first",
+    "check_guide",
+    "check_inpainting",
+    "check_levels",
+    "check_network",
+    "check_trainer",
+]
 
 _STRATEGIES = (
     "auto",
@@ -166,6 +177,21 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
     module.model.row_shape = module.ema.row_shape = shape
 
 
+def check_levels(module: CollapseModule, sampling: Sampling) -> None:
+    """Refuses a sampler that asks at noise levels where the network means nothing.
+
+    Raises:
+        ValueError: names the level.
+    """
+    lowest, highest = module.model.sigma_min, module.model.sigma_max
+    for name, value in (("sigma_min", sampling.sigma_min), ("sigma_max", sampling.sigma_max)):
+        if not lowest <= value <= highest:
+            raise ValueError(
+                f"loop.sampling.{name} = {value}: must lie in {lowest:g}..{highest:g}, the noise "
+                "levels of model.preconditioning and model.noise"
+            )
+
+
 @torch.no_grad()
 def check_guide(guide: Guide | None, module: CollapseModule, shape: tuple[int, ...]) -> None:
     """Refuses a guide that cannot guide the network, or not as rounds restart it.
@@ -197,6 +223,28 @@ def check_guide(guide: Guide | None, module: CollapseModule, shape: tuple[int, .
         raise ValueError(
             f"{named}: makes {list(found)} of rows {list(two.shape)}; a denoiser keeps their shape"
         )
+
+
+def check_inpainting(inpaint: Inpainting | None, sampling: Sampling, data: PoolDataModule) -> None:
+    """Refuses to complete rows of which there are none, or as the sampler cannot.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if inpaint is None:
+        return
+    if not len(data.set_apart):
+        raise ValueError(
+            "loop.inpaint: needs real rows that are neither trained on nor held out; lower "
+            f"data.train_rows or data.held_out_rows, now {len(data.train)} and "
+            f"{len(data.held_out)} of all"
+        )
+    if data.swap is not None:
+        raise ValueError(
+            f"data.swap = {data.swap}: cannot be used with loop.inpaint, whose rows it would swap"
+        )
+    with within("loop.inpaint"):
+        inpaint.check(sampling, data.row_shape)
 
 
 def check_first(guide: Guide | None, data: PoolDataModule) -> None:

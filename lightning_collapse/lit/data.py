@@ -26,7 +26,7 @@ from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
-from lightning_collapse.runs.split import Subset, samples_of, split
+from lightning_collapse.runs.split import Subset, samples_of, set_apart, split
 
 __all__ = ["PoolDataModule", "data_of"]
 
@@ -42,6 +42,7 @@ class PoolDataModule(LightningDataModule):
     """Trains each round on the rows that a regime draws from real data and earlier samples.
 
     Attributes, from `setup` on:
+        set_apart: real rows that are neither trained on nor held out.
         n_samples: samples that a round makes.
         n_trainable: how many of them, the first ones, later rounds may train on.
     """
@@ -49,6 +50,7 @@ class PoolDataModule(LightningDataModule):
     pool: Pool
     train: Subset
     held_out: Subset
+    set_apart: Subset
 
     def __init__(
         self,
@@ -167,6 +169,7 @@ class PoolDataModule(LightningDataModule):
             )
         except ValueError as error:
             raise ValueError(f"data.{error}") from error
+        self.set_apart = set_apart(real, self.split_seed, len(self.train), len(self.held_out))
         self.pool = Pool(self.train, self.seed)
         sizes = len(self.train), len(self.held_out)
         self.n_samples, self.n_trainable = samples_of(self.regime, *sizes, self.samples_per_round)

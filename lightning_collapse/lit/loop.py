@@ -16,7 +16,14 @@ from pytorch_lightning.callbacks import Timer
 from lightning_collapse.data.files import link_atomically, remove
 from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
-from lightning_collapse.lit.checks import check_first, check_guide, check_network, check_trainer
+from lightning_collapse.lit.checks import (
+    check_first,
+    check_guide,
+    check_inpainting,
+    check_levels,
+    check_network,
+    check_trainer,
+)
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.disk import check_space
 from lightning_collapse.lit.loggers.rounds import (
@@ -39,6 +46,7 @@ from lightning_collapse.runs.records import write_records
 from lightning_collapse.samples.shards import clear_notes, clear_round
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.inpainting import Inpainting
 
 __all__ = ["GenerationLoop"]
 
@@ -67,6 +75,7 @@ class GenerationLoop(Callback):
         default_measures: bool = True,
         classes: Classes = "uniform",
         guide: Guide | None = None,
+        inpaint: Inpainting | None = None,
     ) -> None:
         """Sets up the loop.
 
@@ -89,6 +98,8 @@ class GenerationLoop(Callback):
             default_measures: whether these are taken; what every record has always is.
             classes: how often samples are of each class that the real training rows have: all
                 equally often, or in proportion to these rows. No other class is sampled.
+            inpaint: has samples complete real rows that are neither trained on nor held out, in
+                place of making whole ones; the composites are what is measured and trained on.
             guide: makes of the round's denoiser the one to sample with; default: that itself. One
                 that needs the network of round 0 keeps that round's checkpoint, come what may.
         """
@@ -109,7 +120,7 @@ class GenerationLoop(Callback):
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
-        self.classes, self.guide = classes, guide
+        self.classes, self.guide, self.inpaint = classes, guide, inpaint
         self.started = False
         self.ended_by: str | None = None
         self.hyperparameters: Mapping[str, Any] | None = None
@@ -129,7 +140,9 @@ class GenerationLoop(Callback):
         check_trainer(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
+        check_levels(module, self.sampling)
         check_guide(self.guide, module, data.row_shape)
+        check_inpainting(self.inpaint, self.sampling, data)
         module.in_loop = True
         # Sampling with an untrained network makes denormal numbers, which slow a CPU severalfold.
         torch.set_flush_denormal(True)
@@ -163,6 +176,7 @@ class GenerationLoop(Callback):
             fd_rows=self.fd_rows,
             classes=self.classes,
             guide=self.guide,
+            inpaint=self.inpaint,
         )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -27,13 +27,16 @@ from lightning_collapse.lit.steps import (
 from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.course import ema_decay, rate_factor
-from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
+from lightning_collapse.networks.edm import DenoisingLoss
 from lightning_collapse.networks.initial import randomise
 from lightning_collapse.networks.network import describe
+from lightning_collapse.networks.noise import NoiseLevels
+from lightning_collapse.networks.preconditioning import Preconditioning
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.rows import network_units
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.denoiser import average_of, model_of, remade, settings_of
-from lightning_collapse.runs.restoring import check_checkpoint, check_weights
+from lightning_collapse.runs.restoring import check_checkpoint, check_training, check_weights
 from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
 from lightning_collapse.seeds import generator, key, seed_default
 
@@ -61,6 +64,8 @@ class CollapseModule(LightningModule):
         sigma_data: float = 0.5,
         P_mean: float = -1.2,
         P_std: float = 1.2,
+        preconditioning: Preconditioning | None = None,
+        noise: NoiseLevels | None = None,
         augment: AugmentPipe | None = None,
         optimizer: OptimizerCallable = _adam,
         restart: Restart = "scratch",
@@ -79,6 +84,9 @@ class CollapseModule(LightningModule):
             sigma_data: standard deviation of the data, in network units (Karras et al., Table 1).
             P_mean: mean of ln sigma in training.
             P_std: standard deviation of ln sigma in training.
+            preconditioning: what makes a denoiser of the network; default: EDM's, of sigma_data.
+            noise: distribution of the noise levels in training; default: log-normal, of P_mean
+                and P_std.
             augment: augmentation of the training images, if any.
             optimizer: makes the optimizer from the parameters, anew in every round.
             restart: where a round's weights start from: `scratch`, a new random network;
@@ -97,8 +105,6 @@ class CollapseModule(LightningModule):
             ValueError: an option is out of its range or contradicts another.
         """
         super().__init__()
-        if not sigma_data > 0:
-            raise ValueError(f"model.sigma_data = {sigma_data}: must be a number > 0")
         if max_skipped_steps < 0:
             raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
         self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
@@ -107,9 +113,10 @@ class CollapseModule(LightningModule):
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
         self.max_skipped_steps = max_skipped_steps
         with within("model"):
+            self.trained_for = TrainedFor.chosen(sigma_data, P_mean, P_std, preconditioning, noise)
             self._init_sha256 = None if init_from is None else file_sha256(init_from)
-        self.loss = EDMLoss(P_mean=P_mean, P_std=P_std, sigma_data=sigma_data)
-        self.model = EDMPrecond(network, sigma_data=sigma_data)
+        self.loss = DenoisingLoss(**vars(self.trained_for))
+        self.model = self.trained_for.wrap(network)
         if augment is not None:
             _check_told(self.model.augment_dim, augment)
         self._start_from("init", 0)
@@ -145,8 +152,8 @@ class CollapseModule(LightningModule):
             network: one like the checkpoint's, if that cannot describe its own.
             trust_class: class of the network, such as `mine.Net`, if it is not of this package:
                 it is imported, and called with the arguments that the checkpoint names.
-            options: other arguments of the constructor than `sigma_data`, `P_mean` and `P_std`,
-                which are the checkpoint's.
+            options: other arguments of the constructor than `preconditioning` and `noise`, and
+                their `sigma_data`, `P_mean` and `P_std`, which are the checkpoint's.
 
         Raises:
             OSError: the file cannot be read.
@@ -160,8 +167,8 @@ class CollapseModule(LightningModule):
             average = average_of(checkpoint, path)
             weights = {name: value.clone() for name, value in average.items()}
             network = remade(model, weights, path, trust_class).model
-        told, row_shape = settings_of(model, path)
-        module = cls(network, **(told | options))
+        training, row_shape = settings_of(model, path, trust_class)
+        module = cls(network, **(vars(training) | options))
         check_weights(checkpoint, module, path)
         module.load_state_dict(checkpoint["state_dict"])
         for denoiser in (module.model, module.ema):
@@ -344,14 +351,13 @@ class CollapseModule(LightningModule):
         checkpoint["init_from_sha256"] = self._init_sha256
         checkpoint["model"] = {
             "network": describe(self.model.model),
-            "sigma_data": self.loss.sigma_data,
-            "P_mean": self.loss.P_mean,
-            "P_std": self.loss.P_std,
+            **self.trained_for.described(),
             "row_shape": self.model.row_shape,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_checkpoint(checkpoint, self)
+        check_training(checkpoint, self.trained_for)
         if checkpoint["init_from_sha256"] != self._init_sha256:
             raise ValueError(
                 f"model.init_from = {self.init_from}: the file is not the one that the run was "
@@ -362,13 +368,9 @@ class CollapseModule(LightningModule):
         before, now = len(sums), self.trainer.world_size
         same = before == now
         if not same and self.trainer.is_global_zero:
-            print(f"continues with {_processes(now)}; was started with {before}")
+            print(f"continues with {now} process{'es' * (now > 1)}; was started with {before}")
         loss_sum = sums[self.global_rank] if same else sum(sums) / len(sums)
         self.progress = RoundProgress(**progress, loss_sum=loss_sum)
-
-
-def _processes(n: int) -> str:
-    return "1 process" if n == 1 else f"{n} processes"
 
 
 def _check_told(augment_dim: int, augment: AugmentPipe) -> None:

@@ -21,6 +21,7 @@ from pytorch_lightning import Trainer
 from lightning_collapse.data.files import make_folder
 from lightning_collapse.data.store.shards import commit
 from lightning_collapse.lit.data import PoolDataModule, data_of
+from lightning_collapse.lit.inpainted import inpainted_figures
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.shards import halved, sample_shards, shares
@@ -30,9 +31,11 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
+from lightning_collapse.networks.trained_for import told
 from lightning_collapse.runs.denoiser import read_average
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.sharing import rows_digest
+from lightning_collapse.samples.given import Given
 from lightning_collapse.samples.rounds import RoundSampler, class_weights
 from lightning_collapse.samples.shards import (
     clear_notes,
@@ -44,6 +47,7 @@ from lightning_collapse.samples.shards import (
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide, LabelledDenoiser
+from lightning_collapse.sampling.inpainting import Inpainting
 
 __all__ = ["Ending", "Processes", "end_round"]
 
@@ -73,6 +77,7 @@ class Ending:
         measuring: the measures, with their floors.
         classes: how often each class of the training rows is drawn.
         guide: makes the denoiser that samples; None for the round's own.
+        inpaint: completes real rows that are set apart; None for whole samples.
         before: the round that was measured last, and what was seen of it.
     """
 
@@ -82,6 +87,7 @@ class Ending:
     measuring: Measuring
     classes: Classes
     guide: Guide | None
+    inpaint: Inpainting | None
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     @classmethod
@@ -98,6 +104,7 @@ class Ending:
         fd_rows: int | None,
         classes: Classes,
         guide: Guide | None,
+        inpaint: Inpainting | None,
     ) -> "Ending":
         """Reads the real rows, and measures the floors."""
         summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
@@ -112,12 +119,14 @@ class Ending:
         measuring = Measuring(
             measures, real, features, data.n_samples, summed=summed, seed=data.seed
         )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes, guide)
+        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes, guide, inpaint)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
-        labels, weights = data.train.labels, None
-        if module.label_dim and labels is not None:
+        labels, weights, given = data.train.labels, None, None
+        if self.inpaint is not None:
+            given = Given(self.inpaint, data.set_apart, data.seed, r)
+        elif module.label_dim and labels is not None:
             weights = class_weights(labels, module.label_dim, self.classes == "uniform")
         return RoundSampler(
             denoiser=self._denoiser(module, data, r),
@@ -130,6 +139,7 @@ class Ending:
             round=r,
             device=module.device,
             class_weights=weights,
+            given=given,
         )
 
     def _denoiser(self, module: CollapseModule, data: PoolDataModule, r: int) -> LabelledDenoiser:
@@ -165,6 +175,9 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
     trainer.strategy.barrier("samples written")
     sampled = time.monotonic()
     measured = _measure(trainer, ending, sampler, folder)
+    beside = {}
+    if not trainer.should_stop:
+        beside = inpainted_figures(trainer, ending.measuring, sampler, folder)
     if trainer.should_stop:
         return False
     losses = {
@@ -178,6 +191,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             **_cost(ending, r),
             **losses,
             **record_of(measured),
+            **beside,
             "weights_moved": module.weights_moved(),
             "steps_skipped": module.progress.steps_skipped,
             "seconds_train": module.progress.seconds,
@@ -261,6 +275,8 @@ def _provenance(
         "split_seed": data.split_seed,
         "swap": data.swap,
         "restart": module.restart,
+        "preconditioning": told(module.loss.preconditioning),
+        "noise": told(module.loss.noise),
         "real_data_in_init": module.init_from is not None,
         "processes": trainer.world_size,
         "device": _device_name(module.device),
@@ -276,11 +292,12 @@ def _provenance(
 
 def _cost(ending: Ending, r: int) -> dict[str, Any]:
     """How round r was sampled, and at how many network calls a sample."""
-    guide = ending.guide_of(r)
+    guide, inpaint = ending.guide_of(r), ending.inpaint
+    calls = ending.sampling.calls if inpaint is None else inpaint.calls(ending.sampling)
     return {
         "guide": None if guide is None else type(guide).__name__,
         "guide_options": {} if guide is None else asdict(guide),
-        "calls_per_sample": ending.sampling.calls * (1 if guide is None else guide.calls),
+        "calls_per_sample": calls * (1 if guide is None else guide.calls),
     }
 
 
@@ -315,6 +332,8 @@ def _commit(
         **guided,
         **shared,
     }
+    if ending.inpaint is not None:
+        recipe["inpaint"] = asdict(ending.inpaint)
     if sampler.class_weights is not None:
         recipe["class_weights"] = list(sampler.class_weights)
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"

@@ -183,6 +183,9 @@ _RULES: dict[str, _Rule] = {
     "dim": _whole(1, 2**24),
     "width": _whole(1, 2**20),
     "depth": _whole(0, 2**16),
+    "patch_size": _whole(1, 4096),
+    "num_heads": _whole(1, 2**20),
+    "mlp_ratio": _whole(1, 64),
 }
 
 _NVIDIA = {*inspect.signature(nvidia_network).parameters, *inspect.signature(SongUNet).parameters}

@@ -1,11 +1,12 @@
-"""Preconditioning and loss of EDM: a raw network F becomes a denoiser D.
+"""Denoisers made of raw networks, and their loss.
 
     D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)                              (Eq. 7)
-    loss        = E[ lambda(sigma) |D(y + sigma n; sigma) - y|^2 ], ln sigma normal  (Eq. 2)
+    loss        = E[ lambda(sigma) |D(y + sigma n; sigma) - y|^2 ]                   (Eq. 2)
 
 Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
-https://arxiv.org/abs/2206.00364, Table 1, column "Ours". Nothing here depends on the shape of
-a row: images (B, C, H, W) and points (B, d) are treated alike.
+https://arxiv.org/abs/2206.00364. The coefficients are a `Preconditioning`, the distribution of
+sigma in training `NoiseLevels`. Nothing here depends on the shape of a row: images (B, C, H, W)
+and points (B, d) are treated alike.
 """
 
 import math
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EDMLoss", "EDMPrecond"]
+from lightning_collapse.networks.noise import LogNormal, NoiseLevels
+from lightning_collapse.networks.preconditioning import EDM, Preconditioning
+
+__all__ = ["DenoisingLoss", "EDMLoss", "EDMPrecond", "Precond"]
 
 
-class EDMPrecond(nn.Module):
+class Precond(nn.Module):
     """Makes a denoiser D(x, sigma) of a network F(x, c_noise).
 
     The arithmetic is in float32 whatever the precision of `x`; the network itself runs in
@@ -27,11 +31,14 @@ class EDMPrecond(nn.Module):
     Args:
         network: a `Network`; it becomes the attribute `model`, which gives parameters NVIDIA's
             names.
-        sigma_data: standard deviation of the data.
-        sigma_min: smallest noise level that the network serves; kept for the caller, not enforced.
-        sigma_max: largest noise level that the network serves; likewise.
+        preconditioning: the coefficients.
+        sigma_min: smallest noise level that the network was trained at.
+        sigma_max: largest noise level that the network was trained at.
 
     Attributes:
+        sigma_min: smallest noise level that it serves, which the preconditioning may raise; kept
+            for the caller, not enforced.
+        sigma_max: largest noise level that it serves; likewise.
         row_shape: shape of the rows (C, H, W) or (d,), of the network's own accord or set by who
             knows its data; None while nobody does.
     """
@@ -39,15 +46,15 @@ class EDMPrecond(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        sigma_data: float = 0.5,
+        preconditioning: Preconditioning,
         sigma_min: float = 0.0,
         sigma_max: float = math.inf,
     ) -> None:
         super().__init__()
         self.model = network
-        self.sigma_data = sigma_data
-        self.sigma_min = sigma_min
-        self.sigma_max = sigma_max
+        self.preconditioning = preconditioning
+        lowest, highest = preconditioning.levels
+        self.sigma_min, self.sigma_max = max(sigma_min, lowest), min(sigma_max, highest)
         self.row_shape: tuple[int, ...] | None = getattr(network, "row_shape", None)
 
     @property
@@ -80,32 +87,39 @@ class EDMPrecond(nn.Module):
         """
         x = x.to(torch.float32)
         sigma = torch.as_tensor(sigma, dtype=torch.float32, device=x.device)
-        c_noise = (sigma.log() / 4).expand(len(x))
-        sigma = sigma.reshape(-1, *[1] * (x.ndim - 1))
-        total = sigma.square() + self.sigma_data**2
-        c_skip = self.sigma_data**2 / total
-        c_out = sigma * self.sigma_data * total.rsqrt()
-        c_in = total.rsqrt()
+        c_noise = self.preconditioning.c_noise(sigma).expand(len(x))
+        c_skip, c_out, c_in = self.preconditioning.scales(sigma.reshape(-1, *[1] * (x.ndim - 1)))
         raw: Tensor = self.model(c_in * x, c_noise, class_labels, augment_labels)
         return c_skip * x + c_out * raw
 
 
+class EDMPrecond(Precond):
+    """EDM's denoiser, by NVIDIA's arguments; `sigma_data` is the data's standard deviation."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sigma_data: float = 0.5,
+        sigma_min: float = 0.0,
+        sigma_max: float = math.inf,
+    ) -> None:
+        super().__init__(network, EDM(sigma_data), sigma_min, sigma_max)
+
+
 @dataclass(frozen=True)
-class EDMLoss:
-    """Weighted squared error at log-normal noise levels (Table 1, "Training").
+class DenoisingLoss:
+    """Weighted squared error at random noise levels (Table 1, "Training").
 
     Randomness is drawn apart from its use, so that it can be drawn once for a global batch and
     sliced among processes.
 
-    Args:
-        P_mean: mean of ln sigma.
-        P_std: standard deviation of ln sigma.
-        sigma_data: standard deviation of the data, the same as the denoiser's.
+    Attributes:
+        noise: the distribution of noise levels.
+        preconditioning: the denoiser's, which has the weight.
     """
 
-    P_mean: float = -1.2
-    P_std: float = 1.2
-    sigma_data: float = 0.5
+    noise: NoiseLevels
+    preconditioning: Preconditioning
 
     def draw(
         self,
@@ -118,9 +132,8 @@ class EDMLoss:
         Returns:
             sigma (B,) and unit normal noise (B, *).
         """
-        log_sigma = torch.randn(shape[0], generator=generator, device=device)
-        noise = torch.randn(shape, generator=generator, device=device)
-        return (log_sigma * self.P_std + self.P_mean).exp(), noise
+        sigma = self.noise.draw(shape[0], generator, device)
+        return sigma, torch.randn(shape, generator=generator, device=device)
 
     def __call__(
         self,
@@ -146,5 +159,11 @@ class EDMLoss:
         """
         level = sigma.reshape(-1, *[1] * (x.ndim - 1))
         denoised = denoise(x + level * noise, sigma, class_labels, augment_labels)
-        weight = (level.square() + self.sigma_data**2) / (level * self.sigma_data).square()
-        return weight * (denoised - x).square()
+        return self.preconditioning.weight(level) * (denoised - x).square()
+
+
+class EDMLoss(DenoisingLoss):
+    """EDM's loss; `sigma_data` is the denoiser's, ln sigma normal of mean P_mean and P_std."""
+
+    def __init__(self, P_mean: float = -1.2, P_std: float = 1.2, sigma_data: float = 0.5) -> None:
+        super().__init__(LogNormal(P_mean, P_std), EDM(sigma_data))

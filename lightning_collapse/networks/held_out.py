@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_collapse.networks.edm import EDMLoss
+from lightning_collapse.networks.edm import DenoisingLoss
 
 __all__ = ["LossSums", "loss_fields", "loss_sums"]
 
@@ -20,7 +19,7 @@ LossSums = tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def loss_sums(
-    loss: EDMLoss,
+    loss: DenoisingLoss,
     denoise: Callable[..., Tensor],
     x: Tensor,
     random: torch.Generator,
@@ -53,7 +52,9 @@ def loss_sums(
     return total, bins
 
 
-def loss_fields(sums: Sequence[LossSums], loss: EDMLoss, shape: tuple[int, ...]) -> dict[str, Any]:
+def loss_fields(
+    sums: Sequence[LossSums], loss: DenoisingLoss, shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Gives a record's fields of what all held-out rows have summed to.
 
     `val_loss` is the mean over all rows. `val_loss_by_noise` are those of rows in 6 bins of
@@ -77,6 +78,7 @@ def loss_fields(sums: Sequence[LossSums], loss: EDMLoss, shape: tuple[int, ...])
     }
 
 
-def _edges(loss: EDMLoss) -> list[float]:
-    normal = NormalDist()
-    return [loss.P_mean + loss.P_std * normal.inv_cdf(i / _BINS) for i in range(1, _BINS)]
+def _edges(loss: DenoisingLoss) -> list[float]:
+    shares = torch.arange(1, _BINS, dtype=torch.float64) / _BINS
+    edges: list[float] = loss.noise.ln_quantile(shares).tolist()
+    return edges

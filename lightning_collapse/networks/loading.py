@@ -14,15 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from lightning_collapse.networks.constructor import check_arguments, check_weights
-from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.dit import DiT
+from lightning_collapse.networks.edm import Precond
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import is_described
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["OURS", "make_denoiser", "row_shape_of"]
 
-OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp)
+OURS: tuple[Callable[..., nn.Module], ...] = (SigmaMLP, SongUNet, ddpmpp, ncsnpp, DiT)
 """What configurations may name without being trusted, by the last part of its path."""
 
 _MOST_NUMBERS = 2**28
@@ -31,12 +33,12 @@ _MOST_NUMBERS = 2**28
 
 def make_denoiser(
     model: Mapping[str, Any], weights: Mapping[str, Tensor], trust_class: Trusted = None
-) -> EDMPrecond:
+) -> Precond:
     """Makes a denoiser again.
 
     Args:
-        model: `network`, with `class_path` and `init_args`; `sigma_data`; and, where the network
-            does not know it, `row_shape`. As in a configuration.
+        model: `network`, with `class_path` and `init_args`; what `TrainedFor.of` reads; and, where
+            the network does not know it, `row_shape`. As in a configuration.
         weights: every entry of the denoiser's state dict. A denoiser of ours uses these tensors
             themselves.
         trust_class: a class from outside this package, such as `mine.Net`, or several: one is
@@ -54,18 +56,19 @@ def make_denoiser(
     if not is_described(network):
         raise ValueError(_undescribed(network))
     class_path, init_args = network["class_path"], network.get("init_args", {})
-    sigma_data = model["sigma_data"]
-    check_arguments({"sigma_data": sigma_data}, len(weights))
+    if model.get("preconditioning") is None:
+        model["sigma_data"]  # without which it is no denoiser
+    training = TrainedFor.of(model, trust_class)
     if (ours := _one_of_ours(class_path)) is not None:
         kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
         check_arguments(init_args, len(weights), {"channels", *inspect.signature(kind).parameters})
-        denoiser = _without_memory(ours, init_args, sigma_data)
+        denoiser = training.wrap(_without_memory(ours, init_args))
         check_weights(denoiser.state_dict(), weights)
         denoiser.load_state_dict(dict(weights), assign=True)
     else:
         names = [made.__name__ for made in OURS]
         foreign = import_trusted("network", class_path, names, trust_class)
-        denoiser = _make_foreign(foreign, init_args, sigma_data, weights)
+        denoiser = _make_foreign(foreign, init_args, training, weights)
     denoiser.row_shape = denoiser.row_shape or row_shape
     return denoiser
 
@@ -102,34 +105,30 @@ def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
 def _make_foreign(
     foreign: Callable[..., nn.Module],
     init_args: Mapping[str, Any],
-    sigma_data: float,
+    training: TrainedFor,
     weights: Mapping[str, Tensor],
-) -> EDMPrecond:
+) -> Precond:
     try:
-        expected = _without_memory(foreign, init_args, sigma_data).state_dict()
+        expected = training.wrap(_without_memory(foreign, init_args)).state_dict()
     except ValueError:
         pass  # There are constructors that need numbers, not only shapes.
     else:
         check_weights(expected, weights)
     with torch.random.fork_rng(devices=[]):
-        denoiser = _make(foreign, init_args, sigma_data)
+        denoiser = training.wrap(_make(foreign, init_args))
     check_weights(denoiser.state_dict(), weights)
     denoiser.load_state_dict(dict(weights))
     return denoiser
 
 
-def _without_memory(
-    kind: Callable[..., nn.Module], init_args: Mapping[str, Any], sigma_data: float
-) -> EDMPrecond:
+def _without_memory(kind: Callable[..., nn.Module], init_args: Mapping[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return _make(kind, init_args, sigma_data)
+        return _make(kind, init_args)
 
 
-def _make(
-    kind: Callable[..., nn.Module], init_args: Mapping[str, Any], sigma_data: float
-) -> EDMPrecond:
+def _make(kind: Callable[..., nn.Module], init_args: Mapping[str, Any]) -> nn.Module:
     try:
-        return EDMPrecond(kind(**init_args), float(sigma_data))
+        return kind(**init_args)
     except Exception as error:  # of any kind, in a class of the user's
         raise ValueError(
             f"network: {kind.__name__} cannot be made with these arguments ({error!r:.200})"

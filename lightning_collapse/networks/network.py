@@ -4,13 +4,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = ["Network", "describe", "is_described"]
 
 
 class Network(Protocol):
-    """A raw network F, which `EDMPrecond` makes a denoiser of: any module with this forward.
+    """A raw network F, which `Precond` makes a denoiser of: any module with this forward.
 
     Attributes that it may have, and what is taken where it has none:
 
@@ -31,11 +31,11 @@ class Network(Protocol):
         class_labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
     ) -> Tensor:
-        """Predicts EDM's training target.
+        """Predicts the training target that its preconditioning makes.
 
         Args:
             x: scaled noisy rows (B, *).
-            c_noise: condition on the noise level (B,), ln(sigma) / 4.
+            c_noise: condition on the noise level (B,); ln(sigma) / 4 with EDM's preconditioning.
             class_labels: class indices (B,) or vectors (B, label_dim); None is "no class".
             augment_labels: what was done to each row (B, augment_dim); None is "nothing".
 
@@ -45,8 +45,8 @@ class Network(Protocol):
         ...
 
 
-def describe(network: nn.Module) -> dict[str, Any]:
-    """Describes a network in plain values, by which it can be made again.
+def describe(network: object) -> dict[str, Any]:
+    """Describes a network, or what goes with it, in plain values by which it can be made again.
 
     Returns:
         `class_path`, and `init_args` read from attributes of their names; or, where an argument

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
-from lightning_collapse.networks.constructor import check_arguments
-from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.edm import Precond
 from lightning_collapse.networks.loading import make_denoiser, row_shape_of
 from lightning_collapse.networks.network import is_described
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.trust import Trusted
@@ -23,7 +23,7 @@ from lightning_collapse.trust import Trusted
 __all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
 
 
-def load_run_denoiser(path: Path, trust_class: Trusted = None) -> EDMPrecond:
+def load_run_denoiser(path: Path, trust_class: Trusted = None) -> Precond:
     """Rebuilds the average denoiser of a run's checkpoint.
 
     Args:
@@ -45,7 +45,7 @@ def load_run_denoiser(path: Path, trust_class: Trusted = None) -> EDMPrecond:
 
 def remade(
     model: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path, trust_class: Trusted
-) -> EDMPrecond:
+) -> Precond:
     """Does what `make_denoiser` does; errors name the file that describes the network."""
     try:
         return make_denoiser(model, weights, trust_class)
@@ -82,18 +82,15 @@ def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def settings_of(
-    model: Mapping[str, Any], path: Path
-) -> tuple[dict[str, Any], tuple[int, ...] | None]:
-    """Gives what `model_of` tells besides the network: sigma_data, P_mean, P_std; row_shape.
+    model: Mapping[str, Any], path: Path, trust_class: Trusted
+) -> tuple[TrainedFor, tuple[int, ...] | None]:
+    """Gives what `model_of` tells besides the network: what it was trained for, and `row_shape`.
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: one is out of range, or of a class that is not trusted.
     """
-    names = ("sigma_data", "P_mean", "P_std")
-    told = {name: model[name] for name in names if name in model}
     try:
-        check_arguments(told, 0)
-        return told, row_shape_of(model)
+        return TrainedFor.of(model, trust_class), row_shape_of(model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.networks.edm import Precond
 from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sampling.guide import OURS, Guide, LabelledDenoiser
@@ -41,7 +41,7 @@ def recorded_guide(told: Any, trust_class: Trusted = None) -> Guide | None:
 
 
 def guided(
-    guide: Guide | None, denoiser: EDMPrecond, checkpoint: Path, trust_class: Trusted = None
+    guide: Guide | None, denoiser: Precond, checkpoint: Path, trust_class: Trusted = None
 ) -> LabelledDenoiser:
     """Gives the denoiser that a guide makes of a checkpoint's.
 

@@ -26,7 +26,7 @@ from lightning_collapse.runs.config_file import ConfigFile
 
 if TYPE_CHECKING:
     from lightning_collapse.data.store.shards import StoredRows
-    from lightning_collapse.networks.edm import EDMPrecond
+    from lightning_collapse.networks.edm import Precond
     from lightning_collapse.trust import Trusted
 
 __all__ = ["Run", "check_run"]
@@ -131,7 +131,7 @@ class Run:
 
         return StoredRows(self.round(r))
 
-    def denoiser(self, r: int, trust_class: str | None = None) -> "EDMPrecond":
+    def denoiser(self, r: int, trust_class: str | None = None) -> "Precond":
         """Loads the average network of round r, D(x, sigma), which made its samples.
 
         Where a guide has guided them, it made them by this network: `Guide.__call__`.

@@ -6,7 +6,7 @@ manifests and shards. Files come in this order, so that what was repaired serves
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from lightning_collapse.runs.guided import guided, recorded_guide
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.runs.sharing import sharers
+from lightning_collapse.runs.split import recorded_set_apart
+from lightning_collapse.samples.given import Given
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.inpainting import Inpainting
 from lightning_collapse.trust import Trusted, import_trusted
 
 __all__ = ["repair"]
@@ -186,9 +189,17 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
             round=r,
             device=torch.device(recipe["device"]),
             class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
+            given=_given(run, recipe, stored.record or {}, r),
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
+
+
+def _given(run: Run, recipe: Mapping[str, Any], record: Mapping[str, Any], r: int) -> Given | None:
+    """Gives the rows that the samples complete, as a recipe and a record tell; None for none."""
+    if (told := recipe.get("inpaint")) is None:
+        return None
+    return Given(Inpainting(**told), recorded_set_apart(run, record), recipe["seed"], r)
 
 
 def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.runs.weights import forms, not_finite
 
-__all__ = ["check_checkpoint", "check_weights"]
+__all__ = ["check_checkpoint", "check_training", "check_weights"]
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
@@ -26,6 +27,29 @@ def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     with _told("ckpt_path"):
         _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
         _check(checkpoint, module)
+
+
+def check_training(checkpoint: Mapping[str, Any], training: TrainedFor) -> None:
+    """Compares what a checkpoint's network was trained for with what it is to be trained for.
+
+    A configuration tells too, but for one that is older than these options.
+
+    Raises:
+        ValueError: they differ.
+    """
+    before = checkpoint.get("model")
+    if not isinstance(before, dict):
+        return
+    now = training.described()
+    was = {name: before[name] for name in before if name not in ("network", "row_shape")}
+    if was != now:
+        told = [
+            str({k: v for k, v in a.items() if b.get(k) != v}) for a, b in [(now, was), (was, now)]
+        ]
+        raise ValueError(
+            f"model = {told[0]:.300}: the run was started with {told[1]:.300}; restore it, or "
+            "choose another --run"
+        )
 
 
 def check_weights(checkpoint: Mapping[str, Any], module: nn.Module, path: Path) -> None:

@@ -12,7 +12,14 @@ from lightning_collapse.rows import LabelledRows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.seeds import generator
 
-__all__ = ["Subset", "recorded_split", "samples_of", "split"]
+__all__ = [
+    "Subset",
+    "recorded_set_apart",
+    "recorded_split",
+    "samples_of",
+    "set_apart",
+    "split",
+]
 
 
 class Subset:
@@ -77,6 +84,31 @@ def split(
         other = held_out + train + swap % unused if unused else swap % held_out
         order[[held_out + swap, other]] = order[[other, held_out + swap]]
     return Subset(real, order[held_out : held_out + train]), Subset(real, order[:held_out])
+
+
+def set_apart(real: LabelledRows, seed: int, n_train: int, n_held_out: int) -> Subset:
+    """Gives the rows of a split without swap that are in neither of its parts.
+
+    Args:
+        real: all real rows of the run.
+        seed: of the split.
+        n_train: rows that may be trained on.
+        n_held_out: rows that are held out.
+    """
+    order = torch.randperm(len(real), generator=generator(seed, "real"))
+    return Subset(real, order[n_held_out + n_train :])
+
+
+def recorded_set_apart(run: Run, record: Mapping[str, Any]) -> Subset:
+    """Gives the rows that are set apart as a round's record has it.
+
+    Raises:
+        OSError: the real rows are not there.
+        ValueError: they are fewer than were split, or what is recorded is no whole number.
+    """
+    seed, train, held_out = recorded_split(run, record)
+    split_seed = record.get("split_seed", seed)
+    return set_apart(run.real_rows, split_seed, len(train), len(held_out))
 
 
 def recorded_split(run: Run, record: Mapping[str, Any]) -> tuple[int, Subset, Subset]:

@@ -3,23 +3,33 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_collapse.runs.denoiser import read_average
+from lightning_collapse.networks.edm import Precond
+from lightning_collapse.networks.trained_for import preconditioning_of
+from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.denoiser import average_of
 
 __all__ = ["file_sha256", "forms", "load_weights", "not_finite"]
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: Precond, path: Path) -> None:
     """Loads a denoiser's weights: a .safetensors file, or the average from a run's checkpoint.
 
     Raises:
         ValueError: the file cannot be read, or its names, shapes or types are not the
-            network's, or a weight is not finite.
+            network's, or a weight is not finite, or they were trained behind another
+            preconditioning than the denoiser's.
     """
-    weights = _read(Path(path))
+    weights, trained_behind = _read(Path(path))
+    if trained_behind != (behind := preconditioning_of(model.preconditioning)):
+        raise ValueError(
+            f"init_from = {path}: was trained behind the preconditioning "
+            f"{_name(trained_behind)}, not {_name(behind)}; restore it, or name another file"
+        )
     expected, found = forms(model.state_dict()), forms(weights)
     if expected != found:
         wrong = sorted(
@@ -68,9 +78,23 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _name(described: Any) -> str:
+    """Gives the options of a preconditioning that was described; EDM's is described by none."""
+    if not isinstance(described, dict):
+        return "EDM"
+    options = ", ".join(f"{k}={v!s:.20}" for k, v in described.get("init_args", {}).items())
+    return f"{str(described.get('class_path')).rpartition('.')[2]:.60}({options:.200})"
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """Reads weights, and the description of the preconditioning; None for EDM's."""
     try:
-        return load_file(path) if path.suffix == ".safetensors" else read_average(path)
+        if path.suffix == ".safetensors":
+            return load_file(path), None
+        checkpoint = read_checkpoint(path, sealed=False)
+        model = checkpoint.get("model")
+        behind = model.get("preconditioning") if isinstance(model, dict) else None
+        return average_of(checkpoint, path), behind
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
             f"init_from = {path}: holds no weights that can be read; name a run's "

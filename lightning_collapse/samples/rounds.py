@@ -6,15 +6,17 @@ fixed size and fixed borders, the last one padded: on a CPU, convolutions differ
 between batch sizes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
-from lightning_collapse.rows import from_network_units, nonfinite_as_zero
+from lightning_collapse.rows import from_network_units, network_units, nonfinite_as_zero
+from lightning_collapse.samples.given import Given
 from lightning_collapse.samples.shards import described, write_described
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import LabelledDenoiser
@@ -33,6 +35,24 @@ def _solve(
     randn_like: Callable[[Tensor], Tensor],
 ) -> Tensor:
     return sampling(lambda x, sigma: denoiser(x, sigma, labels), noise, randn_like)
+
+
+def _complete(
+    given: Given,
+    indices: Sequence[int],
+    denoiser: LabelledDenoiser,
+    sampling: Sampling,
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
+    return given.inpainting(
+        lambda x, sigma: denoiser(x, sigma, labels),
+        noise,
+        network_units(given.of(indices)),
+        sampling.sigmas,
+        randn_like,
+    )
 
 
 def rows_per_shard(n: int, micro_batch: int) -> int:
@@ -73,6 +93,7 @@ class RoundSampler:
         device: where the denoiser is.
         class_weights: a whole number for every class, which is drawn in that proportion;
             default: 1 each.
+        given: the real rows that the samples complete, whose classes they have; default: none.
     """
 
     denoiser: LabelledDenoiser
@@ -85,6 +106,7 @@ class RoundSampler:
     round: int
     device: torch.device
     class_weights: tuple[int, ...] | None = None
+    given: Given | None = None
 
     @property
     def shard_rows(self) -> int:
@@ -105,6 +127,8 @@ class RoundSampler:
         """Class of every sample (n,), drawn by weight; None for a network without classes."""
         if not self.label_dim:
             return None
+        if self.given is not None:
+            return self.given.labels(range(self.n))
         random = generator(self.seed, "labels", self.drawn_as)
         ends = torch.tensor(self.class_weights or (1,) * self.label_dim).cumsum(0)
         drawn = torch.randint(int(ends[-1]), (self.n,), generator=random)
@@ -147,9 +171,13 @@ class RoundSampler:
         normal = KeyedNormal([generator(self.seed, "sample", self.drawn_as, i) for i in indices])
         noise = normal(self.shape).to(self.device)
         labels = self._padded_labels(first)
-        solved = _solve(self.denoiser, self.sampling, noise, labels, normal.like)
+        solve = _solve if self.given is None else partial(_complete, self.given, indices)
+        solved = solve(self.denoiser, self.sampling, noise, labels, normal.like)
         samples, bad = nonfinite_as_zero(solved)
-        return from_network_units(samples).cpu(), bad.cpu()
+        rows = from_network_units(samples).cpu()
+        if self.given is not None:
+            rows = self.given.composed(indices, rows)
+        return rows, bad.cpu()
 
     def _padded_labels(self, first: int) -> Tensor | None:
         labels = self.labels()

@@ -335,7 +335,9 @@ def test_a_run_is_loaded_by_what_the_checkpoint_or_its_configuration_says(tmp_pa
     path = with_model(run, tmp_path, where, "lightning_collapse.networks.unet.ddpmpp", moved)
     x = torch.randn(2, 1, 8, 8)
     loaded, expected = load_denoiser(path), load_denoiser(run / "checkpoints" / "last.ckpt")
-    assert loaded.sigma_data == 0.7 and torch.equal(loaded(x, 0.5), expected(x, 0.5))
+    assert loaded.preconditioning.sigma_data == 0.7 and torch.equal(
+        loaded(x, 0.5), expected(x, 0.5)
+    )
 
 
 def test_a_checkpoint_that_nothing_describes_says_what_to_do(tmp_path, run, capsys):

@@ -168,7 +168,7 @@ def test_a_network_of_a_script_comes_back_with_its_module(tmp_path, mine):
         CollapseModule.load_from_checkpoint(ckpt)
     back = CollapseModule.load_from_checkpoint(ckpt, trust_class=f"{NAME}.Net")
     assert_same(dict(back.state_dict()), dict(fit.module.state_dict()))
-    assert back.model.model.scale == 2.0 and back.loss.sigma_data == 0.7
+    assert back.model.model.scale == 2.0 and back.loss.preconditioning.sigma_data == 0.7
     x = torch.randn(2, 1, 8, 8)
     assert torch.equal(back.ema(x, 0.5), fit.module.ema(x, 0.5))
 

@@ -150,4 +150,5 @@ def test_draws_depend_on_the_generator_alone():
 
 
 def test_loss_prints_its_settings():
-    assert repr(EDMLoss(P_mean=-0.4)) == "EDMLoss(P_mean=-0.4, P_std=1.2, sigma_data=0.5)"
+    said = "noise=LogNormal(P_mean=-0.4, P_std=1.2), preconditioning=EDM(sigma_data=0.5)"
+    assert repr(EDMLoss(P_mean=-0.4)) == f"EDMLoss({said})"

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_collapse.networks.dit import DiT
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.loading import OURS, make_denoiser
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.network import describe, is_described
+from lightning_collapse.networks.preconditioning import EDM
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 
 TINY = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": []}
@@ -16,6 +18,7 @@ MADE = {
     SongUNet: SongUNet(8, 1, 2, augment_dim=9, **TINY),
     ddpmpp: ddpmpp(8, 3, dropout=0.2, **TINY),
     ncsnpp: ncsnpp(8, 3, label_dim=5, **TINY),
+    DiT: DiT(8, 3, patch_size=4, width=8, depth=1, num_heads=2, label_dim=5, augment_dim=9),
 }
 
 
@@ -28,7 +31,8 @@ def test_each_network_of_ours_is_made_again_from_its_description(maker):
     denoiser = EDMPrecond(MADE[maker], sigma_data=0.6)
     model = model_of(MADE[maker], sigma_data=0.6)
     again = make_denoiser(model, denoiser.state_dict())
-    assert str(again) == str(denoiser) and again.sigma_data == 0.6
+    assert str(again.model) == str(denoiser.model)
+    assert again.preconditioning == denoiser.preconditioning == EDM(0.6)
     assert again.row_shape == denoiser.row_shape and again.label_dim == denoiser.label_dim
     x, labels = torch.randn(2, *again.row_shape), None
     with torch.no_grad():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lightning_collapse import DiT, ddpmpp
 from lightning_collapse.commands.sweep import checker
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Checked, Study
@@ -127,8 +128,10 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
-    ways = ["discriminator", "entropy", "fresh", "likelihood", "recovery", "weights"]
-    drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
+    ways = ["discriminator", "entropy", "extrapolation", "fresh", "likelihood"]
+    ways += ["negative_guidance", "recovery", "weights"]
+    drives = ["architecture", "conditioning", "end", "latents", "noise_distribution", "schedule"]
+    drives += ["size", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "demo",
@@ -141,8 +144,6 @@ def test_the_issues_plans_are_all_there():
         "sampling_digits",
         *[f"server_{name}" for name in servers],
         *[f"ways_out_{name}" for name in ways],
-        "ways_out_extrapolation",
-        "ways_out_negative_guidance",
         "zeta_points",
     ] == NAMES
 
@@ -172,5 +173,21 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     assert len(made.runs) >= (3 if name == "demo" else 15)
     # Figures of other numbers of samples are not comparable, and such samples are not shared.
     assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
-    # One of every domain.
-    assert len({one.round_zero for one in first}) <= 2
+    # One of every domain, or of every network.
+    networks = name in ("drives_architecture", "drives_noise_distribution", "drives_size")
+    assert len({one.round_zero for one in first}) <= (6 if networks else 2)
+
+
+def test_architectures_are_compared_at_equal_parameters():
+    """Each within 2 % of the configuration's own."""
+    told = Plan.read(PLANS / "drives_architecture.yaml")
+    base = yaml.safe_load(told.config.read_text())
+    own, sizes = base["model"]["network"]["init_args"], {}
+    for label, options in told.grid["network"].items():
+        given = {key.removeprefix("model.network."): value for key, value in options.items()}
+        kind = DiT if given.pop("model.network", None) == "DiT" else ddpmpp
+        network = kind(**(given if kind is DiT else own | given))
+        sizes[label] = sum(value.numel() for value in network.parameters())
+    expected = sum(value.numel() for value in ddpmpp(**own).parameters())
+    assert sizes["unet_wide"] == expected and len(sizes) == 3
+    assert all(abs(size / expected - 1) < 0.02 for size in sizes.values()), sizes

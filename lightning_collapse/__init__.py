@@ -8,7 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_collapse.data.sources.points import Mixture
+    from lightning_collapse.curators import (
+        ByDensity,
+        ByDiscriminator,
+        ByEntropy,
+        Curator,
+        Offer,
+        RealWeight,
+    )
+    from lightning_collapse.data.sources.points import Mixture, Ring
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
@@ -39,8 +47,12 @@ if TYPE_CHECKING:
         AccumulateSubsample,
         Augment,
         Fresh,
+        FreshAccumulate,
+        Growing,
         Regime,
         Replace,
+        SlidingWindow,
+        Then,
         Turnover,
     )
     from lightning_collapse.runs.layout import Run
@@ -66,7 +78,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
-    "data.sources.points": ["Mixture"],
+    "data.sources.points": ["Mixture", "Ring"],
     "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
@@ -77,7 +89,12 @@ _WHERE = {
         "Accumulate",
         "AccumulateSubsample",
         "Fresh",
+        "FreshAccumulate",
+        "SlidingWindow",
+        "Growing",
+        "Then",
     ],
+    "curators": ["Curator", "Offer", "ByEntropy", "ByDensity", "ByDiscriminator", "RealWeight"],
     "networks.edm": ["EDMPrecond", "EDMLoss"],
     "networks.unet": ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"],
     "networks.mlp": ["SigmaMLP"],
@@ -124,10 +141,14 @@ __all__ = [
     "AtomicCheckpointIO",
     "Augment",
     "Balls",
+    "ByDensity",
+    "ByDiscriminator",
+    "ByEntropy",
     "Classes",
     "ClassifierFree",
     "CollapseModule",
     "Copying",
+    "Curator",
     "DataCopying",
     "Dispersion",
     "EDMLoss",
@@ -139,9 +160,11 @@ __all__ = [
     "Frechet",
     "FrechetInfinity",
     "Fresh",
+    "FreshAccumulate",
     "GaussianMLE",
     "GaussianMixtureEM",
     "GenerationLoop",
+    "Growing",
     "Guide",
     "KernelDistance",
     "KolmogorovSmirnov",
@@ -150,18 +173,23 @@ __all__ = [
     "Mixture",
     "Modes",
     "NegativeGuidance",
+    "Offer",
     "Pool",
     "PoolDataModule",
+    "RealWeight",
     "Regime",
     "Replace",
     "Replicas",
+    "Ring",
     "Run",
     "Sampling",
     "SigmaMLP",
     "SlicedWasserstein",
+    "SlidingWindow",
     "SongUNet",
     "Source",
     "Study",
+    "Then",
     "Training",
     "Turnover",
     "Vendi",

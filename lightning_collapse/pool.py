@@ -4,7 +4,6 @@ One face for memory and disk: a generation is anything with `len` and indexing b
 so a tensor will do, and so will the shards of a run (`lightning_collapse.data.store.shards`).
 """
 
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.regimes import Regime
+from lightning_collapse.regimes.options import options_of
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator, key
 
@@ -79,13 +79,20 @@ class Pool:
         random = torch.Generator().manual_seed(self._regime_seed)
         return regime.counts(self.sizes, random)
 
-    def composition(self, regime: Regime) -> dict[str, Any]:
-        """Tells what the current round trains on, as fields of its record."""
-        counts = self.counts(regime)
-        n_real, n_synthetic = counts[0], sum(counts[1:])
+    def composition(self, regime: Regime, counts: tuple[int, int] | None = None) -> dict[str, Any]:
+        """Tells what the current round trains on, as fields of its record.
+
+        Args:
+            regime: of the run.
+            counts: real rows and synthetic ones, where not all are taken that the regime draws.
+        """
+        if counts is None:
+            real, *others = self.counts(regime)
+            counts = real, sum(others)
+        n_real, n_synthetic = counts
         return {
             "regime": type(regime).__name__,
-            "regime_options": asdict(regime),
+            "regime_options": options_of(regime),
             "synthetic_fraction": n_synthetic / (n_real + n_synthetic),
             "synthetic_ratio": n_synthetic / n_real if n_real else None,
             "n_real": n_real,
@@ -98,7 +105,11 @@ class Pool:
 
     def drawn(self, regime: Regime) -> Rows:
         """The rows that the current round trains on, read only as they are asked for."""
-        return _Drawn(self, self.select(regime))
+        return self.at(self.select(regime))
+
+    def at(self, positions: Tensor) -> Rows:
+        """The rows at positions (n,), read only as they are asked for."""
+        return _Drawn(self, positions)
 
     def deposit(self, samples: Rows, n: int | None = None) -> None:
         """Adds the samples that the current round made, which ends the round.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["KeyedNormal", "bits_at", "generator", "key"]
+__all__ = ["KeyedNormal", "bits_at", "generator", "key", "seed_default"]
 
 
 def key(seed: int, *path: int | str) -> int:
@@ -33,6 +33,19 @@ def key(seed: int, *path: int | str) -> int:
 def generator(seed: int, *path: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Gives a fresh generator on `device`, seeded with `key(seed, *path)`."""
     return torch.Generator(device).manual_seed(key(seed, *path))
+
+
+def seed_default(seed: int, device: torch.device) -> None:
+    """Seeds torch's own generators of the CPU and of one device, as `torch.manual_seed` does.
+
+    That also prepares every kind of device that there might be, which takes longer than a small
+    network's training step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif device.type != "cpu":
+        torch.manual_seed(seed)
 
 
 def bits_at(keys: NDArray[np.uint64], places: NDArray[np.uint64]) -> NDArray[np.uint64]:

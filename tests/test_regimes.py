@@ -12,8 +12,12 @@ from lightning_collapse.regimes import (
     Augment,
     Fixed,
     Fresh,
+    FreshAccumulate,
+    Growing,
     Regime,
     Replace,
+    SlidingWindow,
+    Then,
     Turnover,
 )
 from lightning_collapse.seeds import generator
@@ -36,6 +40,16 @@ REGIMES = [
     Fresh(0.0, 4),
     Fresh(0.5, 6),
     Fresh(1.0, 12),
+    FreshAccumulate(0.0, 5),
+    FreshAccumulate(0.8, 5),
+    FreshAccumulate(1.0, 12),
+    SlidingWindow(1),
+    SlidingWindow(3),
+    Growing(0.25),
+    Growing(0.5, until=0.75),
+    Then(Replace(), 2, Replace(0.5)),
+    Then(Replace(0.5), 1, AccumulateSubsample(30)),
+    Then(Accumulate(), 2, Turnover(0.5)),
 ]
 N = 40
 

@@ -6,6 +6,7 @@ about the clean x, weighted as in EDM's loss: the error is that loss, per elemen
 (x·y/d + 1)³, about that of real rows: the error is the squared maximum mean discrepancy.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_collapse.analysis.conditions import Condition
-from lightning_collapse.analysis.decompose import Decomposition, Errors, crossed_variance
+from lightning_collapse.analysis.decompose import Crossed, Decomposition, Errors, crossed
 from lightning_collapse.analysis.sets import feature_space
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
@@ -25,7 +26,15 @@ from lightning_collapse.rows import Rows, network_units
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
-__all__ = ["Batch", "RunsSplit", "common_batch", "output_errors", "split_runs", "varied"]
+__all__ = [
+    "Batch",
+    "RunsSplit",
+    "common_batch",
+    "is_crossed",
+    "output_errors",
+    "split_runs",
+    "varied",
+]
 
 Array = NDArray[np.float64]
 
@@ -60,13 +69,13 @@ class RunsSplit:
     Attributes:
         space: `outputs` or `samples`.
         rounds: one split a round; None for rounds that are not kept.
-        crossed: variance of data and of chance by round; None where runs do not cross them.
+        crossed: parts by data and by chance; None where runs do not cross them.
         why: why a round has none; "" where all have.
     """
 
     space: str
     rounds: list[Decomposition | None]
-    crossed: list[tuple[float, float] | None]
+    crossed: list[Crossed | None]
     why: str
 
 
@@ -76,6 +85,14 @@ def varied(condition: Condition) -> str:
     splits = {replica.split for replica in condition.runs}
     return " and ".join(
         name for name, some in (("data", splits), ("chance", seeds)) if len(some) > 1
+    )
+
+
+def is_crossed(condition: Condition) -> bool:
+    """Whether some of the runs share real rows and others share nothing, so that both vary."""
+    pairs = list(itertools.combinations(condition.runs, 2))
+    return any(a.split == b.split for a, b in pairs) and any(
+        a.split != b.split and a.seed != b.seed for a, b in pairs
     )
 
 
@@ -127,6 +144,7 @@ def split_runs(
         raise ValueError(f"runs: {condition.name} has one run, and variance needs at least 2")
     runs = list(condition.runs.values())
     splits = [replica.split for replica in condition.runs]
+    seeds = [replica.seed for replica in condition.runs]
     real = runs[0].real_rows
     features = feature_space(runs[0])
     order = torch.randperm(len(real), generator=generator(0, "embedded"))
@@ -143,7 +161,7 @@ def split_runs(
     told = []
     for space, make in (("outputs", outputs), ("samples", samples)):
         rounds: list[Decomposition | None] = []
-        crossed: list[tuple[float, float] | None] = []
+        both: list[Crossed | None] = []
         why = ""
         for r in tqdm(range(condition.rounds), space, leave=False, disable=None):
             try:
@@ -151,11 +169,11 @@ def split_runs(
             except OSError as error:
                 why = why or str(error)
                 rounds.append(None)
-                crossed.append(None)
+                both.append(None)
                 continue
-            rounds.append(errors.decompose())
-            crossed.append(crossed_variance(products, splits))
-        told.append(RunsSplit(space, rounds, crossed, why))
+            both.append(crossed(products, splits, seeds))
+            rounds.append(errors.decompose().of_crossed(both[-1], errors))
+        told.append(RunsSplit(space, rounds, both, why))
     return told
 
 

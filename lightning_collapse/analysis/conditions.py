@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.runs.records import distance_name, runs_in
+from lightning_collapse.runs.records import check_runs, distance_name, runs_in
 
 __all__ = ["Condition", "Replica", "check_comparable", "conditions", "find_runs"]
 
@@ -70,9 +70,20 @@ class Condition:
 
     @property
     def is_control(self) -> bool:
-        """Whether no round trains on a sample, in any run of more than one round."""
+        """Whether every round trains on real rows alone, and on all, in runs of several rounds."""
+        return self.rounds > 1 and self.is_real and not self.is_part
+
+    @property
+    def is_real(self) -> bool:
+        """Whether no round trains on a sample, in any run."""
         records = [record for own in self.records.values() for record in own]
-        return self.rounds > 1 and all(record["n_synthetic"] == 0 for record in records)
+        return all(record["n_synthetic"] == 0 for record in records)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether round 0 trains on fewer rows than there are to train on."""
+        first = self.first[0]
+        return int(first["n_real"]) < int(first.get("n_train") or 0)
 
     @property
     def distance(self) -> str:
@@ -106,11 +117,9 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         ValueError: a folder holds none, or a run is named twice.
     """
     found: dict[Path, Run] = {}
-    for path in paths:
-        runs = list(runs_in(path))
-        if not runs:
-            raise ValueError(f"runs = {path}: holds no run; name a run's folder, or one of many")
-        for run in runs:
+    check_runs(named := list(paths))
+    for path in named:
+        for run in runs_in(path):
             if run.path != path and not run.table.exists():
                 warnings.warn(f"{run} is left out: it has no finished round", stacklevel=2)
                 continue
@@ -172,7 +181,8 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
-        settings |= {key: value for key, value in known.items() if key not in _SEEDS}
+        # What is null may be an option that the version of another run did not have.
+        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 

@@ -8,18 +8,19 @@ R replicas is too large by Var/(R - 1), and is given without that too; where eac
 mean over n draws, the noise of these is taken off as well.
 
 Where replicas cross two causes, which real rows are trained on and all other chance, the variance
-splits into that between the means of splits, and that within a split.
+splits into that of each. Replicas that share a cause are not independent: debiased parts are then
+taken from pairs that share none, and there are no intervals.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lightning_collapse.analysis.intervals import Interval, jackknife_interval
 
-__all__ = ["LEAST_REPLICAS", "Decomposition", "Errors", "crossed_variance"]
+__all__ = ["LEAST_REPLICAS", "Crossed", "Decomposition", "Errors", "crossed"]
 
 Array = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ class Decomposition:
         variance: mean squared distance to the replicas' mean; with `bias2` it is `error`.
         bias2_debiased: unbiased estimate of the bias² of infinitely many replicas; may be < 0.
         variance_debiased: unbiased estimate of the variance.
-        bias2_interval: of `bias2_debiased`; None for fewer than 8 replicas.
+        bias2_interval: of `bias2_debiased`; None for fewer than 8 replicas, or crossed ones.
         variance_interval: of `variance_debiased`, likewise.
     """
 
@@ -48,6 +49,19 @@ class Decomposition:
     variance_debiased: float
     bias2_interval: Interval | None
     variance_interval: Interval | None
+
+    def of_crossed(self, parts: "Crossed | None", errors: "Errors") -> "Decomposition":
+        """Gives the split with the debiased parts of crossed replicas, if they are."""
+        if parts is None:
+            return self
+        noise = float(errors.own_noise.mean())
+        return replace(
+            self,
+            bias2_debiased=parts.bias2 - errors.truth_noise,
+            variance_debiased=parts.data + parts.chance - noise,
+            bias2_interval=None,
+            variance_interval=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -130,27 +144,44 @@ class Errors:
         return np.atleast_1d(between - self.truth_noise), np.atleast_1d(variance)
 
 
-def crossed_variance(products: Array, splits: Sequence[Hashable]) -> tuple[float, float] | None:
-    """Splits the variance into that of the data and that of all other chance.
+@dataclass(frozen=True)
+class Crossed:
+    """The parts of runs that cross data and chance, each estimated without bias.
+
+    Attributes:
+        bias2: of infinitely many runs.
+        data: variance by which real rows are trained on, of the mean over chance.
+        chance: variance by all else; noise of draws counts as chance.
+    """
+
+    bias2: float
+    data: float
+    chance: float
+
+
+def crossed(
+    products: Array, splits: Sequence[Hashable], seeds: Sequence[Hashable]
+) -> Crossed | None:
+    """Splits the error of replicas that cross two causes, balanced or not.
+
+    Equal seeds share initial weights and latents, so that a split's mean over seeds still has
+    the seeds' own effect, which all splits share. Pairs do without means: of replicas that have
+    neither in common the inner product is |bias|² in expectation; of one split, and other seeds,
+    the variance of the data comes on top; of a replica with itself that of chance too.
 
     Args:
-        products: inner products of the errors (R, R); noise of draws counts as chance.
+        products: inner products of the errors (R, R).
         splits: what real rows each replica trained on (R,).
+        seeds: of all other chance (R,).
 
     Returns:
-        Unbiased estimates of the variance between splits' means and of that within a split; None
-        where no two splits have two replicas each, or the sizes of splits differ.
+        None where there is no pair of one split, or none without anything in common.
     """
-    groups = [
-        np.array([i for i, own in enumerate(splits) if own == one])
-        for one in dict.fromkeys(splits)
+    same = [
+        np.array([[a == b for b in causes] for a in causes], bool) for causes in (splits, seeds)
     ]
-    size = len(groups[0])
-    if len(groups) < 2 or size < 2 or any(len(group) != size for group in groups):
+    of_split, apart = same[0] & ~same[1], ~same[0] & ~same[1]
+    if not of_split.any() or not apart.any():
         return None
-    member = np.stack([np.isin(np.arange(len(splits)), group) for group in groups]) / size
-    of_means = member @ products @ member.T
-    within = (products.diagonal().mean() - of_means.diagonal().mean()) * size / (size - 1)
-    count = len(groups)
-    between = (of_means.diagonal().mean() - of_means.mean()) * count / (count - 1)
-    return float(between - within / size), float(within)
+    bias2, within = (float(products[pairs].mean()) for pairs in (apart, of_split))
+    return Crossed(bias2, within - bias2, float(products.diagonal().mean()) - within)

@@ -16,7 +16,15 @@ from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.intervals import Interval
 from lightning_collapse.analysis.verdict import Verdict, verdict
 
-__all__ = ["Answer", "answers", "headline", "headline_figure", "relaxation_rounds"]
+__all__ = [
+    "OF_FLOOR",
+    "Answer",
+    "answers",
+    "headline",
+    "headline_figure",
+    "headline_margin",
+    "relaxation_rounds",
+]
 
 Array = NDArray[np.float64]
 
@@ -28,7 +36,7 @@ _DOUBLED = 2.0
 """Risk that is catastrophic, as a multiple of the control's: a convention, as the term is."""
 _SOME = 1.01
 """Risk that counts as increased."""
-_OF_FLOOR = 0.25
+OF_FLOOR = 0.25
 """The margin of a distance, in floors."""
 _RELAXATIONS = 5
 """How often the memory of real rows must have been lost before a level course is believed."""
@@ -89,7 +97,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "recall_<f>, by `loop.measures: [Balls]`",
+        "recall_<f>, by the measure Balls",
     ),
     _Question(
         "entanglement of modes",
@@ -105,7 +113,7 @@ _QUESTIONS = (
         _SHARE,
         True,
         False,
-        "precision_<f>, by `loop.measures: [Balls]`",
+        "precision_<f>, by the measure Balls",
     ),
 )
 
@@ -120,13 +128,19 @@ def headline_figure(condition: Condition) -> str:
     return sliced if points else condition.distance
 
 
-def headline(condition: Condition, control: Condition | None) -> Verdict:
-    """Judges a condition; the margin is a quarter of the floor, the distance of real rows."""
+def headline(
+    condition: Condition, control: Condition | None, of_floor: float = OF_FLOOR
+) -> Verdict:
+    """Judges a condition; the margin is a share of the floor, the distance of real rows."""
     figure = headline_figure(condition)
-    floors = [own[:1] for own in condition.series(f"{figure}_floor").values()]
-    margin = _OF_FLOOR * float(np.mean(floors))
     others = None if control is None else control.series(figure)
-    return verdict(condition.series(figure), others, margin)
+    return verdict(condition.series(figure), others, headline_margin(condition, of_floor))
+
+
+def headline_margin(condition: Condition, of_floor: float = OF_FLOOR) -> float:
+    """Gives the excess that is still as good as none, in units of the headline figure."""
+    floors = condition.series(f"{headline_figure(condition)}_floor").values()
+    return of_floor * float(np.mean([own[0] for own in floors]))
 
 
 def answers(condition: Condition, control: Condition | None) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""The least number m of real rows, the same in every round, that prevents collapse.
+"""The least number m of real rows, the same in every round, that saves the Gaussian loop.
 
 In the Gaussian loop, *prevented* means both, over replicas and after eight times the memory of
 real rows, N/m rounds: the one-sided lower 95 % bound of the mean of v_K / v_ref is at least ρ; and
@@ -7,30 +7,23 @@ times K, lies within ± -log ρ (two one-sided tests). v_ref is the population's
 of the replica's own m rows. Theory settles both (`theory.gaussian.min_real_rows`); the search's
 answer is a little larger, as its bound asks for more than the mean: at ρ = 0.9, N = 1000 and 4,000
 replicas 17 for theory's 15, and 6 for 5.
-
-Of runs there are two answers, by the verdict at every m: *bounded*, the least m from which on the
-distance is level, told only where 5 N/m rounds were run; and *free*, the least m from which on it
-is stable beside the control.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from lightning_collapse.analysis.conditions import Condition
-from lightning_collapse.analysis.meanings import headline, relaxation_rounds
-from lightning_collapse.analysis.verdict import Verdict
 from lightning_collapse.regimes import Fixed
 from lightning_collapse.regimes.regime import REAL
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import from_statistics
 from lightning_collapse.toys.gaussian_fits import Truth
 
-__all__ = ["Bracket", "RealRows", "Tried", "gaussian_search", "of_conditions"]
+__all__ = ["Bracket", "Tried", "gaussian_search"]
 
 Array = NDArray[np.float64]
 
@@ -149,77 +142,3 @@ def _tried(m: int, logs: Array, reference: float | Array, rho: float) -> Tried:
     drift = float(drifts.mean() + math.copysign(half, drifts.mean()))
     prevented = low >= rho and abs(drift) <= -math.log(rho)
     return Tried(m, rounds, float(ratios.mean()), low, drift, prevented)
-
-
-@dataclass(frozen=True)
-class RealRows:
-    """The two answers for runs.
-
-    Attributes:
-        rows: m of each condition, real rows in every round from round 1 on, ascending.
-        verdicts: at each.
-        bounded: whether the distance is level at each; None where that is not told.
-        least_bounded: the least m from which on it is bounded; None where there is none.
-        least_free: the least m from which on the verdict is stable, likewise.
-        rounds: that all conditions have.
-        needed: rounds that the smallest m with any real row needs for *bounded*.
-    """
-
-    rows: list[int]
-    verdicts: list[Verdict]
-    bounded: list[bool | None]
-    least_bounded: int | None
-    least_free: int | None
-    rounds: int
-    needed: int | None
-
-
-def of_conditions(conditions: Sequence[Condition], control: Condition | None) -> RealRows:
-    """Finds the least number of real rows by the verdicts of conditions that differ in it.
-
-    Args:
-        conditions: at least one, each with as many real rows in every round from round 1 on.
-        control: runs on real rows alone.
-
-    Raises:
-        ValueError: two have the same number of real rows.
-    """
-    by_rows: dict[int, Condition] = {}
-    for one in conditions:
-        m = int(one.first[-1]["n_real"])
-        if m in by_rows:
-            raise ValueError(
-                f"runs: {one.name} and {by_rows[m].name} both have {m} real rows in a round; name "
-                "conditions that differ in that alone"
-            )
-        by_rows[m] = one
-    rows = sorted(by_rows)
-    verdicts = [headline(by_rows[m], control) for m in rows]
-    bounded = [_is_bounded(by_rows[m], told) for m, told in zip(rows, verdicts, strict=True)]
-    needed = [relaxation_rounds(by_rows[m]) for m in rows if m]
-    return RealRows(
-        rows,
-        verdicts,
-        bounded,
-        _least(rows, [one is True for one in bounded]),
-        _least(rows, [told.word == "stable" for told in verdicts]),
-        min(one.rounds for one in conditions),
-        needed[0] if needed else None,
-    )
-
-
-def _is_bounded(one: Condition, told: Verdict) -> bool | None:
-    needed = relaxation_rounds(one)
-    if told.trend == "growing":
-        return False
-    return True if told.trend == "level" and needed and one.rounds >= needed else None
-
-
-def _least(rows: Sequence[int], holds: Sequence[bool]) -> int | None:
-    """The least m from which on it holds, as more real rows cannot do worse."""
-    least = None
-    for m, one in zip(reversed(rows), reversed(holds), strict=True):
-        if not one:
-            break
-        least = m
-    return least

@@ -1,15 +1,16 @@
-"""Figures of the least number of real rows: the search in the Gaussian loop, verdicts of runs."""
+"""Figures of the least number of real rows: the search in the Gaussian loop, and runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lightning_collapse.analysis.min_real import Bracket, RealRows
+from lightning_collapse.analysis.min_real import Bracket
+from lightning_collapse.analysis.real_rows import RealRows
 from lightning_collapse.theory.gaussian import ratio_to_population, ratio_to_subset
 from lightning_collapse.toys.figures import new_figure, save_figure, style
 
-__all__ = ["draw_search", "draw_verdicts"]
+__all__ = ["draw_real_rows", "draw_search"]
 
 
 def draw_search(out: Path, brackets: Sequence[Bracket], rho: float, n: int) -> None:
@@ -29,17 +30,38 @@ def draw_search(out: Path, brackets: Sequence[Bracket], rho: float, n: int) -> N
     save_figure(figure, out, "min_real")
 
 
-def draw_verdicts(out: Path, told: RealRows) -> None:
-    """Writes `min_real.png` and `.pdf`: the excess over the control against m."""
+def draw_real_rows(out: Path, told: RealRows) -> None:
+    """Writes `min_real.png` and `.pdf`: the excess over the control against m.
+
+    With pooled one-sided bounds, the isotonic fit, and m real rows alone.
+    """
     figure = new_figure(6, 4)
     axes = figure.subplots()
-    pairs = zip(told.rows, told.verdicts, strict=True)
-    known = [(m, one.excess) for m, one in pairs if one.excess is not None]
-    if known:
-        x, y = [m for m, _ in known], [excess.mean for _, excess in known]
-        ends = [[e.mean - e.low for _, e in known], [e.high - e.mean for _, e in known]]
-        axes.errorbar(x, y, ends, fmt="o-", capsize=3, lw=1)
-    axes.axhline(told.verdicts[0].margin, color="black", lw=0.8, ls=":", label="margin")
-    axes.set(xlabel="real rows in every round", ylabel="excess over the control")
-    axes.legend()
+    known = [(one.m, one.excess) for one in told.levels if one.excess is not None]
+    for i, (label, pairs) in enumerate(
+        {
+            "with samples": known,
+            "m real rows alone": [(a.m, a.excess) for a in told.alone if a.excess is not None],
+        }.items()
+    ):
+        ends = [[e.value - e.low for _, e in pairs], [e.high - e.value for _, e in pairs]]
+        looks = {name: style(i)[name] for name in ("color", "marker", "markersize")}
+        x, y = [m for m, _ in pairs], [excess.value for _, excess in pairs]
+        if pairs:
+            axes.errorbar(x, y, ends, ls="-" if i else "", lw=1, capsize=3, label=label, **looks)
+    fit = [(one.m, one.fit) for one in told.levels if one.fit is not None]
+    if fit and told.passes is not None:
+        course = np.array([*fit, (told.n, 0.0)])
+        axes.plot(*course.T, lw=1, color=style(0)["color"], label="isotonic fit")
+        axes.axvspan(told.passes.low, told.passes.high, color="0.85", lw=0, zorder=0)
+        axes.axvline(told.passes.mean, color="0.6", lw=0.8)
+    axes.axhline(told.margin, color="black", lw=0.8, ls=":", label="margin")
+    # Linear as far as the first number of rows: no rows have a place too.
+    least = min([one.m for one in told.levels if one.m] or [1])
+    axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+    ticks = [*(one.m for one in told.levels), told.n]
+    axes.set_xticks(ticks, [f"{m:,}" for m in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="real rows in every round", ylabel=f"{told.figure}: excess over the control")
+    axes.legend(fontsize=8)
     save_figure(figure, out, "min_real")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.frechet import FrechetReference
@@ -18,7 +19,7 @@ from lightning_collapse.runs.records import distance_name
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.sampling.choice import same_latents
 
-__all__ = ["Sets", "feature_space", "read_sets"]
+__all__ = ["Sets", "feature_space", "featured", "read_sets"]
 
 Array = NDArray[np.float64]
 
@@ -101,13 +102,20 @@ def feature_space(run: Run) -> Features:
     return features
 
 
+def featured(rows: Rows, features: Features, n: int, most: int = _MOST_FEATURES) -> Tensor:
+    """Gives the features (n, d) of the first n rows.
+
+    Raises:
+        ValueError: there are more than `most` features.
+    """
+    blocks = []
+    for some in torch.split(torch.arange(n), _BLOCK):
+        blocks.append(features(rows[some]))
+        if (dim := blocks[0].shape[1]) > most:
+            raise ValueError(f"{features.name}: has {dim:,} features; at most {most:,} are taken")
+    return torch.cat(blocks)
+
+
 def _summed(rows: Rows, features: Features, n: int) -> Statistics:
     """Mean and covariance of the features of the first n rows."""
-    blocks = [features(rows[some]) for some in torch.split(torch.arange(n), _BLOCK)]
-    dim = blocks[0].shape[1]
-    if dim > _MOST_FEATURES:
-        raise ValueError(
-            f"{features.name}: has {dim:,} features; distances between all rounds are taken up to "
-            f"{_MOST_FEATURES:,}"
-        )
-    return Statistics.of(torch.cat(blocks))
+    return Statistics.of(featured(rows, features, n))

@@ -1,14 +1,15 @@
-"""The figure of recursive stability: distances to a run with one row exchanged, and by chance."""
+"""Figures of recursive stability: distances by one exchanged row, by chance; a bound's terms."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lightning_collapse.analysis.bound_terms import Terms
 from lightning_collapse.analysis.stability import Stability
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 
-__all__ = ["draw_stability"]
+__all__ = ["draw_stability", "draw_terms"]
 
 
 def draw_stability(out: Path, told: Sequence[Stability]) -> None:
@@ -31,3 +32,26 @@ def draw_stability(out: Path, told: Sequence[Stability]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=7)
     save_figure(figure, out, "stability")
+
+
+def draw_terms(out: Path, told: Sequence[Terms]) -> None:
+    """Writes `terms.png` and `.pdf`: a panel a term, a line a number of rows."""
+    figure = new_figure(14, 3.2)
+    labels = ["gap of losses", "cumulative shift, at least", "β: change by one row", "M / √N"]
+    for axes, label in zip(figure.subplots(1, len(labels)), labels, strict=True):
+        for i, one in enumerate(told):
+            name, rounds = f"N = {one.n:,}", np.arange(len(one.beta))
+            if label == labels[0]:
+                ends = (
+                    [getattr(gap, end) for gap in one.gap or []] for end in ("mean", "low", "high")
+                )
+                draw_band(axes, rounds[: len(one.gap or [])], *ends, i=i, label=name)
+                continue
+            values = dict(zip(labels[1:], (one.shift, one.beta, one.per_root), strict=True))[label]
+            if values is not None:
+                axes.plot(rounds, values, lw=1.2, label=name, **style(i, len(rounds)))
+        axes.set(xlabel="round", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7)
+    save_figure(figure, out, "terms")

@@ -19,7 +19,15 @@ _ANALYSES = {
     ),
     "min-real": (
         "lightning_collapse.commands.analyse_min_real:main",
-        "how few real rows prevent collapse, by the verdicts of runs, or in the Gaussian loop",
+        "how few real rows prevent collapse, by runs, or in the Gaussian loop",
+    ),
+    "gmm": (
+        "lightning_collapse.commands.analyse_gmm:main",
+        "a Gaussian mixture on a run's features as its baseline, round by round",
+    ),
+    "zeta": (
+        "lightning_collapse.commands.analyse_zeta:main",
+        "what samples cost, by their share and the width of the network",
     ),
 }
 

@@ -4,13 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_collapse.analysis.bias_variance import RunsSplit, common_batch, split_runs, varied
+from lightning_collapse.analysis.bias_variance import (
+    RunsSplit,
+    common_batch,
+    is_crossed,
+    split_runs,
+    varied,
+)
 from lightning_collapse.analysis.bias_variance_figure import Curve, draw_curves
 from lightning_collapse.analysis.bias_variance_toys import ToySplit, gaussian_splits, ridge_splits
 from lightning_collapse.analysis.conditions import Condition, conditions, find_runs
 from lightning_collapse.analysis.decompose import LEAST_REPLICAS, Decomposition
 from lightning_collapse.analysis.intervals import Interval
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
+from lightning_collapse.runs.records import check_runs
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.ranges import at_least, whole_numbers
@@ -68,6 +76,8 @@ def bias_variance(
     at_least("rounds", rounds, 1)
     at_least("dim", dim, 1)
     whole_numbers("n", n)
+    check_regime_name(regime)
+    check_runs(runs or [])
     if toy is None:
         _of_runs(runs or [], trust_class, out)
         return
@@ -115,18 +125,27 @@ def _of_runs(paths: Sequence[Path], trust_class: str | None, out: Path) -> None:
 def _described(one: Condition, unseen: bool) -> str:
     seeds = ", ".join(str(replica.seed) for replica in one.runs)
     told = [f"{one.name}: seeds {seeds}; {varied(one)} varied"]
-    if len(one.runs) < LEAST_REPLICAS:
-        told.append(f"no intervals: {len(one.runs)} runs are fewer than {LEAST_REPLICAS}")
+    if why := _without_intervals(one):
+        told.append(f"no intervals: {why}")
     if not unseen:
         told.append("outputs are taken on rows that some of the runs have trained on")
     return "; ".join(told)
+
+
+def _without_intervals(one: Condition) -> str:
+    """Says why there are none; "" where there are."""
+    if len(one.runs) < LEAST_REPLICAS:
+        return f"{len(one.runs)} runs are fewer than {LEAST_REPLICAS}"
+    return "runs share real rows, and are not independent" if is_crossed(one) else ""
 
 
 def _tell_rounds(split: RunsSplit) -> None:
     print(_head("round", split.space))
     for r, (one, crossed) in enumerate(zip(split.rounds, split.crossed, strict=True)):
         if one is not None:
-            data = f"  of it data {crossed[0]:.4g}, chance {crossed[1]:.4g}" if crossed else ""
+            data = (
+                f"  of it data {crossed.data:.4g}, chance {crossed.chance:.4g}" if crossed else ""
+            )
             print(f"{_line(r, one)}{data}")
     print(f"{split.why}\n" if split.why else "")
 
@@ -180,12 +199,11 @@ def _curve(label: str, places: list[int], splits: Sequence[Decomposition], part:
 
 
 def _summary(one: Condition, unseen: bool, splits: Sequence[RunsSplit]) -> dict[str, Any]:
-    fewer = len(one.runs) < LEAST_REPLICAS
     return {
         "condition": one.name,
         "runs": [str(run) for run in one.runs.values()],
         "varied": varied(one),
         "batch_unseen": unseen,
-        "no_intervals": f"fewer than {LEAST_REPLICAS} runs" if fewer else "",
+        "no_intervals": _without_intervals(one),
         "spaces": splits,
     }

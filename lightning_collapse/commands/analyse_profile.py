@@ -9,6 +9,7 @@ from lightning_collapse.analysis.profile import Profile, chosen_control, profile
 from lightning_collapse.analysis.profile_figures import draw_profiles
 from lightning_collapse.analysis.verdict import RULE
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.runs.records import check_runs
 from lightning_collapse.toys.tables import command_line, open_folder, write_summary
 
 __all__ = ["main", "profile"]
@@ -35,6 +36,8 @@ def profile(
             among the runs that do, if any.
         out: folder for the results.
     """
+    check_runs(runs)
+    check_runs(control or [])
     read = conditions(find_runs(runs))
     named = conditions(find_runs(control)) if control else []
     chosen, beside = chosen_control(read, named)

@@ -1,23 +1,17 @@
 """`lightning-collapse analyse stability`: how far one real row moves each generation."""
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from lightning_collapse.analysis.bound_terms import Terms, runs_terms
 from lightning_collapse.analysis.stability import Stability, runs_stability
-from lightning_collapse.analysis.stability_figure import draw_stability
+from lightning_collapse.analysis.stability_figure import draw_stability, draw_terms
 from lightning_collapse.analysis.stability_toys import gaussian_stability
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.commands.sweep import checker
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.commands.studies import carry_through, planned
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sweeps.claims import Claims
-from lightning_collapse.sweeps.local import Driver, slots
-from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Study
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.ranges import at_least, whole_numbers
@@ -50,8 +44,9 @@ def stability(
     """Measures recursive stability: how far one exchanged real row moves each generation.
 
     All chance stays the same; beside it stands how far other chance moves it. Of a configuration:
-    by runs, which go on where they were stopped. Of the Gaussian loop: beside theory. Writes
-    summary.json and a figure.
+    by runs, which go on where they were stopped, with the terms of a bound on generalisation that
+    can be computed, one by one. Of the Gaussian loop: beside theory. Writes summary.json and
+    figures.
 
     Args:
         config: configuration of `fit`, whose runs are made below the folder.
@@ -84,6 +79,7 @@ def stability(
             gaussian_stability(synthetic_fraction, size, rounds, replicas, Truth(), seed)
             for size in sizes
         ]
+        terms: list[Terms] = []
         options: dict[str, Any] = dict(
             toy=toy, synthetic_fraction=synthetic_fraction, replicas=replicas
         )
@@ -91,15 +87,19 @@ def stability(
         if sizes and swaps > min(sizes):
             raise ValueError(f"swaps = {swaps}: must be at most the {min(sizes)} training rows")
         study = _study(config, sizes, swaps, rounds, set or {}, seed, open_folder(out))
-        _carry_through(study, devices)
-        told = _of_study(study, 2 + swaps, trust_class)
+        carry_through(study, devices)
+        told, terms = _of_study(study, 2 + swaps, trust_class)
         options = dict(config=config, swaps=swaps, set=set, trust_class=trust_class)
     for one in told:
         _tell(one)
+    for part in terms:
+        _tell_terms(part)
     rows = ",".join(map(str, sizes)) or None
     command = command_line("analyse stability", **options, n=rows, rounds=rounds, seed=seed)
-    write_summary(out, command, stability=told)
+    write_summary(out, command, stability=told, **({"terms": terms} if terms else {}))
     draw_stability(out, told)
+    if terms:
+        draw_terms(out, terms)
     print(f"results: {out}")
 
 
@@ -125,31 +125,20 @@ def _study(
         "set": {**options, "trainer.max_epochs": rounds, "loop.keep_checkpoints": None},
         "grid": ({"data.train_rows": sizes} if sizes else {}) | {"run": runs},
     }
-    path, text = out / "plan.yaml", yaml.safe_dump(plan, sort_keys=False)
-    write_atomically(path, lambda file: file.write(text.encode()))
-    told = Plan.read(path)
-    return Study.of(told, checker(told), out)
+    return planned(plan, out)
 
 
-def _carry_through(study: Study, devices: str | None) -> None:
-    """Makes all runs, or goes on with them; ends the command where that cannot be."""
-    named = slots(devices)
-    study.open()
-    claims = Claims(study)
-    if not (left := [run for run in study.runs if not run.is_done]):
-        return
-    claims.forgive([run for run in left if claims.ended(run).failed])
-    if code := Driver(study, left, named).run():
-        sys.exit(code)
-
-
-def _of_study(study: Study, each: int, trust_class: str | None) -> list[Stability]:
+def _of_study(
+    study: Study, each: int, trust_class: str | None
+) -> tuple[list[Stability], list[Terms]]:
     runs = [Run(run.folder) for run in study.runs]
     told: list[Stability] = []
+    terms: list[Terms] = []
     for first in range(0, len(runs), each):
         base, null, *swapped = runs[first : first + each]
         told += runs_stability(base, null, swapped, trust_class)
-    return told
+        terms.append(runs_terms(base, swapped, trust_class))
+    return told, terms
 
 
 def _tell(one: Stability) -> None:
@@ -163,4 +152,21 @@ def _tell(one: Stability) -> None:
     print(f"{'round':>6}" + "".join(f"{head:>13}" for head in heads))
     for r, line in enumerate(zip(*columns, strict=True)):
         print(f"{r:6}" + "".join(f"{value:13.4g}" for value in line))
+    print()
+
+
+def _tell_terms(one: Terms) -> None:
+    """Prints what can be computed of the bound, each term in a column of its own."""
+    print(
+        f"terms of a bound, N = {one.n:,}, never summed: total variation of real rows and round "
+        f"0's at least {one.variation}"
+    )
+    heads = ["shift", "β", "largest", "M", "M/√N"]
+    none = [float("nan")] * len(one.beta)
+    columns = [none if one.shift is None else one.shift, one.beta, one.largest]
+    columns += [one.loss, one.per_root]
+    print(f"{'round':>6}" + "".join(f"{head:>13}" for head in heads) + "  gap")
+    for r, line in enumerate(zip(*columns, strict=True)):
+        gap = "-" if one.gap is None else str(one.gap[r])
+        print(f"{r:6}" + "".join(f"{value:13.4g}" for value in line) + f"  {gap}")
     print()

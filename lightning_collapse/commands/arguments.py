@@ -36,8 +36,10 @@ class _OneLineParser(ArgumentParser):
         if any(self.stand_ins.values()) and self.stand_ins.get(key[1] if key else "", not key):
             known = re.match(r"unrecognized arguments|.* required|argument ", message)
             named = re.search(r"(?:Got|Given) value: ([^\W\d]\w*)$", message)
+            path = re.search(r"dot import path string: ([^\W\d]\w*)$", message)
+            word = path or (named if "Literal[" in message else None)
             # Neither a choice nor what anything here is called, whatever is imported.
-            wrong = named and "Literal[" in message and not is_defined(named[1])
+            wrong = word and not is_defined(word[1])
             if not known and not wrong:
                 raise RealNeededError
         classes = [] if isinstance(self.classes, type) else self.classes

@@ -13,6 +13,7 @@ from lightning_collapse.data.store.shards import open_rows
 from lightning_collapse.sampling.bias import compounded_std, principal_std
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.toys.figures import new_figure, save_figure, style
+from lightning_collapse.toys.ranges import positive_numbers
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["control", "main"]
@@ -53,12 +54,13 @@ def control(
     """
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: must be at least 1")
+    values = positive_numbers("std", std)
     if data is not None and cov is not None:
         raise ValueError(f"data = {data}: cannot be given with cov; drop one of them")
     if data is not None:
         given = _deviations(data)
     else:
-        given = _numbers(std) if cov is None else _roots(cov)
+        given = torch.tensor(values, dtype=torch.float64) if cov is None else _roots(cov)
     open_folder(out)
     course = compounded_std(sampling, given, rounds)
     options: dict[str, Any] = {"steps": sampling.num_steps}
@@ -84,16 +86,6 @@ def control(
 
 def _title(sampling: Sampling) -> str:
     return f"{sampling.solver}, {sampling.schedule}, {sampling.num_steps} steps"
-
-
-def _numbers(text: str) -> Tensor:
-    try:
-        values = torch.tensor([float(part) for part in text.split(",")], dtype=torch.float64)
-    except ValueError:
-        values = torch.zeros(1)
-    if not (values.isfinite() & (values > 0)).all():
-        raise ValueError(f"std = {text}: must be numbers above 0, such as 1,0.5,0.2")
-    return values
 
 
 def _deviations(folder: Path) -> Tensor:

@@ -16,14 +16,31 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Optional, Union, cast
 
-__all__ = ["STAND_IN", "RealNeededError", "entry", "is_defined", "outline"]
+__all__ = [
+    "STAND_IN",
+    "RealNeededError",
+    "bound",
+    "entry",
+    "is_defined",
+    "is_slow",
+    "outline",
+    "parsed",
+]
 
 STAND_IN = "stand_in"
 """Module of classes that stand in for others."""
 
 _Function = ast.FunctionDef
 
-_SLOW = {"matplotlib", "pytorch_lightning", "scipy", "sklearn", "torch", "torchmetrics"}
+_SLOW = {
+    "lightning_fabric",
+    "matplotlib",
+    "pytorch_lightning",
+    "scipy",
+    "sklearn",
+    "torch",
+    "torchmetrics",
+}
 
 _PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, tuple, Path)},
@@ -51,7 +68,7 @@ def entry(module: str, function: str) -> Callable[..., Any]:
     if module in sys.modules:
         return cast("Callable[..., Any]", getattr(sys.modules[module], function))
     tree = ast.parse(_source(module).read_bytes())
-    declared = {name: node for node in tree.body for name in _bound(node)}
+    declared = {name: node for node in tree.body for name in bound(node)}
     scope: dict[str, Any] = {"__name__": module, "_real": lambda: import_module(module)}
     wanted, taken = [function], []
     while wanted:
@@ -63,8 +80,8 @@ def entry(module: str, function: str) -> Callable[..., Any]:
         if isinstance(node, _Function) and node.name != function:
             _forward(node, {name for name, each in declared.items() if _is_quick(each)})
         wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
-    slow = [node for node in taken if isinstance(node, ast.ImportFrom) and _is_slow(node.module)]
-    scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in _bound(n)}
+    slow = [node for node in taken if isinstance(node, ast.ImportFrom) and is_slow(node.module)]
+    scope |= {name: type(name, (), {"__module__": STAND_IN}) for n in slow for name in bound(n)}
     tree.body = [node for node in tree.body if node in taken and node not in slow]
     code = compile(ast.fix_missing_locations(tree), str(_source(module)), "exec")
     try:
@@ -86,7 +103,13 @@ def entry(module: str, function: str) -> Callable[..., Any]:
 
 
 @cache
-def _is_slow(module: str | None) -> bool:
+def parsed(module: str) -> ast.Module:
+    """Gives the statements of a module, which nobody may change."""
+    return ast.parse(_source(module).read_bytes())
+
+
+@cache
+def is_slow(module: str | None) -> bool:
     """Whether a module, or one of this package that it imports, imports torch."""
     package, _, _ = (module or "").partition(".")
     if package in _SLOW:
@@ -95,10 +118,10 @@ def _is_slow(module: str | None) -> bool:
         return False
     imported: list[str | None] = []
     # Not those inside functions and conditions.
-    for node in ast.parse(_source(module or "").read_bytes()).body:
+    for node in parsed(module or "").body:
         imported += [each.name for each in node.names] if isinstance(node, ast.Import) else []
         imported += [node.module] if isinstance(node, ast.ImportFrom) else []
-    return any(map(_is_slow, imported))
+    return any(map(is_slow, imported))
 
 
 @cache
@@ -109,11 +132,11 @@ def outline(module: str) -> dict[str, inspect.Signature]:
     Dataclasses are taken to be constructed from the fields in their body, and in those of the
     module's classes that they are derived from.
     """
-    tree = ast.parse(_source(module).read_bytes())
+    tree = parsed(module)
     names = dict(_PLAIN)
     for node in tree.body:
-        if isinstance(node, ast.Assign) and (bound := _bound(node)):
-            names[bound[0]] = _plain(node.value, names)
+        if isinstance(node, ast.Assign) and (targets := bound(node)):
+            names[targets[0]] = _plain(node.value, names)
     told: dict[str, inspect.Signature] = {}
     for node in tree.body:
         if not isinstance(node, (_Function, ast.ClassDef)):
@@ -144,7 +167,7 @@ def _source(module: str) -> Path:
     return inside / "__init__.py" if inside.is_dir() else inside.with_suffix(".py")
 
 
-def _bound(node: ast.stmt) -> list[str]:
+def bound(node: ast.stmt) -> list[str]:
     """Names that a statement at the top of a module binds."""
     if isinstance(node, (_Function, ast.ClassDef)):
         return [node.name]
@@ -159,7 +182,7 @@ def _bound(node: ast.stmt) -> list[str]:
 
 def _is_quick(node: ast.stmt) -> bool:
     """Whether a statement imports something, and nothing slow."""
-    return isinstance(node, ast.ImportFrom) and not _is_slow(node.module)
+    return isinstance(node, ast.ImportFrom) and not is_slow(node.module)
 
 
 def _forward(node: _Function, quick: Collection[str]) -> None:
@@ -180,7 +203,10 @@ def _forward(node: _Function, quick: Collection[str]) -> None:
 
 
 def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
-    """Whether a statement does nothing but raise, or call what may, with names that are known."""
+    """Whether a statement does nothing but raise, or call what may, with names that are known.
+
+    What a call gives may be kept, under a name that checks after it do not use.
+    """
     inner: list[ast.stmt] = [node]
     if isinstance(node, ast.For):
         inner = node.body
@@ -191,7 +217,7 @@ def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
     }
     used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     return used <= {*known, *bound} and all(
-        (isinstance(each, ast.Expr) and isinstance(each.value, ast.Call))
+        (isinstance(each, (ast.Expr, ast.Assign)) and isinstance(each.value, ast.Call))
         or (isinstance(each, ast.If) and isinstance(each.body[0], ast.Raise))
         for each in inner
     )

@@ -29,6 +29,7 @@ from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.measuring import RunMeasuring
 from lightning_collapse.sampling.choice import same_latents
+from lightning_collapse.toys.ranges import at_least, share
 
 __all__ = ["evaluate", "main"]
 
@@ -87,6 +88,8 @@ def evaluate(
         follow_links: follow a folder's links to what is in it.
         seed: keys the KID's subsets, the directions of projections and the noise.
     """
+    at_least("n", 2 if n is None else n, 2)
+    share("fraction", fraction)
     _check_targets(json, export_stats)
     spaces = {
         "inception": Inception(inception, convention, download),

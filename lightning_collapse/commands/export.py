@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.foreign.exports import export_folder, export_zip
+from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import open_rows
 
 __all__ = ["export", "main"]
@@ -21,6 +22,8 @@ def export(store: Path, out: Path) -> None:
         store: folder with a manifest.json.
         out: what to make: EDM's dataset zip if it ends in .zip, else a folder of the same files.
     """
+    if not is_committed(store):
+        raise ValueError(f"store = {store}: holds no store, for want of a manifest.json")
     if out.exists():
         raise ValueError(f"out = {out}: is there already; choose another name")
     out.parent.mkdir(parents=True, exist_ok=True)

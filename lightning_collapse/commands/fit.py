@@ -30,6 +30,7 @@ from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
 from lightning_collapse.commands.table import refuse_once
+from lightning_collapse.curators import Curator
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.lit.assemble import TRAINER_DEFAULTS
@@ -37,7 +38,7 @@ from lightning_collapse.lit.checks import check_arguments
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.telling import within
+from lightning_collapse.lit.sections import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.networks.loading import OURS
@@ -53,6 +54,7 @@ expand_home()
 _SECTIONS: dict[type, str] = {
     Source: "data.source",
     Regime: "data.regime",
+    Curator: "data.curator",
     Sampling: "loop.sampling",
     Features: "loop.features",
     Guide: "loop.guide",

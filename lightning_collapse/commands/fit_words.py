@@ -3,10 +3,12 @@
 Classes of others, and what options of ours come to together, are left to the whole parser.
 """
 
+import math
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from inspect import Signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,8 +18,10 @@ from lightning_collapse.commands.declared import is_defined, outline
 from lightning_collapse.commands.hints import near
 from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.paths import expand_home
+from lightning_collapse.commands.refusals import constant, refuse_as
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
+from lightning_collapse.lit.sections import within
 from lightning_collapse.runs.layout import Run
 
 expand_home()
@@ -33,7 +37,11 @@ _SECTIONS = {
 # Set once for several of them, by keys without a section.
 _LINKED = {"model.seed", "data.seed"}
 _NESTED = {
-    "data.regime": ["lightning_collapse.regimes.rules"],
+    "data.regime": ["lightning_collapse.regimes.rules", "lightning_collapse.regimes.schedules"],
+    "data.curator": [
+        f"lightning_collapse.curators.{name}"
+        for name in ("density", "discriminator", "entropy", "real_weight")
+    ],
     "data.source": [
         "lightning_collapse.data.sources.images",
         "lightning_collapse.data.sources.points",
@@ -64,6 +72,7 @@ def check_words(words: Sequence[str]) -> None:
         return
     known = _parser().parse_args(_simple(words))
     check_own(known)
+    _check_values(known)
     if known.ckpt_path is not None:
         checkpoint_at(known.ckpt_path, known.run)
     for section, modules in _NESTED.items():
@@ -93,6 +102,24 @@ def check_own(config: Namespace) -> None:
         raise ValueError(f"exit_code_on_stop = {status}: must be an exit status, 0 to 255")
 
 
+def _check_values(known: Namespace) -> None:
+    """Refuses plain values that the constructors of a run's parts do, or its Trainer."""
+    given = {
+        section: {
+            key: known[section][key]
+            for key, parameter in outline(module)[name].parameters.items()
+            if f"{section}.{key}" in known and known[section][key] is not None
+            # Of what is made of others, there is but its name.
+            if parameter.annotation is not Any or section == "trainer"
+        }
+        for section, (module, name) in _SECTIONS.items()
+    }
+    for section in ("model", "data", "loop"):
+        refuse_as(*_SECTIONS[section], given[section])
+    arguments = constant("lightning_collapse.lit.assemble", "TRAINER_DEFAULTS") | given["trainer"]
+    refuse_as("lightning_collapse.lit.checks", "check_arguments", {"given": arguments})
+
+
 def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
     """Refuses a class that is named without a module and that nothing of this package is."""
     if not name.isidentifier():
@@ -104,7 +131,9 @@ def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
         raise ValueError(f"{section} = {name}: unknown class{hint}")
 
 
-def _check_options(section: str, name: str, given: Collection[str], words: Sequence[str]) -> None:
+def _check_options(
+    section: str, name: str, given: Mapping[str, Any], words: Sequence[str]
+) -> None:
     """Refuses options that a class of ours has not, and values that they cannot have."""
     module, _, leaf = name.rpartition(".")
     made = [outline(known) for known in _NESTED[section] if module in ("", known)]
@@ -121,7 +150,26 @@ def _check_options(section: str, name: str, given: Collection[str], words: Seque
     for key, kind in kinds.items():
         parser.add_argument(f"--{section}.{key}", type=_anything if kind is Any else kind)
     parser.parse_args([f"--{section}.{key}=null" for key in given if key not in kinds])
-    parser.parse_args(list(words))
+    told = parser.parse_args(list(words)).get(section)
+    values = {**given, **{k: v for k, v in (vars(told) if told else {}).items() if v is not None}}
+    for known in _NESTED[section]:
+        with within(section):
+            refuse_as(known, leaf, values)
+    if section == "model.network":
+        _check_network(made, values)
+
+
+def _check_network(made: Sequence[Mapping[str, Signature]], given: Mapping[str, Any]) -> None:
+    """Refuses numbers that no network of ours is made with, be they of a checkpoint or not."""
+    classes = [signature for each in made for name, signature in each.items() if name[0].isupper()]
+    own = {key for signature in classes for key in signature.parameters}
+    numbers = {k: v for k, v in given.items() if k in own and isinstance(v, (int, float))}
+    try:
+        # Of a network that is to be made there are no tensors yet.
+        known = {"arguments": numbers, "tensors": math.inf}
+        refuse_as("lightning_collapse.networks.constructor", "check_arguments", known)
+    except ValueError as error:
+        raise ValueError(f"model.{error}") from error
 
 
 def _words_of(section: str, words: Sequence[str]) -> list[str]:

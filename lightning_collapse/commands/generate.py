@@ -13,7 +13,7 @@ from torch import distributed
 from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
-from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
+from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS
 from lightning_collapse.interop.denoisers import load_denoiser
 from lightning_collapse.runs.guided import guided
 from lightning_collapse.runs.weights import file_sha256
@@ -24,7 +24,8 @@ from lightning_collapse.samples.files import (
     write_pngs,
     write_shards,
 )
-from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
+from lightning_collapse.samples.seed_lists import format_seeds, parse_seeds
+from lightning_collapse.samples.seeds import SeedSampler
 from lightning_collapse.samples.sheet import write_contact_sheet
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import OURS, Guide
@@ -89,6 +90,8 @@ def generate(
             imported, and may run any code.
     """
     wanted = parse_seeds(seeds)
+    if batch is not None and not 1 <= batch <= MAX_SHARD_ROWS:
+        raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
     sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device), guide)
     _check_format(format, sampler.shape)
     recipe = {
@@ -141,8 +144,6 @@ def _sampler(
 ) -> SeedSampler:
     if batch is None:
         batch = 8 if device.type == "cpu" else 64
-    if not 1 <= batch <= MAX_SHARD_ROWS:
-        raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
     denoiser = load_denoiser(ckpt, trust_class)
     lowest, highest = denoiser.sigma_min, denoiser.sigma_max
     if sampling.sigma_min < lowest or sampling.sigma_max > highest:

@@ -41,10 +41,10 @@ def measure(
         default_measures: whether those that `fit` takes by default are measured too.
         features: space of measures that name none; default: that of the run's Fréchet distance.
     """
-    wanted = joined(DEFAULT if default_measures else (), as_measures(measures))
     for path in runs:
         if not Run(path).rounds:
             raise FileNotFoundError(f"run = {path}: has no finished round; name the folder of one")
+    wanted = joined(DEFAULT if default_measures else (), as_measures(measures))
     for path in runs:
         with (folder := RunFolder(path)).locked():
             names = _measured(folder, wanted, features)

@@ -12,7 +12,13 @@ from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
 from lightning_collapse.report.words import closing, missing, told
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.runs.records import distance_name, runs_in, table_header, table_line
+from lightning_collapse.runs.records import (
+    check_runs,
+    distance_name,
+    runs_in,
+    table_header,
+    table_line,
+)
 
 __all__ = ["main", "plot"]
 
@@ -34,10 +40,11 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
         runs: folder of the run, or folders of runs, or of sweeps.
         out: the picture of several runs, .png or .pdf; also `-o`; by default plot.png.
     """
+    check_runs(runs)
     if out is not None and out.suffix not in _SUFFIXES:
         raise ValueError(f"out = {out}: must end in {' or '.join(_SUFFIXES)}")
     only = runs[0] if len(runs) == 1 else None
-    if only and out is None and [run.path for run in runs_in(only)] in ([], [only]):
+    if only and out is None and [run.path for run in runs_in(only)] == [only]:
         _plot_one(only)
     else:
         _plot_several(runs, out or Path("plot.png"))

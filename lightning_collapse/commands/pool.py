@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.table import dispatch
-from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.layout import Run, check_run
 
 __all__ = ["main", "repair", "verify"]
 
@@ -43,9 +43,10 @@ def verify(run: Path) -> None:
     Args:
         run: folder of the run.
     """
+    check_run(run)
     from lightning_collapse.runs.damage import examine
 
-    _check(folder := Run(run))
+    folder = Run(run)
     files = damaged = 0
     for path, fault in _with_bar(examine(folder), "verifying"):
         files += 1
@@ -67,9 +68,10 @@ def repair(run: Path, trust_class: list[str] = []) -> None:  # noqa: B006 - neve
         trust_class: class of its network, such as mine.Net, or of its source of real rows, if it
             is not of this package: it is imported, and may run any code. May be given again.
     """
+    check_run(run)
     from lightning_collapse.runs.repair import repair as files_of
 
-    _check(folder := Run(run))
+    folder = Run(run)
     repaired = left = 0
     for path, done, whole in _with_bar(files_of(folder, trust_class), "repairing"):
         if done is not None:
@@ -77,11 +79,6 @@ def repair(run: Path, trust_class: list[str] = []) -> None:  # noqa: B006 - neve
             print(f"{path}: {done}")
     print(f"files repaired: {repaired}, left damaged: {left}")
     sys.exit(1 if left else 0)
-
-
-def _check(run: Run) -> None:
-    if not run.pool.is_dir():
-        raise FileNotFoundError(f"run = {run}: holds no run; name the folder of one")
 
 
 def _with_bar(files: Iterator[T], what: str) -> Iterator[T]:

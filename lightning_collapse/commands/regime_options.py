@@ -45,5 +45,5 @@ def _typed(cls: type, options: Options) -> Options:
     parser = _Raising()
     # Those that are not given are for λ, N or the class's defaults.
     parser.add_class_arguments(cls, skip=set(names) - set(options))
-    typed: Options = parser.parse_object(options).as_dict()
-    return typed
+    typed = parser.instantiate_classes(parser.parse_object(options))
+    return {name: typed[name] for name in options}

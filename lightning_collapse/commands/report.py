@@ -11,6 +11,7 @@ from lightning_collapse.report.comparison import compare, told_in_a_line
 from lightning_collapse.report.log import append_log
 from lightning_collapse.report.page import page, save_figures
 from lightning_collapse.report.words import closing
+from lightning_collapse.runs.records import check_runs
 from lightning_collapse.sweeps.study import Study
 
 __all__ = ["main", "report"]
@@ -43,6 +44,7 @@ def report(
     for option, path in (("out", out), ("log", log)):
         if path is not None and path.is_dir():
             raise ValueError(f"{option} = {path}: is a folder; name a file")
+    check_runs(runs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_runs(runs)

@@ -9,6 +9,14 @@ _TOYS = {
         "lightning_collapse.commands.toy_gaussian:main",
         "a Gaussian fitted to its own samples, any regime and dimension, beside theory",
     ),
+    "discrete": (
+        "lightning_collapse.commands.toy_discrete:main",
+        "categories counted in their own samples, any regime, beside theory",
+    ),
+    "kde": (
+        "lightning_collapse.commands.toy_kde:main",
+        "a kernel density estimate of its own samples, any regime, beside theory",
+    ),
     "gmm": (
         "lightning_collapse.commands.toy_gmm:main",
         "a mixture of three modes in the plane, fitted by EM to its own samples",

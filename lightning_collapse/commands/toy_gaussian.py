@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
@@ -42,8 +43,8 @@ def gaussian(
     Args:
         lambdas: shares of synthetic rows, separated by commas; 0 is the control on real rows.
             Default: 0.1,0.9,1.0, or what the options say.
-        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample, Fresh, or a class path
-            such as mine.Ramp.
+        regime: Replace, Turnover, Augment, Accumulate, AccumulateSubsample, Fresh,
+            FreshAccumulate, SlidingWindow, Growing, Then, or a class path such as mine.Ramp.
         regime_options: options of the regime besides λ, as JSON.
         n: rows that round 0 trains on, all real.
         rounds: how many, from round 0.
@@ -56,6 +57,7 @@ def gaussian(
         at_once: replicas computed together, which changes nothing but memory and time.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("dim", dim, 1)
     at_least("at_once", 1 if at_once is None else at_once, 1)
     above("variance", variance, 0)

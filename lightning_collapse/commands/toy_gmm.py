@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.metrics.families import NAMES
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
@@ -60,6 +61,7 @@ def gmm(
         out: folder for rounds.csv, summary.json and figures.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)

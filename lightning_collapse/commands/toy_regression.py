@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.regression import (
@@ -58,6 +59,7 @@ def regression(
         out: folder for the results.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("dim", dim, 1)
     above("noise", noise, 0)
     task = Task(dim, noise, rounds, replicas, seed)

@@ -14,21 +14,28 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lightning_collapse.curators import Curator
 from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
-from lightning_collapse.lit.telling import within
+from lightning_collapse.lit.curation import Curated, check_curator, curated
+from lightning_collapse.lit.sections import within
 from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
+from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
 from lightning_collapse.runs.split import Subset, samples_of, split
 
 __all__ = ["PoolDataModule", "data_of"]
 
+_KEPT_BYTES = 2**24
+"""Of a pool whose rows are kept in memory for a round, once they are read."""
+
 Batch = dict[str, Tensor]
-"""`rows` (B, *) as stored, and `labels` (B,) int64 where every row has one."""
+"""`rows` (B, *) as stored, `labels` (B,) int64 where every row has one, and `weights` (B,) in the
+loss, float32, where there is a curator."""
 
 
 class PoolDataModule(LightningDataModule):
@@ -57,6 +64,7 @@ class PoolDataModule(LightningDataModule):
         seed: int = 0,
         split_seed: int | None = None,
         swap: int | None = None,
+        curator: Curator | None = None,
         run: Path = Path("runs/run"),
     ) -> None:
         """Sets up the data of a run; nothing is read yet.
@@ -78,6 +86,8 @@ class PoolDataModule(LightningDataModule):
             swap: number of one training row, in [0, N), in whose place another real row comes:
                 one not used before, or, where there is none, a held-out one, which it changes
                 places with. Everything else of chance stays.
+            curator: weighs the samples that the regime takes, and leaves some out; default: all
+                are taken alike.
             run: the run's folder.
         """
         super().__init__()
@@ -88,6 +98,7 @@ class PoolDataModule(LightningDataModule):
         self.train_first_round = train_first_round
         self.num_workers, self.seed, self.run = num_workers, seed, Run(run)
         self.split_seed, self.swap = seed if split_seed is None else split_seed, swap
+        self.curator, self._curated = curator, (-1, Curated.none())
         self.round, self.step = 0, 0
         self._check_fields()
 
@@ -184,6 +195,9 @@ class PoolDataModule(LightningDataModule):
             )
         self.check_share(world_size)
         self.regime.check(len(self.train), self.n_trainable, rounds)
+        if self.curator is not None:
+            sizes = [len(self.train)] + [self.n_trainable] * (rounds - 1)
+            check_curator(self.curator, self.regime, sizes, self.seed)
 
     def check_share(self, world_size: int) -> None:
         """Raises ValueError where the processes cannot have equal shares of a batch."""
@@ -208,9 +222,26 @@ class PoolDataModule(LightningDataModule):
         """The record of every finished round."""
         return [samples.record for samples in self.generations if samples.record is not None]
 
+    def curation(self) -> Curated:
+        """What the current round trains on, and the weights of its rows.
+
+        Raises:
+            RunError: the curator cannot choose, or keeps too little.
+        """
+        if self._curated[0] != self.pool.round:
+            # A function of the pool and the seed, so that it is the same after a resume.
+            made = curated(self.curator, self.pool, self.regime, self.train, self.seed)
+            self._curated = self.pool.round, made
+        return self._curated[1]
+
     def selection(self) -> Tensor:
         """Positions in the pool (n,) that the current round trains on."""
-        return self.pool.select(self.regime)
+        return self.curation().positions
+
+    @property
+    def trained_on(self) -> Rows:
+        """The rows that the current round trains on, read only as they are asked for."""
+        return self.pool.at(self.selection())
 
     def read_selection(self) -> None:
         """Reads all that the current round trains on; raises OSError for a damaged row."""
@@ -237,19 +268,41 @@ class PoolDataModule(LightningDataModule):
         self.round, self.step = state_dict["round"], state_dict["step"]
 
 
+Wanted = Tensor | tuple[Tensor, Tensor]
+"""Positions in the pool (B,); with the weights of the rows there where there is a curator."""
+
+
 class _PoolDataset(Dataset[Batch]):
-    """Reads whole batches, given as positions in the pool."""
+    """Reads whole batches; rows of a small pool once a round."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self._pool, self._round = pool, -1
+        self._kept: Tensor | None = None
+        self._known = torch.empty(0)
 
-    def __getitem__(self, positions: Tensor) -> Batch:
-        batch = {"rows": self._pool[positions]}
+    def __getitem__(self, wanted: Wanted) -> Batch:
+        positions, weights = wanted if isinstance(wanted, tuple) else (wanted, None)
+        batch = {"rows": self._rows(positions)}
+        if weights is not None:
+            batch["weights"] = weights
         labels = self._pool.labels
         return batch if labels is None else batch | {"labels": labels[positions]}
 
+    def _rows(self, positions: Tensor) -> Tensor:
+        if self._round != self._pool.round:
+            row, n = self._pool[positions[:1]], len(self._pool)
+            few = row.nbytes * n <= _KEPT_BYTES
+            self._round, self._known = self._pool.round, torch.zeros(n, dtype=torch.bool)
+            self._kept = row.new_empty((n, *row.shape[1:])) if few else None
+        if self._kept is None:
+            return self._pool[positions]
+        new = positions[~self._known[positions]]
+        if len(new):
+            self._kept[new], self._known[new] = self._pool[new], True
+        return self._kept[positions]
 
-class _RoundBatches(DistributedSampler[Tensor]):  # or Lightning would deal the batches out again
+
+class _RoundBatches(DistributedSampler[Wanted]):  # or Lightning would deal the batches out again
     """This process's share of every batch of the current round, from the current step on."""
 
     def __init__(self, data: PoolDataModule) -> None:
@@ -261,16 +314,17 @@ class _RoundBatches(DistributedSampler[Tensor]):  # or Lightning would deal the 
         # Not 0 for an untrained round, which Lightning would skip with its hooks.
         return self._data.steps_per_round
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Wanted]:
         data = self._data
-        selection = data.selection()
+        positions, weights = data.curation().positions, data.curation().weights
         trainer = data.trainer
         assert trainer is not None
         share = data.batch_size // trainer.world_size
         mine = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
         for step in range(data.step, data.steps_of(data.round)):
-            order = batch_order(len(selection), data.batch_size, step, (data.seed, data.round))
-            yield selection[order[mine]]
+            order = batch_order(len(positions), data.batch_size, step, (data.seed, data.round))
+            now = order[mine]
+            yield positions[now] if data.curator is None else (positions[now], weights[now])
 
 
 class _RoundLoader(DataLoader[Batch]):

@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 
 from lightning_collapse.data.files import link_atomically, remove
-from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
+from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS
 from lightning_collapse.lit.checkpoint_io import AtomicCheckpointIO
 from lightning_collapse.lit.checks import check_first, check_guide, check_network, check_trainer
 from lightning_collapse.lit.data import PoolDataModule, data_of

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightning_collapse.lit.data import Batch, PoolDataModule, data_of
 from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
@@ -23,7 +24,7 @@ from lightning_collapse.lit.steps import (
     poisoned,
     seeks_scale,
 )
-from lightning_collapse.lit.telling import RunError, warn, within
+from lightning_collapse.lit.telling import RunError, warn
 from lightning_collapse.networks.augment import AugmentPipe
 from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
@@ -34,7 +35,7 @@ from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.denoiser import average_of, model_of, remade, settings_of
 from lightning_collapse.runs.restoring import check_checkpoint, check_weights
 from lightning_collapse.runs.weights import file_sha256, load_weights, not_finite
-from lightning_collapse.seeds import generator, key
+from lightning_collapse.seeds import generator, key, seed_default
 
 __all__ = ["CollapseModule", "Restart"]
 
@@ -211,6 +212,12 @@ class CollapseModule(LightningModule):
             group["base_lr"] = group["lr"]
         return optimizer
 
+    def on_train_start(self) -> None:
+        """Lists the parameters: finding them takes as long as a small network's average."""
+        self._named = list(self.model.named_parameters())
+        self._weights: list[Tensor] = [weight for _, weight in self._named]
+        self._averages: list[Tensor] = list(self.ema.parameters())
+
     def on_train_epoch_start(self) -> None:
         """Starts a round: weights by `restart`, a fresh optimizer."""
         if self.current_epoch > 0:
@@ -239,15 +246,18 @@ class CollapseModule(LightningModule):
             x, augment_labels = self.augment(x, draws[share])
         random = generator(self.seed, "noise", *path, device=self.device)
         sigma, noise = self.loss.draw((n, *x.shape[1:]), random, self.device)
-        torch.manual_seed(key(self.seed, "dropout", *path, self.global_rank))
+        seed_default(key(self.seed, "dropout", *path, self.global_rank), self.device)
         labels = batch["labels"] if self.label_dim else None
         loss = self.loss(self.model, x, sigma[share], noise[share], labels, augment_labels)
+        if "weights" in batch:
+            # Of mean 1 over the training set, so that the learning rate means the same.
+            loss = loss * batch["weights"].reshape(-1, *[1] * (x.ndim - 1))
         self.progress.add_loss(loss.detach().mean())
         return poisoned(loss.sum() / len(x))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._set_rate(optimizer)
-        bad = bad_gradient(self.model)
+        bad = bad_gradient(self._named)
         self._made = bad is None
         if bad is not None:
             self._skip(bad)
@@ -296,9 +306,7 @@ class CollapseModule(LightningModule):
         images = self._data.batch_size * self.trainer.accumulate_grad_batches
         beta = ema_decay(seen, images, self.ema_rampup, self.ema_halflife)
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.ema.parameters()), list(self.model.parameters()), 1 - beta
-            )
+            torch._foreach_lerp_(self._averages, self._weights, 1 - beta)
 
     @property
     def _images_seen(self) -> int:

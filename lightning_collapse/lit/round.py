@@ -184,7 +184,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending, rows_digest(data.pool.select(data.regime)))
+        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -217,9 +217,9 @@ def _measure(
         before,
         labels=sampler.labels(),
         labels_before=data.generations[-1].labels if before else None,
-        trained_on=data.pool.drawn(data.regime),
+        trained_on=data.trained_on,
         latents_of_before=same,
-        latents_of_training=same and sum(data.pool.counts(data.regime)[1:]) > 0,
+        latents_of_training=same and data.curation().counts[1] > 0,
     ):
         told.append(measured)
         if told_to_stop(trainer):
@@ -246,10 +246,12 @@ def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
 def _provenance(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
 ) -> dict[str, Any]:
+    curation = data.curation()
     return {
         "round": r,
         # The pool is still at round r: its samples are not deposited yet.
-        **data.pool.composition(data.regime),
+        **data.pool.composition(data.regime, curation.counts),
+        **curation.record,
         "n_train": len(data.train),
         "n_held_out": len(data.held_out),
         "n_samples": data.n_samples,

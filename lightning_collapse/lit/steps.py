@@ -5,7 +5,7 @@ which the average over processes spreads. Whether a step can be made is then rea
 gradients, and all processes read the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -73,9 +73,9 @@ def poisoned(loss: Tensor) -> Tensor:
     return loss * torch.where(loss.isfinite(), 1.0, torch.nan)
 
 
-def bad_gradient(model: nn.Module) -> str | None:
-    """Names the first parameter whose gradient's norm is not finite, if there is one."""
-    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+def bad_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
+    """Names the first of some parameters whose gradient's norm is not finite, if there is one."""
+    named = [(name, p.grad) for name, p in parameters if p.grad is not None]
     if not named:
         return None
     norms = torch.stack(torch._foreach_norm([gradient for _, gradient in named]))

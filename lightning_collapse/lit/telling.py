@@ -1,15 +1,12 @@
 """Warnings, bars, and the one line that a run ends with: said once for all processes."""
 
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Trainer
 from tqdm import tqdm
 
-__all__ = ["RunError", "StoppedError", "progress_bar", "warn", "within"]
+__all__ = ["RunError", "StoppedError", "progress_bar", "warn"]
 
 
 class RunError(Exception):
@@ -32,19 +29,3 @@ def progress_bar(trainer: Trainer, what: str, total: int) -> "tqdm[Any]":
     """Gives a bar that shows on rank 0, where standard error is a terminal."""
     hidden = not (trainer.is_global_zero and sys.stderr.isatty())
     return tqdm(total=total, desc=what, leave=False, disable=hidden, dynamic_ncols=True)
-
-
-@contextmanager
-def within(section: str) -> Iterator[None]:
-    """Puts a section of the configuration before the field that an error names.
-
-    A ValueError or OSError that says `path = x: no such file` says `data.source.path = x: …`, and
-    one that begins with no field `data.source: …`. The system's own errors stay as they are.
-    """
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        if len(error.args) == 1:
-            named = re.match(r"[A-Za-z_]\w*( = |: )", str(error))
-            error.args = (f"{section}{'.' if named else ': '}{error}",)
-        raise

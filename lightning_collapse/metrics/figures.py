@@ -24,6 +24,7 @@ RECORD_FIELDS = frozenset(
         *("weights_moved", "steps_skipped", "seconds_train", "seconds_sample"),
         *("seconds_measure", "shared_from", "guide", "guide_options"),
         *("calls_per_sample", "n_nonfinite", "collapsed"),
+        *("curator", "curator_options", "n_offered", "mean_weight", "seconds_curate"),
         *("mean", "variance", "total_variance", "mass_center", "mass_tails"),
         *("real_mean", "real_variance", "real_total_variance"),
         *("real_mass_center", "real_mass_tails"),

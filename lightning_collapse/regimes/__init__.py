@@ -1,6 +1,7 @@
 """Regimes: pure rules that say which rows of the pool a round trains on.
 
-`regime` has what a rule is made of, `rules` has the six that are named in the literature.
+`regime` has what a rule is made of, `rules` the six that are named in the literature, `schedules`
+those that change from round to round.
 """
 
 from lightning_collapse.regimes.regime import REAL, Block, Draw, Drawn, Fixed, Kept, Regime, joined
@@ -12,6 +13,7 @@ from lightning_collapse.regimes.rules import (
     Replace,
     Turnover,
 )
+from lightning_collapse.regimes.schedules import FreshAccumulate, Growing, SlidingWindow, Then
 
 __all__ = [
     "REAL",
@@ -23,9 +25,13 @@ __all__ = [
     "Drawn",
     "Fixed",
     "Fresh",
+    "FreshAccumulate",
+    "Growing",
     "Kept",
     "Regime",
     "Replace",
+    "SlidingWindow",
+    "Then",
     "Turnover",
     "joined",
 ]

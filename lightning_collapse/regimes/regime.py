@@ -104,7 +104,7 @@ class Regime(ABC):
         """Says how many samples each round must make: the most that any round wants."""
 
     @classmethod
-    def at(cls, fraction: float, n: int, **options: Any) -> "tuple[Regime, int] | None":
+    def at_fraction(cls, fraction: float, n: int, **options: Any) -> "tuple[Regime, int] | None":
         """Gives the regime that λ means in the toys, and how many samples its rounds make.
 
         λ is the field `synthetic_fraction`; a class in which it is something else says so here.

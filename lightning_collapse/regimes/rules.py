@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from lightning_collapse.regimes.regime import REAL, Block, Drawn, Fixed, Kept, Regime
 
-__all__ = ["Accumulate", "AccumulateSubsample", "Augment", "Fresh", "Replace", "Turnover"]
+__all__ = [
+    "Accumulate",
+    "AccumulateSubsample",
+    "Augment",
+    "Fresh",
+    "Replace",
+    "Turnover",
+    "check_fraction",
+    "check_positive",
+]
 
 Array = NDArray[np.float64]
 
@@ -28,7 +37,7 @@ class Replace(Regime):
     synthetic_fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_fraction(self.synthetic_fraction)
+        check_fraction(self.synthetic_fraction)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:
         n = 0 if r == 0 else self.samples_needed(n_real)
@@ -69,7 +78,7 @@ class Turnover(Regime):
     synthetic_fraction: float
 
     def __post_init__(self) -> None:
-        _check_fraction(self.synthetic_fraction)
+        check_fraction(self.synthetic_fraction)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:
         if r == 0:
@@ -102,10 +111,10 @@ class Augment(Regime):
     ratio: float
 
     def __post_init__(self) -> None:
-        _check_positive("ratio", self.ratio, or_zero=True)
+        check_positive("ratio", self.ratio, or_zero=True)
 
     @classmethod
-    def at(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
+    def at_fraction(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
         if fraction == 1.0:
             raise ValueError(
                 "lambdas = 1: Augment keeps all real rows, so its λ must be below 1; use Replace"
@@ -143,10 +152,10 @@ class Accumulate(Regime):
     per_round: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_positive("per_round", self.per_round)
+        check_positive("per_round", self.per_round)
 
     @classmethod
-    def at(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
+    def at_fraction(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
         regime = cls(per_round=fraction, **options) if fraction > 0 else Replace(0.0)
         return regime, regime.samples_needed(n)
 
@@ -192,10 +201,10 @@ class AccumulateSubsample(Regime):
     size: int
 
     def __post_init__(self) -> None:
-        _check_positive("size", self.size)
+        check_positive("size", self.size)
 
     @classmethod
-    def at(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
+    def at_fraction(cls, fraction: float, n: int, **options: Any) -> tuple[Regime, int]:
         regime = cls(**options) if fraction > 0 else Replace(0.0)
         return regime, round(fraction * n)
 
@@ -227,8 +236,8 @@ class Fresh(Regime):
     size: int
 
     def __post_init__(self) -> None:
-        _check_fraction(self.synthetic_fraction)
-        _check_positive("size", self.size)
+        check_fraction(self.synthetic_fraction)
+        check_positive("size", self.size)
 
     def blocks(self, n_real: int, r: int) -> Sequence[Block]:
         n = 0 if r == 0 else self.samples_needed(n_real)
@@ -280,12 +289,14 @@ def _all_or_none(n: int, n_real: int, rounds: int, dim: int, noise: float) -> Ar
     return regression.replace_error(fits, dim, n_real, noise)
 
 
-def _check_fraction(value: float) -> None:
+def check_fraction(value: float, name: str = "synthetic_fraction") -> None:
+    """Raises ValueError where a field of a regime is no number in [0, 1]."""
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"synthetic_fraction = {value}: must be a number in [0, 1]")
+        raise ValueError(f"{name} = {value}: must be a number in [0, 1]")
 
 
-def _check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
+def check_positive(name: str, value: float, *, or_zero: bool = False) -> None:
+    """Raises ValueError where a field of a regime is no finite number above 0, or from 0 on."""
     if not math.isfinite(value) or value < 0 or (value == 0 and not or_zero):
         bound = ">= 0" if or_zero else "> 0"
         raise ValueError(f"{name} = {value}: must be a finite number {bound}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_collapse.analysis.intervals import Interval, t_interval
-from lightning_collapse.analysis.min_real import RealRows, of_conditions
+from lightning_collapse.analysis.real_rows import RealRows, of_conditions
 from lightning_collapse.report.comparison import Comparison, Judged, course
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK
@@ -53,8 +53,10 @@ def least_real(one: Comparison) -> tuple[str, RealRows] | None:
     for regime, judged in told.items():
         rows = {int(each.condition.first[-1]["n_real"]) for each in judged}
         controls = {id(each.control) for each in judged}
-        if len(rows) == len(judged) > 1 and len(controls) == 1:
-            return regime, of_conditions([each.condition for each in judged], judged[0].control)
+        control = judged[0].control
+        mixed = not all(each.condition.is_real for each in judged)
+        if control and mixed and len(rows) == len(judged) > 1 and len(controls) == 1:
+            return regime, of_conditions([each.condition for each in judged], control)
     return None
 
 

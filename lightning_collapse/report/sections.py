@@ -189,19 +189,10 @@ def least_real_words(one: Comparison) -> str:
     if (found := least_real(one)) is None:
         return ""
     regime, answer = found
-    none = "at no m, or not told"
-    free = none if answer.least_free is None else f"from m = {answer.least_free:,} on"
-    needed = answer.needed
-    bounded = (
-        f"from m = {answer.least_bounded:,} on, in {answer.rounds} rounds"
-        if answer.least_bounded is not None
-        else f"not told, needs {needed} rounds"
-        if needed and needed > answer.rounds
-        else none
-    )
     return (
         f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess "
-        f"above the margin: {free}. Bounded: {bounded}.</p>"
+        f"above the margin: {escape(answer.free_words)}. Bounded: {escape(answer.bounded_words)}."
+        "</p>"
     )
 
 

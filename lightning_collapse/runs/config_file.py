@@ -74,7 +74,7 @@ _SPELLINGS: dict[str, dict[str, Any]] = {
 _FIGURES = ("loop.features", "loop.fd_rows", "loop.measures", "loop.default_measures")
 # Of those that it may not, what the training of round 0 does not depend on; and beside them what
 # it does in its last bits.
-_LATER = ("loop", "data.regime", "data.samples_per_round", "model.restart")
+_LATER = ("loop", "data.regime", "data.curator", "data.samples_per_round", "model.restart")
 _MACHINE = (
     "trainer.accelerator",
     "trainer.devices",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightning_collapse.networks.edm import EDMPrecond
     from lightning_collapse.trust import Trusted
 
-__all__ = ["Run"]
+__all__ = ["Run", "check_run"]
 
 
 class Run:
@@ -174,3 +174,9 @@ class Run:
         from lightning_collapse.runs.repair import repair
 
         return {path: done for path, done, _ in repair(self, trust_class) if done is not None}
+
+
+def check_run(path: Path) -> None:
+    """Raises FileNotFoundError where a folder is no run's."""
+    if not Run(path).pool.is_dir():
+        raise FileNotFoundError(f"run = {path}: holds no run; name the folder of one")

@@ -5,20 +5,21 @@ from typing import Any
 
 import torch
 
-from lightning_collapse import regimes
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.pool import Pool
+from lightning_collapse.regimes import Regime
+from lightning_collapse.regimes.options import regime_of
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record, distance_name
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.sampling.choice import same_latents
 
-__all__ = ["RunMeasuring", "with_figures"]
+__all__ = ["RunMeasuring", "recorded_regime", "with_figures"]
 
 
 class RunMeasuring:
@@ -108,20 +109,25 @@ class RunMeasuring:
         return seen
 
     def _trained_on(self, r: int) -> Rows | None:
-        """What round r trained on; None where its regime is not one of this package."""
-        record = self.records[r]
-        kind = getattr(regimes, str(record.get("regime")), None)
-        if not (isinstance(kind, type) and issubclass(kind, regimes.Regime)):
-            return None
-        try:
-            regime = kind(**record["regime_options"])
-        except (LookupError, TypeError, ValueError):
+        """What round r trained on; None where its regime is not of this package, or curated."""
+        regime = recorded_regime(self.records[r])
+        if regime is None:
             return None
         while self._pool.round < r:
             made = self._pool.round
             self._pool.deposit(self._rounds[made], self.records[made].get("n_trainable"))
         # Measured out of order, an earlier round's pool is gone.
         return self._pool.drawn(regime) if self._pool.round == r else None
+
+
+def recorded_regime(record: dict[str, Any]) -> Regime | None:
+    """Gives the regime of a round's record; None where it is not of this package, or curated."""
+    if record.get("curator"):
+        return None
+    try:
+        return regime_of(str(record.get("regime")), record["regime_options"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def with_figures(record: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

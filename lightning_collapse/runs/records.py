@@ -14,6 +14,7 @@ from lightning_collapse.runs.layout import Run
 
 __all__ = [
     "check_record",
+    "check_runs",
     "distance_name",
     "encode_csv",
     "encode_table",
@@ -115,6 +116,13 @@ def read_runs(folder: str | os.PathLike[str]) -> list[Record]:
         name = os.path.relpath(run, folder) if run.path != Path(folder) else run.path.name
         lines += [{"run": name, **dict(_flat(record))} for record in records]
     return lines
+
+
+def check_runs(paths: Iterable[Path]) -> None:
+    """Raises ValueError where a folder neither is a run nor holds any."""
+    for path in paths:
+        if next(runs_in(path), None) is None:
+            raise ValueError(f"runs = {path}: holds no run; name a run's folder, or one of many")
 
 
 def runs_in(folder: Path) -> Iterator[Run]:

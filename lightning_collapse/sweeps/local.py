@@ -5,11 +5,13 @@ and so may they: the system tells the children, which save and stop, and the sam
 """
 
 import ctypes
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -117,6 +119,7 @@ class Driver:
         slots: Sequence[Slot],
         program: Sequence[str] = _PROGRAM,
         kept: Kept | None = None,
+        until: float | None = None,
     ) -> None:
         """Readies the driver.
 
@@ -126,9 +129,10 @@ class Driver:
             slots: where.
             program: what the words of a run's command follow.
             kept: where the records of each run are kept as it ends; None for nowhere else.
+            until: when the runs save and stop, by `time.monotonic`; None for never.
         """
         self._study, self._runs, self._slots = study, list(runs), slots
-        self._program, self._kept = program, kept
+        self._program, self._kept, self._until = program, kept, until
         self._claims = Claims(study)
         self._children: dict[str, _Child] = {}
         self._killed: Counter[str] = Counter()
@@ -144,6 +148,8 @@ class Driver:
         with self._listening() as woken, Progress(self._study, self._claims) as progress:
             while True:
                 self._reap()
+                if self._signal is None and time.monotonic() >= (self._until or math.inf):
+                    self._stop(signal.SIGTERM, None)
                 if self._signal is None:
                     self._start()
                 self._pass_on()

@@ -20,7 +20,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, write_atomically
@@ -152,7 +151,7 @@ class Study:
         """Plans all runs, and checks each, before any is started.
 
         A command that the study was started with is not parsed again, unless its configuration
-        or this package have changed.
+        has changed.
 
         Args:
             plan: what the plan says.
@@ -275,7 +274,7 @@ def _is_sound(told: Checked) -> bool:
 def _parsed_by(plan: Plan) -> str:
     """The digest of what commands come to something by, beside their words."""
     config = plan.config.read_bytes() if plan.config and plan.config.is_file() else b""
-    return hashlib.sha256(f"{version('lightning-collapse')}\n".encode() + config).hexdigest()
+    return hashlib.sha256(config).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

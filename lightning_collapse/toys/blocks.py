@@ -2,8 +2,8 @@
 
 Rows that all rounds take together, or leave, are a piece; a piece's statistic is drawn once, when
 a round first takes it, and a round's is the sum of its pieces'. Where a block of a round has the
-rows that one of the round before had, of more generations, only these are added: accumulating
-costs the same in every round.
+rows that one of the round before had, of more generations, or further rows of one generation, only
+these are added: accumulating costs the same in every round.
 """
 
 import functools
@@ -99,21 +99,23 @@ class TrainingSets(Generic[S]):
             draw: gives that of a piece, by its place in `pieces`.
         """
         sums: dict[_Key, S] = {}
-        for key, extends, added in self._steps(r, self._before):
-            parts = [self._sums[key]] if extends else []
+        for key, found, added in self._steps(r, self._before):
+            parts = [self._sums[found]] if found else []
             parts += [self._piece(number, draw) for number in added]
             sums[key] = functools.reduce(_merge, parts)
         self._before, self._sums = _stops(self._blocks[r]), sums
         return functools.reduce(_merge, sums.values())
 
-    def _steps(self, r: int, before: _Stops) -> Iterator[tuple[_Key, bool, list[int]]]:
-        """Yields a round's blocks: whether they go on from one before, and the pieces added."""
+    def _steps(self, r: int, before: _Stops) -> Iterator[tuple[_Key, _Key | None, list[int]]]:
+        """Yields a round's blocks: which one before they go on from, and the pieces added."""
         for block in self._blocks[r]:
-            key, start = _key(block), block.born.start
-            stop = before.get(key, sys.maxsize)
-            extends = stop <= block.born.stop
-            born = range(stop if extends else start, block.born.stop)
-            yield key, extends, [number for b in born for number in self._pieces_of(b, block.rows)]
+            found, born, rows = _longest(block, before), block.born, block.rows
+            if found == _key(block):
+                born = range(before[found], born.stop)
+            elif found:
+                rows = range(found[2], rows.stop)
+            added = [number for b in born for number in self._pieces_of(b, rows)]
+            yield _key(block), found, added
 
     def _pieces_of(self, born: int, rows: range) -> list[int]:
         """The places of the pieces that rows of a stamp consist of; new ones are added."""
@@ -143,6 +145,19 @@ def _merge(a: S, b: S) -> S:
 def _key(block: Fixed) -> _Key:
     """What blocks share of which one may go on from the other."""
     return block.born.start, block.rows.start, block.rows.stop
+
+
+def _longest(block: Fixed, before: _Stops) -> _Key | None:
+    """Which of the blocks before had the first generations, or the first rows of one."""
+    if before.get(_key(block), sys.maxsize) <= block.born.stop:
+        return _key(block)
+    if len(block.born) != 1:
+        return None
+    for key, stop in before.items():
+        same = key[:2] == _key(block)[:2] and stop == block.born.stop
+        if same and key[2] <= block.rows.stop:
+            return key
+    return None
 
 
 def _stops(blocks: Sequence[Any]) -> _Stops:

@@ -1,10 +1,9 @@
 """What a toy runs: a regime, by its name or class path, at a λ; with the rows that it needs.
 
-λ means for each regime what makes it comparable with the others (`Regime.at`); λ = 0 is the
-control, which retrains on real rows in every round.
+λ means for each regime what makes it comparable with the others (`Regime.at_fraction`); λ = 0 is
+the control, which retrains on real rows in every round.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +12,7 @@ from typing import Any
 
 import lightning_collapse.regimes as named
 from lightning_collapse.regimes import Block, Drawn, Fixed, Regime
-from lightning_collapse.toys.ranges import at_least, fractions
+from lightning_collapse.toys.ranges import at_least, check_regime, fractions
 
 __all__ = ["Condition", "condition", "conditions", "regime_class"]
 
@@ -58,7 +57,7 @@ def condition(name: str, fraction: float | None, n: int, rounds: int, **options:
 
     | regime | λ is |
     |---|---|
-    | Replace, Turnover, Fresh | the synthetic share of the training set |
+    | Replace, Turnover, Fresh, FreshAccumulate | the synthetic share of the training set |
     | Augment | the same; the ratio is λ/(1 - λ), λ < 1 |
     | Accumulate, AccumulateSubsample | samples added a round, over N |
     | others | their field `synthetic_fraction` |
@@ -135,14 +134,9 @@ def regime_class(name: str) -> type[Regime]:
     module, _, leaf = name.rpartition(".")
     if not module:
         known = {cls.__name__: cls for cls in _subclasses(Regime)}
-        if name in known:
-            return known[name]
         ours = [name for name, cls in known.items() if cls.__module__.startswith(named.__name__)]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(
-            f"regime = {name}: must be one of {', '.join(ours)}, or a class path{hint}"
-        )
+        check_regime(name, known, ours)
+        return known[name]
     try:
         found = getattr(import_module(module), leaf)
     except (ImportError, AttributeError) as error:
@@ -166,7 +160,7 @@ def _make(
     size = {"size": n} if "size" in {field.name for field in fields(cls)} else {}
     try:
         if fraction is not None:
-            return cls.at(fraction, n, **size | dict(options))
+            return cls.at_fraction(fraction, n, **size | dict(options))
         regime = cls(**size | dict(options))
     except TypeError as error:
         if twice := re.search(r"multiple values for keyword argument '(\w+)'", str(error)):

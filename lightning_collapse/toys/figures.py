@@ -1,6 +1,7 @@
 """What the toys' figures share: colours, bands, and files for the screen and for print."""
 
 import io
+import textwrap
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -81,12 +82,25 @@ def draw_replicas(axes: "Axes", courses: Mapping[str, NDArray[np.float64]]) -> N
 
 def save_figure(figure: "Figure", out: Path, name: str) -> None:
     """Writes NAME.png and NAME.pdf to a folder, the same bytes for the same figure."""
+    _wrap_texts(figure)
     # The layout of panels of a fixed aspect is right the second time.
     figure.draw_without_rendering()
     for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
         write_atomically(out / f"{name}.{suffix}", partial(_copy, buffer))
+
+
+def _wrap_texts(figure: "Figure") -> None:
+    """Breaks what regimes inside regimes are called, which would leave no room for the panels."""
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+    legends = [text for legend in figure.findobj(Legend) for text in legend.get_texts()]
+    for text in figure.findobj(Text):
+        width = 60 if text in legends else 100
+        if len(told := text.get_text()) > width:
+            text.set_text(textwrap.fill(told, width))
 
 
 def _copy(buffer: io.BytesIO, file: BinaryIO) -> None:

@@ -6,17 +6,13 @@ n - 1 degrees of freedom, independent of the mean. Where a regime draws rows one
 (`Turnover`, `AccumulateSubsample`), so does the loop.
 """
 
-import itertools
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from lightning_collapse.regimes import joined
 from lightning_collapse.seeds import bits_at, key
 from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
 from lightning_collapse.toys.chance import (
@@ -27,6 +23,7 @@ from lightning_collapse.toys.chance import (
 )
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
+from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
 
 __all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
@@ -73,7 +70,7 @@ def simulate(
 def check_course(rounds: int, replicas: int) -> None:
     """Raises ValueError where the results alone need more memory than the machine has."""
     # All fields of the course, and as much again while the groups' courses are joined.
-    _refuse_beyond_memory("replicas", replicas, rounds, 2 * 8 * len(fields(Course)) * replicas)
+    refuse_beyond_memory("replicas", replicas, rounds, 2 * 8 * len(fields(Course)) * replicas)
 
 
 def check_memory(condition: Condition, rounds: int, dim: int) -> None:
@@ -81,21 +78,9 @@ def check_memory(condition: Condition, rounds: int, dim: int) -> None:
     # At the least: its rows, with what they are made from; or what is drawn for it.
     if by_chance(condition.blocks):
         rows = condition.n * dim * (dim + 8) / rounds
-        _refuse_beyond_memory("n", condition.n, rounds, 8 * (rows + dim * (dim + 1)))
+        refuse_beyond_memory("n", condition.n, rounds, 8 * (rows + dim * (dim + 1)))
     else:
-        _refuse_beyond_memory("dim", dim, rounds, 2 * 8 * 2 * dim * (dim + 1))
-
-
-def _refuse_beyond_memory(name: str, value: int, rounds: int, bytes_a_round: float) -> None:
-    limit, needed = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        rounds * bytes_a_round,
-    )
-    if needed > limit:
-        raise ValueError(
-            f"{name} = {value}: with {rounds} rounds needs {needed / 2**30:,.0f} GiB of memory, "
-            f"and there are {limit / 2**30:,.0f}; lower {name} or rounds"
-        )
+        refuse_beyond_memory("dim", dim, rounds, 2 * 8 * 2 * dim * (dim + 1))
 
 
 def from_statistics(
@@ -144,38 +129,25 @@ class _Units:
 def from_rows(
     condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
 ) -> Course:
-    """Runs replicas of any regime on rows; a row is had by its position, where it is first used.
-
-    Memory does not grow with the pool, but with a round's training set.
-    """
-    count = len(replicas)
-    course = Course.empty(rounds, count)
-    sources = _Sources(condition, rounds, replicas, truth, seed)
-    fit = before = Fit.of_truth(truth, count)
-    rows, born = np.empty((count, truth.dim, 0)), np.empty((count, 0), np.int64)
+    """Runs replicas of any regime on rows."""
+    course = Course.empty(rounds, len(replicas))
+    sources = _Sources(rounds, replicas, truth, seed)
+    sources.add(0, fit := Fit.of_truth(truth, len(replicas)))
     seeds = [key(seed, "gaussian regime", i) for i in replicas]
-    draws = condition.regime.draws(condition.n_real, condition.samples_per_round, seeds)
-    shown = tqdm(itertools.islice(draws, rounds), "rounds", rounds, leave=False, disable=None)
-    for r, draw in enumerate(shown):
-        sources.add(r, fit)
-        births = sources.births(draw.others)
-        added = sources.rows(draw.others, births)
-        rows = joined(np.take_along_axis(rows, draw.kept[:, None], 2), added)
-        born = joined(np.take_along_axis(born, draw.kept, 1), births)
+    for r, (rows, born) in enumerate(training_sets(condition, rounds, seeds, sources.rows)):
         before, fit = fit, Fit.of_rows(rows)
         course.record(r, fit, before, truth)
         course.n_real[r] = (born == 0).sum(1)
         course.n_synthetic[r] = born.shape[1] - course.n_real[r]
+        if r + 1 < rounds:
+            sources.add(r + 1, fit)
     return course
 
 
 class _Sources:
     """Where rows come from, by their birth stamp: the truth, then the fit of each round."""
 
-    def __init__(
-        self, condition: Condition, rounds: int, replicas: range, truth: Truth, seed: int
-    ) -> None:
-        self._condition = condition
+    def __init__(self, rounds: int, replicas: range, truth: Truth, seed: int) -> None:
         keys, axes = replica_keys(seed, "gaussian rows", replicas), np.arange(truth.dim)
         self._keys = bits_at(keys[:, None], axes.astype(np.uint64))[..., None]
         # Mean and root side by side, a replica's all together: rows mostly come in order of birth.
@@ -185,12 +157,6 @@ class _Sources:
         """Notes what rows with a birth stamp come from."""
         self._laws[:, stamp, :, 0] = fit.mean
         self._laws[:, stamp, :, 1:] = fit.root
-
-    def births(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Gives the birth stamps of rows."""
-        per_round = max(1, self._condition.samples_per_round)
-        first = self._condition.n_real - per_round
-        return np.asarray(np.maximum(positions - first, 0) // per_round)
 
     def rows(self, positions: NDArray[np.int64], births: NDArray[np.int64]) -> Array:
         """Gives rows (R, d, n) at positions (R, n)."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_collapse.metrics.features import Points
+from lightning_collapse.metrics.features import Features, Points
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
@@ -27,6 +27,7 @@ class PointMeasures:
         held_out: Rows | None,
         n_samples: int,
         seed: int = 0,
+        features: Features = Points(),  # noqa: B008 - frozen
     ) -> None:
         """Measures the floors.
 
@@ -36,11 +37,12 @@ class PointMeasures:
             held_out: others (m, d); None for no floors.
             n_samples: points that a round makes.
             seed: of the loop.
+            features: space of measures that name none.
         """
         most = max([n_samples, *(measure.rows for measure in measures)])
         data = RealData(real, held_out, most)
         self._measuring = Measuring(
-            measures, data, Points(), n_samples, summed=n_samples, seed=seed
+            measures, data, features, n_samples, summed=n_samples, seed=seed
         )
         self._before: dict[int, Seen] = {}
 

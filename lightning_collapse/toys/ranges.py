@@ -1,8 +1,19 @@
 """What numbers, and lists of them, on a toy's command line must be; needs no torch."""
 
+import difflib
 import math
+from collections.abc import Collection
 
-__all__ = ["above", "at_least", "check_loop", "fractions", "whole_numbers"]
+__all__ = [
+    "above",
+    "at_least",
+    "check_loop",
+    "check_regime",
+    "fractions",
+    "positive_numbers",
+    "share",
+    "whole_numbers",
+]
 
 
 def check_loop(n: int, rounds: int, replicas: int, lambdas: str | None) -> None:
@@ -62,6 +73,37 @@ def at_least(name: str, value: float, least: float) -> None:
     """Raises ValueError where an option is not a number of at least `least`."""
     if not (math.isfinite(value) and value >= least):
         raise ValueError(f"{name} = {value:g}: must be at least {least:g}")
+
+
+def share(name: str, value: float) -> None:
+    """Raises ValueError where an option is not a number in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} = {value:g}: must lie in 0..1")
+
+
+def positive_numbers(name: str, text: str) -> list[float]:
+    """Reads finite numbers above 0, separated by commas.
+
+    Raises:
+        ValueError: the list has something else; the message calls it `name`.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [0.0]
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"{name} = {text}: must be numbers above 0, such as 1,0.5,0.2")
+    return values
+
+
+def check_regime(regime: str, known: Collection[str], ours: Collection[str]) -> None:
+    """Raises ValueError where a regime's name, which is no class path, is none of those known."""
+    if "." not in regime and regime not in known:
+        close = difflib.get_close_matches(regime, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(
+            f"regime = {regime}: must be one of {', '.join(ours)}, or a class path{hint}"
+        )
 
 
 def above(name: str, value: float, bound: float) -> None:

@@ -179,6 +179,11 @@ class Replicas:
             )
         if micro_batch < 1:
             raise ValueError(f"micro_batch = {micro_batch}: must be at least 1")
+        if sampling.latents != "fresh":
+            raise ValueError(
+                f"sampling.latents = {sampling.latents}: must be fresh for replicas that are "
+                "trained together; run each seed by fit"
+            )
         self.regime, self.training, self.sampling = regime, training, sampling
         self._micro_batch = micro_batch
         self._loss = EDMLoss(training.P_mean, training.P_std, training.sigma_data)

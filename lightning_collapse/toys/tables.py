@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
-from lightning_collapse.metrics.measure import Measure
 
 __all__ = ["command_line", "named", "open_folder", "write_summary", "write_tables"]
 
@@ -37,8 +36,8 @@ def _word(value: object) -> str:
     return shlex.quote(json.dumps(value) if isinstance(value, dict) else str(value))
 
 
-def named(measures: Sequence[Measure]) -> str | None:
-    """Gives measures as an option names them, by class and what is not as by default."""
+def named(objects: Sequence[Any]) -> str | None:
+    """Gives dataclasses as an option names them, by class and what is not as by default."""
     told = [
         {
             "class_path": f"{type(one).__module__}.{type(one).__qualname__}",
@@ -48,7 +47,7 @@ def named(measures: Sequence[Measure]) -> str | None:
                 if (value := getattr(one, field.name)) != field.default
             },
         }
-        for one in measures
+        for one in objects
     ]
     return json.dumps(told, default=str) if told else None
 

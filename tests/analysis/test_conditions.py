@@ -101,3 +101,13 @@ def test_of_many_runs_those_without_a_round_are_left_out(tmp_path):
     (tmp_path / "a" / "rounds.jsonl").unlink()
     with pytest.warns(UserWarning, match="a is left out"):
         assert [run.path.name for run in find_runs([tmp_path])] == ["b"]
+
+
+def test_runs_of_before_an_option_was_there_are_of_the_condition_of_those_that_leave_it_off(
+    tmp_path,
+):
+    for seed, data in enumerate(({"curator": None, "batch_size": 8}, {"batch_size": 8})):
+        run = write_run(tmp_path / f"{seed}", {"fd_pixels": [1.0]}, seed=seed)
+        run.config.write({"data": data})
+    (one,) = conditions([Run(tmp_path / "0"), Run(tmp_path / "1")])
+    assert len(one.runs) == 2 and "data.curator" not in one.settings

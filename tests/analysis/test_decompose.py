@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lightning_collapse.analysis.decompose import Errors, crossed_variance
+from lightning_collapse.analysis.decompose import Errors, crossed
 
 RNG = np.random.default_rng(0)
 
@@ -72,14 +72,29 @@ def test_noise_of_draws_is_taken_off():
     assert variance.mean() == pytest.approx(0.9, abs=4 * variance.std() / 20)
 
 
-def test_data_and_chance_are_told_apart_where_they_are_crossed():
-    told = []
-    for _ in range(400):
-        split = np.repeat(RNG.standard_normal((3, 10)), 4, 0)
-        vectors = split + 2 * RNG.standard_normal((12, 10)) + 5
-        told.append(crossed_variance(vectors @ vectors.T, np.repeat([7, 8, 9], 4).tolist()))
-    data, chance = np.mean(told, 0)
-    assert data == pytest.approx(10, rel=0.12) and chance == pytest.approx(40, rel=0.05)
-    assert crossed_variance(np.eye(4), [1, 2, 3, 4]) is None
-    assert crossed_variance(np.eye(4), [1, 1, 1, 1]) is None
-    assert crossed_variance(np.eye(3), [1, 1, 2]) is None
+@pytest.mark.parametrize("share", [True, False])
+def test_data_and_chance_are_told_apart_where_they_are_crossed(share):
+    """Equal seeds have an effect of their own in every split, which no split's variance is."""
+    told, plain = [], []
+    for _ in range(600):
+        of_split = np.repeat(RNG.standard_normal((3, 10)), 4, 0)
+        of_seed = np.tile(RNG.standard_normal((4, 10)), (3, 1)) if share else 0
+        vectors = of_split + of_seed + 2 * RNG.standard_normal((12, 10)) + 1
+        seeds = [0, 1, 2, 3] * 3 if share else list(range(12))
+        errors = Errors.of_vectors(vectors, 0.0)
+        parts = crossed(vectors @ vectors.T, np.repeat([7, 8, 9], 4).tolist(), seeds)
+        told.append((parts.bias2, parts.data, parts.chance))
+        one = errors.decompose().of_crossed(parts, errors)
+        plain.append((one.bias2_debiased, one.variance_debiased))
+        assert one.error == pytest.approx(one.bias2 + one.variance, rel=1e-12)
+        assert one.bias2_interval is None
+    truth = [10, 10, 50 if share else 40]
+    spread = 4 * np.std(told, 0) / 600**0.5
+    assert np.all(np.abs(np.mean(told, 0) - truth) < spread)
+    assert np.mean(plain, 0) == pytest.approx([truth[0], sum(truth[1:])], rel=0.08)
+
+
+def test_without_pairs_of_one_split_or_of_nothing_in_common_nothing_is_told_apart():
+    assert crossed(np.eye(4), [1, 2, 3, 4], [1, 2, 3, 4]) is None
+    assert crossed(np.eye(4), [1, 1, 1, 1], [1, 2, 3, 4]) is None
+    assert crossed(np.eye(3), [1, 1, 2], [1, 2, 1]).chance == 1

@@ -119,5 +119,7 @@ def test_runs_are_made_measured_and_not_made_again(tmp_path, cli):
     assert outputs["n"] == 48 and min(outputs["gamma"] + means["gamma"] + outputs["null"]) > 0
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoints/*")}
     assert len(made) == 4 * 3
+    (terms,) = json.loads(first)["terms"]
+    assert len(terms["gap"]) == len(terms["beta"]) == 2 and (tmp_path / "terms.pdf").exists()
     assert cli(*words)[0] == 0 and (tmp_path / "summary.json").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in made} == made

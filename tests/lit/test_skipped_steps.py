@@ -268,12 +268,12 @@ def test_with_a_scaler_a_bad_loss_is_skipped_and_counted(tmp_path, capfd):
 
 def test_a_bad_gradient_is_named():
     model = mlp()
-    assert bad_gradient(model) is None
+    assert bad_gradient(model.named_parameters()) is None
     model(torch.ones(3, 2), torch.ones(3)).sum().backward()
-    assert bad_gradient(model) is None
+    assert bad_gradient(model.named_parameters()) is None
     name, parameter = list(model.named_parameters())[2]
     parameter.grad.view(-1)[-1] = math.nan
-    assert bad_gradient(model) == name
+    assert bad_gradient(model.named_parameters()) == name
 
 
 def test_a_loss_is_as_it_was_or_poisons_its_gradients():

@@ -12,7 +12,8 @@ from tiny_runs import unet
 from lightning_collapse import EDMPrecond, nvidia_network
 from lightning_collapse.samples import seeds as sampler_module
 from lightning_collapse.samples.files import write_pngs, write_shards
-from lightning_collapse.samples.seeds import SeedSampler, format_seeds, parse_seeds
+from lightning_collapse.samples.seed_lists import format_seeds, parse_seeds
+from lightning_collapse.samples.seeds import SeedSampler
 from lightning_collapse.sampling.choice import Sampling
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -13,7 +13,7 @@ from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.seeds import generator
 
 FINE = Sampling(num_steps=2000)
-CHURN = Sampling("heun", "karras", 18, S_churn=12.0, S_min=0.05, S_max=20.0, S_noise=1.01)
+CHURN = Sampling("heun", "karras", 18, S_churn=6.0, S_min=0.05, S_max=20.0, S_noise=1.01)
 KINDS = [
     Sampling(num_steps=8),
     Sampling("dpmpp_2m", num_steps=8),
@@ -35,10 +35,12 @@ def test_a_temperature_multiplies_a_gaussians_covariance_and_keeps_its_mean(kind
     mean, C = torch.tensor([0.3, -0.2, 0.0]), torch.diag(torch.tensor([1.0, 0.25, 0.01]))
 
     def sample(sampling, start):
-        random = generator(0, "fresh")
-        fresh = (lambda x: torch.zeros_like(x)) if not start.any() else None
-        draw = fresh or (lambda x: torch.randn(x.shape, generator=random, dtype=x.dtype))
-        return sampling(gaussian_denoiser(mean, C), start, draw)
+        random, size = generator(0, "fresh"), float(start.any())
+
+        def fresh(x):
+            return size * torch.randn(x.shape, generator=random, dtype=x.dtype)
+
+        return sampling(gaussian_denoiser(mean, C), start, fresh)
 
     center = sample(kind, torch.zeros(1, 3))
     apart = sample(kind, noise()) - center
@@ -73,7 +75,7 @@ def test_with_churn_the_variance_follows_its_recursion(last, temperature):
     v, levels = STD**2, sampling.sigmas.tolist()
     variance = torch.full_like(v, temperature * levels[0] ** 2)
     for sigma, after in zip(levels, levels[1:], strict=False):
-        most = min(12.0 / 18, math.sqrt(2) - 1)
+        most = 6.0 / 18
         raised = sigma * (1 + most * (0.05 <= sigma <= 20.0))
         variance = variance + temperature * 1.01**2 * (raised**2 - sigma**2)
         slope = raised / (v + raised**2)

@@ -127,6 +127,7 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
+    ways = ["discriminator", "entropy", "fresh", "likelihood", "recovery", "weights"]
     drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
@@ -139,8 +140,10 @@ def test_the_issues_plans_are_all_there():
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
+        *[f"ways_out_{name}" for name in ways],
         "ways_out_extrapolation",
         "ways_out_negative_guidance",
+        "zeta_points",
     ] == NAMES
 
 

@@ -1,13 +1,13 @@
 """Every regime means the same to every engine: rows, statistics, regression, mixtures.
 
-`Window`, `Ramp` and `Anchored` are regimes that only tests have.
+`Anchored` is a regime that only tests have.
 """
 
-from dataclasses import asdict
+from dataclasses import fields
 
 import numpy as np
 import pytest
-from own_regimes import Anchored, Ramp, Window
+from own_regimes import Anchored
 
 from lightning_collapse.regimes import (
     Accumulate,
@@ -15,8 +15,12 @@ from lightning_collapse.regimes import (
     Augment,
     Fixed,
     Fresh,
+    FreshAccumulate,
+    Growing,
     Regime,
     Replace,
+    SlidingWindow,
+    Then,
     Turnover,
 )
 from lightning_collapse.seeds import key
@@ -39,21 +43,32 @@ CASES = [
     Accumulate(0.5),
     AccumulateSubsample(N),
     Fresh(0.4, N),
-    Ramp(0.25),
-    Window(3),
+    FreshAccumulate(0.6, N),
+    SlidingWindow(3),
+    Growing(0.25),
+    Growing(0.25, until=0.5),
+    Then(Replace(), 3, Replace(0.5)),
+    Then(Replace(), 2, Accumulate()),
+    Then(SlidingWindow(2), 3, Turnover(0.5)),
     Anchored(),
 ]
 BY_POSITION = [
     case
     for case in CASES
-    if all(isinstance(block, Fixed) for r in range(3) for block in case.blocks(N, r) if len(block))
+    if all(
+        isinstance(block, Fixed)
+        for r in range(ROUNDS)
+        for block in case.blocks(N, r)
+        if len(block)
+    )
 ]
 
 
 def ours(regime, rounds=ROUNDS):
     kind = type(regime)
     path = f"{kind.__module__}.{kind.__name__}"
-    return condition(path, None, N, rounds, **asdict(regime))
+    options = {field.name: getattr(regime, field.name) for field in fields(regime)}
+    return condition(path, None, N, rounds, **options)
 
 
 def test_the_cases_are_all_regimes_there_are():
@@ -128,7 +143,7 @@ def test_regression_has_the_law_of_least_squares_on_rows(regime):
     assert_same(errors, np.stack(by_rows))
 
 
-# The two, simulated once more in a few lines, without blocks
+# Two of them, simulated once more in a few lines, without blocks
 
 
 def simulated(training_set, replicas=6000):
@@ -151,7 +166,7 @@ def window(generations, r):
     return np.concatenate(generations[-3:], 1)
 
 
-@pytest.mark.parametrize(("regime", "rule"), [(Ramp(0.25), ramp), (Window(3), window)])
+@pytest.mark.parametrize(("regime", "rule"), [(Growing(0.25), ramp), (SlidingWindow(3), window)])
 def test_what_a_user_writes_has_the_law_of_its_rule(regime, rule):
     course = from_statistics(ours(regime), ROUNDS, range(6000), SIMPLE, 9)
     assert_same(course.variance, simulated(rule))
@@ -181,14 +196,15 @@ def draws(regime, rounds):
 
 def test_a_round_draws_what_it_adds_however_long_the_loop():
     assert draws(Accumulate(), 300) == [1] * 300
-    assert draws(Window(3), 300) == [1] * 300
+    assert draws(SlidingWindow(3), 300) == [1] * 300
     assert draws(Replace(0.5), 300)[1:] == [1] * 299
     assert draws(Fresh(0.5, N), 20) == [1] + [2] * 19
+    assert draws(FreshAccumulate(0.5, N), 300) == [1] + [2] * 299
 
 
 # Theory is each regime's own
 
 
-@pytest.mark.parametrize("regime", [Ramp(0.25), Window(3), Anchored()], ids=repr)
+@pytest.mark.parametrize("regime", [Then(Replace(), 2, Accumulate()), Anchored()], ids=repr)
 def test_a_regime_without_theory_gets_no_others(regime):
     assert predicted(ours(regime), ROUNDS, SIMPLE) == {}

@@ -17,7 +17,16 @@ from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import predicted, summarise
 
 TRUTH = Truth(mean=5.0, variance=2.0)
-ALL = ["Replace", "Turnover", "Augment", "Accumulate", "AccumulateSubsample", "Fresh"]
+ALL = [
+    "Replace",
+    "Turnover",
+    "Augment",
+    "Accumulate",
+    "AccumulateSubsample",
+    "Fresh",
+    "FreshAccumulate",
+]
+WITHOUT_LAMBDA = {"SlidingWindow", "Growing", "Then"}
 
 
 def z_scores(condition, course, truth=TRUTH):
@@ -50,6 +59,8 @@ IN_BLOCKS = [
     ("Accumulate", 0.1, 50, 21),
     ("Fresh", 0.9, 50, 21),
     ("Fresh", 0.0, 50, 3),
+    ("FreshAccumulate", 0.7, 50, 21),
+    ("FreshAccumulate", 0.0, 50, 3),
 ]
 BY_CHANCE = [
     ("Turnover", 0.9, 200, 21),
@@ -196,7 +207,7 @@ def test_counts_are_those_of_the_regime(name):
 
 def test_every_regime_has_a_name_here():
     ours = [cls for cls in Regime.__subclasses__() if cls.__module__.startswith("lightning_")]
-    assert set(ALL) == {cls.__name__ for cls in ours}
+    assert {*ALL, *WITHOUT_LAMBDA} == {cls.__name__ for cls in ours}
 
 
 @pytest.mark.parametrize("name", ALL)

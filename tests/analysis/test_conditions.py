@@ -3,6 +3,7 @@
 import pytest
 from records import CONTROL, write_run
 
+from lightning_collapse import Run
 from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}

@@ -60,6 +60,14 @@ class Left(Curator):
 
 
 @dataclass(frozen=True)
+class Heavy(Curator):
+    """Samples on the left weigh three times as much."""
+
+    def weights(self, offer):
+        return 1 + 2 * (offer.samples[:, 0] < 0).double()
+
+
+@dataclass(frozen=True)
 class Bad(Curator):
     """Gives what it is told to."""
 
@@ -124,6 +132,24 @@ def test_what_is_left_out_is_not_trained_on(tmp_path):
     assert {tuple(row) for row in rows.tolist()} <= wanted
     assert fit.records[1]["n_synthetic"] == len(wanted) >= 2
     assert fit.records[1]["n_offered"] == N
+
+
+def test_each_row_comes_with_its_own_weight(tmp_path):
+    seen = []
+    watch = At("on_train_batch_start", 1, None, lambda *_: None)
+
+    def note(trainer, module, batch, index):
+        if trainer.current_epoch == 1:
+            seen.append((batch["rows"][:, 0] < 0, batch["weights"]))
+
+    watch.on_train_batch_start = note
+    curated(tmp_path, Heavy(), Replace(), callbacks=[watch])()
+    left, weights = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert weights.dtype == torch.float32
+    (heavy,), (light,) = (set(weights[side].tolist()) for side in (left, ~left))
+    assert heavy == pytest.approx(3 * light)
+    # 64 rows are seen of 48: one pass has mean 1.
+    assert weights[:48].mean() == pytest.approx(1, rel=1e-5)
 
 
 def test_equal_weights_change_nothing(tmp_path):

@@ -127,7 +127,8 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 
 def test_the_issues_plans_are_all_there():
-    ways = ["discriminator", "entropy", "fresh", "likelihood", "recovery", "weights"]
+    choices = ["discriminator", "entropy", "fresh", "likelihood", "recovery", "weights"]
+    guides = ["extrapolation", "negative_guidance"]
     drives = ["conditioning", "end", "latents", "schedule", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
@@ -140,9 +141,7 @@ def test_the_issues_plans_are_all_there():
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],
-        *[f"ways_out_{name}" for name in ways],
-        "ways_out_extrapolation",
-        "ways_out_negative_guidance",
+        *[f"ways_out_{name}" for name in sorted([*choices, *guides])],
         "zeta_points",
     ] == NAMES
 

@@ -3,7 +3,6 @@
 import pytest
 from records import CONTROL, write_run
 
-from lightning_collapse import Run
 from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
 from lightning_collapse.runs.layout import Run
 

@@ -4,7 +4,6 @@ import pytest
 from records import CONTROL, write_run
 
 from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
-from lightning_collapse.runs.layout import Run
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}
 

@@ -87,8 +87,8 @@ def kde(
     )
     write_tables(out, command, summaries)
     panels = {
-        "second_moment": "second moment about the true mean, per axis (squared units of x)",
-        "drift": "drift: its excess, as a share of the true variance",
+        "second_moment": "second moment per axis (squared units)",
+        "drift": "drift (share of the true variance)",
     }
     title = f"{summaries[0]['regime']}, N = {n:,}, {replicas:,} replicas, d = {dim}"
     draw_courses(out, "kde", summaries, panels, title)

@@ -64,6 +64,8 @@ def draw_courses(
         panels: labels of the axes by the name of what they show.
         title: of the picture.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(5.5 * len(panels), 4.4)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, label) in zip(row, panels.items(), strict=True):
@@ -76,6 +78,7 @@ def draw_courses(
         if any(f"{name}_mean" in summary["theory"] for summary in summaries):
             axes.plot([], [], "--", color="black", lw=1, label="theory, mean")
         axes.set(xlabel="round", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=7, title="mean and 5–95 % of replicas", title_fontsize=7)
         axes.grid(alpha=0.3)

@@ -107,7 +107,7 @@ def baseline(
     run: Run,
     components: int | None = None,
     features: Features | None = None,
-    reg_covar: float = 0.0,
+    reg_covar: float = 1e-6,
 ) -> Baseline:
     """Runs the mixture's loop on a run's features, and measures both.
 

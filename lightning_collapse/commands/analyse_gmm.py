@@ -25,7 +25,7 @@ def gmm(
     runs: list[Path],
     components: int | None = None,
     features: Features | None = None,
-    reg_covar: float = 0.0,
+    reg_covar: float = 1e-6,
     out: Path = Path("runs/gmm"),
 ) -> None:
     """Runs a Gaussian mixture on the features of a run, and measures it beside the run.
@@ -38,7 +38,8 @@ def gmm(
         components: Gaussians of the mixture; default: as many as there are classes, or 3.
         features: space that the mixture is fitted in, of at most 512 features; default: that of
             the runs' Fréchet distance.
-        reg_covar: added to the diagonal of every covariance that is fitted; a floor to collapse.
+        reg_covar: added to the diagonal of every covariance that is fitted: without it one row
+            decides where a feature is constant in all others, as a pixel in the corner is.
         out: folder for the results.
     """
     at_least("components", 1 if components is None else components, 1)

@@ -83,8 +83,7 @@ def min_real(
     at_least("replicas", replicas, 2)
     at_least("rounds", rounds, 2)
     above("margin", margin, 0)
-    if budget is not None:
-        above("budget", budget, 0)
+    above("budget", 1 if budget is None else budget, 0)
     if not 0 < rho < 1:
         raise ValueError(f"rho = {rho:g}: must lie in (0, 1)")
     if toy is not None:

@@ -6,6 +6,7 @@ of these is a comparison of its own; no curve goes across.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def _control_of(one: Condition, controls: Sequence[Condition]) -> Condition | No
 
 
 def _labels(told: Sequence[Condition]) -> list[str]:
-    """The shortest of three ways to name conditions that tells them apart."""
+    """The shortest of four ways to name conditions that tells them apart."""
     regimes = [json.loads(one.settings["regime"]) for one in told]
     options = [json.loads(one.settings["regime_options"]) or {} for one in told]
     differing = []
@@ -212,7 +213,10 @@ def _labels(told: Sequence[Condition]) -> list[str]:
                 ]
             )
         )
-    for labels in (regimes, differing):
+    # A setting by the last part of its name.
+    settings = [re.sub(r'[\w.]+\.(\w+ = )|"', r"\1", one.name.partition("), ")[2]) for one in told]
+    named = [", ".join(filter(None, pair)) for pair in zip(differing, settings, strict=True)]
+    for labels in (regimes, differing, named):
         if len(set(labels)) == len(labels):
             return labels
     return [one.name for one in told]

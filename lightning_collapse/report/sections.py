@@ -167,7 +167,7 @@ def figures_bar(one: Comparison) -> str:
 def plots(one: Comparison, drawn: Sequence[Drawn], prefix: str) -> str:
     """Gives figures side by side, each with its numbers for who points at it."""
     if not drawn:
-        return "<p>Nothing was recorded of it.</p>"
+        return "<p>Nothing was recorded of it, or no two conditions differ in it.</p>"
     colours = {judged.look.light: f"--{judged.look.key}" for judged in one.all}
     colours.pop(one.controls[0].look.light, None) if one.controls else None
     told = []
@@ -202,8 +202,8 @@ def strips_of(strips: Strips) -> str:
     if not strips.strips:
         return f"<p>There are no sample rows here.</p>{why}"
     about = (
-        f"<p class=mute>Seed {strips.replica.seed}: a column is one latent, the same in every "
-        "condition, so that what changes is the network. Real rows are training rows.</p>"
+        f"<p class=mute>Seed {strips.replica.seed}: in the same round, what stands in one "
+        "column was made of the same noise in every condition. Real rows are training rows.</p>"
         if not strips.points
         else f"<p class=mute>Seed {strips.replica.seed}, the first two axes.</p>"
     )

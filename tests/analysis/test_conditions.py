@@ -4,7 +4,6 @@ import pytest
 from records import CONTROL, write_run
 
 from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
-from lightning_collapse.runs.layout import Run
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}
 
@@ -107,8 +106,10 @@ def test_of_many_runs_those_without_a_round_are_left_out(tmp_path):
 def test_runs_of_before_an_option_was_there_are_of_the_condition_of_those_that_leave_it_off(
     tmp_path,
 ):
-    for seed, data in enumerate(({"curator": None, "batch_size": 8}, {"batch_size": 8})):
-        run = write_run(tmp_path / f"{seed}", {"fd_pixels": [1.0]}, seed=seed)
+    runs = [write_run(tmp_path / f"{s}", {"fd_pixels": [1.0]}, seed=s) for s in range(2)]
+    for run, data in zip(
+        runs, ({"curator": None, "batch_size": 8}, {"batch_size": 8}), strict=True
+    ):
         run.config.write({"data": data})
-    (one,) = conditions([Run(tmp_path / "0"), Run(tmp_path / "1")])
+    (one,) = conditions(runs)
     assert len(one.runs) == 2 and "data.curator" not in one.settings

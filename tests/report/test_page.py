@@ -9,7 +9,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-from records import write_run
+from records import CONTROL, write_run
 from studies import ROUNDS, add_rows, columns, write_study
 
 from lightning_collapse.analysis.conditions import conditions, find_runs
@@ -217,3 +217,17 @@ def test_a_folder_without_records_is_one_line(cli, tmp_path, name):
     status, out, errors = cli("report", tmp_path / name)
     assert (status, out) == (2, "") and errors.count("\n") == 1
     assert errors.startswith(f"error: runs = {tmp_path / name}: ")
+
+
+def test_each_condition_stands_beside_the_control_that_differs_by_the_regime_alone(tmp_path):
+    for steps in (8, 18):
+        for kind, changed in (("run", {}), ("control", CONTROL)):
+            run = write_run(tmp_path / f"{kind}-{steps}", columns(1.0, 0), **changed)
+            run.config.write({"loop": {"sampling": {"num_steps": steps, "solver": "heun"}}})
+    (one,) = compare(find_runs([tmp_path]))
+    assert [each.label for each in one.judged] == [
+        "Replace, num_steps = 18", "Replace, num_steps = 8"
+    ]  # fmt: skip
+    for each in one.judged:
+        steps = each.condition.settings["loop.sampling.num_steps"]
+        assert each.control.settings["loop.sampling.num_steps"] == steps

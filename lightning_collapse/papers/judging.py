@@ -6,7 +6,7 @@ from typing import Any
 from lightning_collapse.analysis.agreement import Agreement, agreement, joint
 from lightning_collapse.papers.claim import Claim, Evidence, Finding
 
-__all__ = ["judged"]
+__all__ = ["described", "judged"]
 
 
 def judged(claim: Claim, evidence: Evidence) -> dict[str, Any]:
@@ -18,6 +18,14 @@ def judged(claim: Claim, evidence: Evidence) -> dict[str, Any]:
     ]
     return {
         "verdict": joint([one.word for one in told]),
+        **described(claim),
+        "findings": [_plain(*pair) for pair in zip(evidence.findings, told, strict=True)],
+    }
+
+
+def described(claim: Claim) -> dict[str, str]:
+    """Gives the words of a claim's part."""
+    return {
         "authors": claim.authors,
         "source": claim.source,
         "says": claim.says,
@@ -26,7 +34,6 @@ def judged(claim: Claim, evidence: Evidence) -> dict[str, Any]:
         "provenance": claim.provenance,
         "data": claim.data,
         "why": claim.why,
-        "findings": [_plain(*pair) for pair in zip(evidence.findings, told, strict=True)],
     }
 
 

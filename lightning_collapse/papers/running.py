@@ -1,5 +1,6 @@
 """Claims taken one after the other; what is finished is not run again."""
 
+import ast
 import difflib
 import hashlib
 import json
@@ -15,7 +16,7 @@ from lightning_collapse.data.files import write_atomically
 from lightning_collapse.papers import claims as room
 from lightning_collapse.papers.claim import Claim, Task
 from lightning_collapse.papers.figure import draw_claim
-from lightning_collapse.papers.judging import judged
+from lightning_collapse.papers.judging import described, judged
 
 __all__ = ["VERDICTS", "chosen", "claim_of", "read_verdicts", "reproduce"]
 
@@ -74,7 +75,8 @@ def reproduce(
 ) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Runs claims that are not finished, writing `verdicts.json` and a figure after each.
 
-    A claim is finished where its verdict is there, of the same effort, seed and file.
+    A claim is finished where its verdict is there, of the same effort, seed and code; how it is
+    worded is taken anew.
 
     Args:
         names: of claims.
@@ -92,7 +94,9 @@ def reproduce(
         made_by = _made_by(name, asked)
         before = told.get(name, {})
         if before.get("made_by") == made_by and (out / f"{name}.png").is_file():
-            yield name, before, False
+            told[name] = before | described(claim)
+            _write(out, told)
+            yield name, told[name], False
             continue
         started = time.monotonic()
         evidence = claim.measure(asked)
@@ -110,7 +114,13 @@ def _write(out: Path, told: dict[str, Any]) -> None:
 
 
 def _made_by(name: str, task: Task) -> dict[str, Any]:
-    """What a verdict depends on."""
-    source = Path(room.__path__[0], f"{name.replace('-', '_')}.py").read_bytes()
-    digest = hashlib.blake2b(source, digest_size=8).hexdigest()
-    return {"effort": task.effort, "seed": task.seed, "file": digest}
+    """What a verdict depends on; not how the claim is worded."""
+    tree = ast.parse(Path(room.__path__[0], f"{name.replace('-', '_')}.py").read_bytes())
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr) and not _named(node)]
+    digest = hashlib.blake2b(ast.dump(tree).encode(), digest_size=8).hexdigest()
+    return {"effort": task.effort, "seed": task.seed, "code": digest}
+
+
+def _named(node: ast.stmt) -> bool:
+    """Whether it is the claim itself."""
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CLAIM"

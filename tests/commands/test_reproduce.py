@@ -50,8 +50,8 @@ def test_a_finished_claim_is_not_run_again(cli, tmp_path):
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     assert code == 0 and "done before" in out
     assert (tmp_path / "verdicts.json").read_text() == verdicts
-    # Of another claim's file, it is another result.
-    (tmp_path / "verdicts.json").write_text(verdicts.replace('"file": "', '"file": "0'))
+    # Of other code, it is another result.
+    (tmp_path / "verdicts.json").write_text(verdicts.replace('"code": "', '"code": "0'))
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     assert code == 0 and "done before" not in out
 

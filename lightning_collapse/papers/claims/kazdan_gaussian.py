@@ -50,7 +50,7 @@ def _measure(task: Task) -> Evidence:
         middle, spread = np.array(told).T
         low, high = middle - 2 * spread, middle + 2 * spread
         lines.append(Line(f"{regime}, N = {n}", _FITS, middle, low, high, theirs=True))
-    return Evidence(findings, Plot("fit", "log of the variance", lines, log="x"))
+    return Evidence(findings, Plot("fit", "log of the variance", lines))
 
 
 CLAIM = Claim(

@@ -48,8 +48,8 @@ def reproduce(
         for name in wanted:
             print(listed(name, claim_of(name)))
         return
-    if not names:
-        wanted = [name for name in wanted if not claim_of(name).by_plan]
+    left = {} if names else {name: one for name in wanted if (one := claim_of(name)).by_plan}
+    wanted = [name for name in wanted if name not in left]
     open_folder(out)
     task = Task(_QUICK if quick else 1.0, study=lambda plan: _run_plan(plan, out))
     for i, (name, verdict, now) in enumerate(run_claims(wanted, task, out), start=1):
@@ -57,7 +57,7 @@ def reproduce(
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
     told = read_verdicts(out)
     command = command_line("reproduce", *names or (), quick="true" if quick else None)
-    text = page({name: told[name] for name in wanted}, command)
+    text = page({name: told[name] for name in wanted}, command, left)
     write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
     print(f"results: {out}")
 

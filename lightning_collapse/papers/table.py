@@ -24,12 +24,15 @@ def line_of(name: str, verdict: Mapping[str, Any]) -> str:
     return f"{told} ({needed})" if needed else told
 
 
-def page(verdicts: Mapping[str, Mapping[str, Any]], command: str) -> str:
+def page(
+    verdicts: Mapping[str, Mapping[str, Any]], command: str, left: Mapping[str, Claim]
+) -> str:
     """A page in Markdown: one table of claims, then one of all findings.
 
     Args:
         verdicts: by the claims' names.
         command: that made them.
+        left: claims that were not run, by their names.
     """
     lines = [
         "# Published claims, checked here",
@@ -62,6 +65,9 @@ def page(verdicts: Mapping[str, Mapping[str, Any]], command: str) -> str:
             what, theirs, word = (str(found[key]) for key in ("what", "theirs", "verdict"))
             cells = (name, what, theirs, told, str(found["replicas"]), word)
             lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    if left:
+        costs = (f"{name} ({_minutes(one.cost[0])})" for name, one in left.items())
+        lines += ["", f"Not run, as they take runs of `fit`: {', '.join(costs)}."]
     return "\n".join(lines) + "\n"
 
 

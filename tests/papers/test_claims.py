@@ -45,7 +45,7 @@ def check(name, evidence):
     assert any(line.theirs for line in evidence.plot.lines) or claim_of(name).data != "toy"
     for line in evidence.plot.lines:
         assert np.size(line.x) == np.size(line.y)
-    assert name in page({name: told}, "reproduce")
+    assert name in page({name: told}, "reproduce", {})
     return told
 
 
@@ -129,7 +129,13 @@ def test_a_claim_that_is_not_told_says_what_would_tell():
     assert told["verdict"] == "cannot be told"
     assert told["findings"][0]["replicas_needed"] > 20
     assert f"about {told['findings'][0]['replicas_needed']:,} replicas would tell" in page(
-        {"a": told}, "reproduce"
+        {"a": told}, "reproduce", {}
+    )
+
+
+def test_the_page_says_what_was_not_run_and_what_it_takes():
+    assert "Not run, as they take runs of `fit`: neon (1 h)." in page(
+        {}, "reproduce", {"neon": claim_of("neon")}
     )
 
 

@@ -67,6 +67,6 @@ CLAIM = Claim(
     data="points",
     cost=(30, 4),
     measure=_measure,
-    why="with fixed real rows the loop settles at a loss, as theory has it of Gaussians, and is not "
-    "only delayed; fresh ones do no better than fixed ones in 8 rounds",
+    why="with fixed real rows the loop settles at a loss, as theory has it of Gaussians, "
+    "and is not only delayed; fresh ones do no better than fixed ones in 8 rounds",
 )

@@ -44,4 +44,7 @@ CLAIM = Claim(
     data="points",
     cost=(10, 2),
     measure=_measure,
+    why="synthetic rows cost at every size, the smallest network most; here each size learns from "
+    "samples of its own, which are worse the smaller it is, and theirs from the same: which of "
+    "the two decides was not run",
 )

@@ -10,7 +10,7 @@ from lightning_collapse.papers.running import reproduce as run_claims
 from lightning_collapse.papers.table import line_of, listed, page
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import Study
-from lightning_collapse.toys.tables import command_line, open_folder
+from lightning_collapse.toys.tables import open_folder
 
 __all__ = ["main", "reproduce"]
 
@@ -56,7 +56,7 @@ def reproduce(
         spent = f"{verdict['seconds']:.0f} s" if now else "done before"
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
     told = read_verdicts(out)
-    command = command_line("reproduce", *names or (), quick="true" if quick else None)
+    command = " ".join(["lightning-collapse reproduce", *names or (), *["--quick"] * quick])
     text = page({name: told[name] for name in wanted}, command, left)
     write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
     print(f"results: {out}")

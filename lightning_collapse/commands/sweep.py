@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
@@ -151,18 +151,22 @@ def _parser() -> "OptionsOf":
 
 
 def _check_toy(words: Sequence[str]) -> Checked:
+    return Checked(run_digest({**_toy_options(words[1:]), "out": None}, _toy_options(words[1:2])))
+
+
+def _toy_options(words: Sequence[str]) -> dict[str, Any]:
     from lightning_collapse.commands import toy
     from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            toy.main([*words[1:], "--print_config"])
+            toy.main([*words, "--print_config"])
     except SystemExit as end:
         if end.code:
             raise
-    config = load_yaml(printed.getvalue(), "toy")
-    return Checked(run_digest({**config, "out": None}, {}))
+    options: dict[str, Any] = load_yaml(printed.getvalue(), "toy")
+    return options
 
 
 def _tell(study: Study) -> None:

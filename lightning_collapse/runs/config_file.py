@@ -4,9 +4,11 @@ Its first line is the SHA-256 of the rest. Comments below it tell the recorded c
 """
 
 import hashlib
+import inspect
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -202,8 +204,9 @@ def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
 def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Gives 8 hexadecimal digits that tell experiments apart by what their results depend on.
 
-    Options at their default are left out, and the digest outlasts the options that a later
-    version adds; so are those that a run may change as it goes on, but for its measures.
+    Options at their default are left out, those of the classes that it names too, and the digest
+    outlasts the options that a later version adds; so are those that a run may change as it goes
+    on, but for its measures.
 
     Args:
         config: a run's options.
@@ -212,10 +215,42 @@ def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     usual = set(_flatten(defaults))
     told = {
         key: value
-        for key, value in _flatten(config)
-        if (key, value) not in usual and (_kind(key) == "forbidden" or _begins(key, _FIGURES))
+        for key, value in _flatten(_chosen(config))
+        # What is usual of one class may be unusual of another: a class's own defaults are gone.
+        if ("init_args" in key.split(".") or (key, value) not in usual)
+        and (_kind(key) == "forbidden" or _begins(key, _FIGURES))
     }
     return _digest(told)
+
+
+def _chosen(config: Any) -> Any:
+    """Gives a configuration less the arguments of classes that are the class's own defaults."""
+    if isinstance(config, list):
+        return [_chosen(each) for each in config]
+    if not isinstance(config, Mapping):
+        return config
+    chosen = {name: _chosen(value) for name, value in config.items()}
+    if isinstance(path := config.get("class_path"), str) and "init_args" in config:
+        own, given = _own_defaults(path), config["init_args"] or {}
+        left = {k: chosen["init_args"][k] for k in given if _said(given[k]) != own.get(k)}
+        del chosen["init_args"]
+        if left:
+            chosen["init_args"] = left
+    return chosen
+
+
+def _own_defaults(path: str) -> dict[str, str]:
+    """Gives the defaults of a class, or a function, that was imported before, as JSON."""
+    module, _, name = path.rpartition(".")
+    made = getattr(sys.modules.get(module), name, None)
+    if not callable(made):
+        return {}
+    own = inspect.signature(made).parameters.values()
+    return {each.name: _said(each.default) for each in own if each.default is not each.empty}
+
+
+def _said(value: Any) -> str:
+    return _meaning("", json.dumps(value, default=str))
 
 
 def same_first_round(config: Mapping[str, Any]) -> str:

@@ -56,8 +56,8 @@ def reproduce(
         spent = f"{verdict['seconds']:.0f} s" if now else "done before"
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
     told = read_verdicts(out)
-    command = " ".join(["lightning-collapse reproduce", *names or (), *["--quick"] * quick])
-    text = page({name: told[name] for name in wanted}, command, left)
+    words = ["lightning-collapse reproduce", *(names or ()), *(["--quick"] if quick else [])]
+    text = page({name: told[name] for name in wanted}, " ".join(words), left)
     write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
     print(f"results: {out}")
 

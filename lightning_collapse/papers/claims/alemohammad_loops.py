@@ -65,7 +65,7 @@ CLAIM = Claim(
     figure="falls; delayed; prevented",
     provenance="abstract, qualitative",
     data="points",
-    cost=(30, 4),
+    cost=(8, 3),
     measure=_measure,
     why="with fixed real rows the loop settles at a loss, as theory has it of Gaussians, "
     "and is not only delayed; fresh ones do no better than fixed ones in 8 rounds",

@@ -46,7 +46,7 @@ CLAIM = Claim(
     figure="precision kept or rising, recall falling (figures)",
     provenance="abstract and figures, qualitative",
     data="points",
-    cost=(15, 2),
+    cost=(4, 1),
     measure=_measure,
     why="recall falls faster, but precision too: the temperature of noise draws samples to the "
     "centre of all modes, theirs (guidance, truncation) to each of them",

@@ -47,6 +47,6 @@ CLAIM = Claim(
     figure="stable at small λ, proven below 1/2; collapse without real rows",
     provenance="abstract, qualitative",
     data="points",
-    cost=(30, 4),
+    cost=(8, 3),
     measure=_measure,
 )

@@ -42,7 +42,7 @@ CLAIM = Claim(
     figure="ζ > 0, growing with size (figures)",
     provenance="abstract, qualitative",
     data="points",
-    cost=(10, 2),
+    cost=(6, 2),
     measure=_measure,
     why="synthetic rows cost at every size, the smallest network most; here each size learns from "
     "samples of its own, which are worse the smaller it is, and theirs from the same: which of "

@@ -42,7 +42,7 @@ CLAIM = Claim(
     figure="rises; does not, or little (figures)",
     provenance="abstract and figures, qualitative",
     data="points",
-    cost=(20, 3),
+    cost=(5, 2),
     measure=_measure,
     why="it rises under accumulation too, by about a fifth of what replacement does",
 )

@@ -53,6 +53,6 @@ CLAIM = Claim(
     figure="a mixture of ever more smoothed data; blur h²(1 - (1-α)ⁿ)/α",
     provenance="abstract; the blur derived",
     data="points",
-    cost=(15, 2),
+    cost=(3, 1),
     measure=_measure,
 )

@@ -59,7 +59,7 @@ _COMMANDS = {
     ),
     "convert": (
         "lightning_collapse.commands.convert:main",
-        "make a safetensors file of NVIDIA's network pickle",
+        "make a safetensors file of NVIDIA's network pickle, or of a run's checkpoint",
     ),
     "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
     "control": (

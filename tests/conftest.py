@@ -94,12 +94,12 @@ def cli(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def readmes(cli, tmp_path, monkeypatch) -> Iterator[Callable[[str], Callable[..., Any]]]:
-    """Makes the README's example under a heading mine.py in a folder; gives `cli` there."""
+def documented(cli, tmp_path, monkeypatch) -> Iterator[Callable[[str], Callable[..., Any]]]:
+    """Makes the documentation's example under a heading mine.py in a folder; gives `cli` there."""
 
     def in_folder(heading: str) -> Callable[..., Any]:
-        text = (Path(__file__).parents[1] / "README.md").read_text()
-        section = text.partition(f"### {heading}\n")[2]
+        text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+        section = text.partition(f"## {heading}\n")[2]
         (tmp_path / "mine.py").write_text(re.search(r"```python\n(.*?)```", section, re.S)[1])
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "path", sys.path[:])

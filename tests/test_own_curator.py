@@ -1,4 +1,4 @@
-"""The README's curator, in a user's file, keeps what it says, in `fit` and in the toy."""
+"""The documentation's curator, in a user's file, keeps what it says, in `fit` and in the toy."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from lightning_collapse import __main__ as front_door
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.split import split
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-MINE = re.search(r"### A curator of your own.*?```python\n(.*?)```", README, flags=re.DOTALL)[1]
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+MINE = re.search(r"## A curator of your own.*?```python\n(.*?)```", PAGE, flags=re.DOTALL)[1]
 
 
 @pytest.fixture

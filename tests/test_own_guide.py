@@ -1,4 +1,4 @@
-"""The README's guide, in a user's file, in runs and in all that makes their samples again."""
+"""The documentation's guide, in a user's file, in runs and in all that makes their samples again."""
 
 import numpy as np
 from tiny_runs import arguments, records
@@ -14,8 +14,8 @@ def done(outcome):
     return out
 
 
-def test_a_guide_of_ones_own_guides_a_run_and_what_is_made_of_it(readmes, tmp_path):
-    cli, path = readmes("A guide of your own"), tmp_path / "own"
+def test_a_guide_of_ones_own_guides_a_run_and_what_is_made_of_it(documented, tmp_path):
+    cli, path = documented("A guide of your own"), tmp_path / "own"
     done(cli("fit", *arguments(path, loop__guide=GUIDE)))
     told = records(path)
     assert [record["guide"] for record in told] == [None, "Halfway"]
@@ -45,8 +45,8 @@ def test_a_guide_of_ones_own_guides_a_run_and_what_is_made_of_it(readmes, tmp_pa
     assert not np.allclose(rows["all"], rows["plain"])
 
 
-def test_a_guide_that_takes_no_such_call_stops_the_run_in_one_line(readmes, tmp_path):
-    cli, path = readmes("A guide of your own"), tmp_path / "own"
+def test_a_guide_that_takes_no_such_call_stops_the_run_in_one_line(documented, tmp_path):
+    cli, path = documented("A guide of your own"), tmp_path / "own"
     wrong = '{"class_path": "mine.Halfway", "init_args": {"shar": 0.25}}'
     status, _, err = cli("fit", *arguments(path, loop__guide=wrong))
     assert status == 2 and len(err.splitlines()) == 1 and "shar" in err

@@ -9,8 +9,8 @@ COLUMNS = ("radius_points", "radius_points_floor", "radius_points_step")
 
 
 @pytest.fixture
-def command(readmes):
-    cli = readmes("A measure of your own")
+def command(documented):
+    cli = documented("A measure of your own")
 
     def call(*words):
         status, _, err = cli(*words)

@@ -1,4 +1,4 @@
-"""The README's regime, in a user's file, gives right numbers in `fit` and in every toy."""
+"""The documentation's regime, in a user's file, gives right numbers in `fit` and in every toy."""
 
 import json
 import re
@@ -9,8 +9,8 @@ import pytest
 
 from lightning_collapse import __main__ as front_door
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-MINE = re.search(r"### A regime of your own.*?```python\n(.*?)```", README, flags=re.DOTALL)[1]
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+MINE = re.search(r"## A regime of your own.*?```python\n(.*?)```", PAGE, flags=re.DOTALL)[1]
 # Of N = 40: the shares are 0, 1/4, 1/2, 3/4, 1.
 OPTIONS = ["--regime=mine.Ramp", '--regime_options={"step": 0.25}', "--n=40", "--rounds=5"]
 REAL = [40, 30, 20, 10, 0]

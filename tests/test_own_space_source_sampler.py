@@ -1,4 +1,4 @@
-"""The README's feature space, source and sampler, in a user's file, wherever they can be named."""
+"""The documentation's feature space, source and sampler, in a user's file, wherever they can be named."""
 
 import json
 import math
@@ -33,8 +33,12 @@ def distance(a, b):
     return away + np.trace(np.cov(a)) + np.trace(np.cov(b)) - 2 * mixed
 
 
-def test_a_space_of_ones_own_gives_the_same_figures_in_fit_and_afterwards(readmes, tmp_path):
-    cli, run, other = readmes("A feature space of your own"), tmp_path / "own", tmp_path / "later"
+def test_a_space_of_ones_own_gives_the_same_figures_in_fit_and_afterwards(documented, tmp_path):
+    cli, run, other = (
+        documented("A feature space of your own"),
+        tmp_path / "own",
+        tmp_path / "later",
+    )
     done(cli("fit", *arguments(run, loop__features="mine.Polar")))
     done(cli("fit", *arguments(other)))
     told = records(run)
@@ -54,8 +58,8 @@ def test_a_space_of_ones_own_gives_the_same_figures_in_fit_and_afterwards(readme
     assert fd == pytest.approx(distance(*map(polar_rows, (words[0], words[2]))), rel=1e-6)
 
 
-def test_a_run_in_a_space_of_ones_own_asks_for_it_by_name(readmes, tmp_path):
-    cli, run = readmes("A feature space of your own"), tmp_path / "own"
+def test_a_run_in_a_space_of_ones_own_asks_for_it_by_name(documented, tmp_path):
+    cli, run = documented("A feature space of your own"), tmp_path / "own"
     changed = {"loop__features": "mine.Polar", "trainer__max_epochs": 1}
     done(cli("fit", *arguments(run, **changed)))
     status, _, err = cli("evaluate", run)
@@ -63,8 +67,8 @@ def test_a_run_in_a_space_of_ones_own_asks_for_it_by_name(readmes, tmp_path):
     assert err == "error: features: the run's fd_polar is of a space of its user's own; name it\n"
 
 
-def test_real_rows_of_ones_own_source_are_imported_again_if_it_is_trusted(readmes, tmp_path):
-    cli, run = readmes("A source of your own"), tmp_path / "ring"
+def test_real_rows_of_ones_own_source_are_imported_again_if_it_is_trusted(documented, tmp_path):
+    cli, run = documented("A source of your own"), tmp_path / "ring"
     done(cli("fit", *arguments(run, data__source=RING, trainer__max_epochs=1)))
     shard = run / "pool/real/shard-00000.npy"
     whole = shard.read_bytes()
@@ -88,8 +92,8 @@ def test_real_rows_of_ones_own_source_are_imported_again_if_it_is_trusted(readme
     done(cli("pool", "verify", run))
 
 
-def test_what_is_trusted_and_is_no_source_is_not_made(readmes, tmp_path):
-    cli, run = readmes("A source of your own"), tmp_path / "ring"
+def test_what_is_trusted_and_is_no_source_is_not_made(documented, tmp_path):
+    cli, run = documented("A source of your own"), tmp_path / "ring"
     done(cli("fit", *arguments(run, data__source=RING, trainer__max_epochs=1)))
     (run / "pool/real/shard-00000.npy").unlink()
     (tmp_path / "other.py").write_text("Ring = exit")
@@ -97,8 +101,8 @@ def test_what_is_trusted_and_is_no_source_is_not_made(readmes, tmp_path):
     assert status == 1 and "source = mine.Ring: what is trusted by that name is no Source" in out
 
 
-def test_a_sampler_of_ones_own_samples_a_runs_network(readmes, tmp_path):
-    cli = readmes("A sampler of your own")
+def test_a_sampler_of_ones_own_samples_a_runs_network(documented, tmp_path):
+    cli = documented("A sampler of your own")
     done(cli("fit", *arguments(tmp_path / "runs/points_replace")))
     import mine
 

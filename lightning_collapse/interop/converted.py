@@ -1,11 +1,12 @@
-"""A converted network on disk: one safetensors file, the tensors under NVIDIA's names.
+"""A converted network on disk: one safetensors file, the tensors under their own names.
 
 Its metadata, all text:
 
-    network         keyword arguments of `nvidia_network`, as a JSON object
-    source          class name in the pickle: EDMPrecond
-    sha256          of the pickle
-    module_sha256   of the source code embedded in the pickle
+    network         of NVIDIA's: keyword arguments of `nvidia_network`, as a JSON object
+    model           of a run's: how its checkpoint describes the denoiser, as a JSON object
+    source          class name in the pickle, EDMPrecond; of a run's, Run
+    sha256          of the file that was converted
+    module_sha256   of the source code embedded in the pickle; of a run's, empty
     format_version  1
 """
 
@@ -32,31 +33,32 @@ class Origin:
     """Where a converted network comes from.
 
     Args:
-        source: name of its class.
-        sha256: of the pickle.
-        module_sha256: of the source code embedded in the pickle.
+        source: name of its class, or Run.
+        sha256: of the file.
+        module_sha256: of the source code embedded in a pickle; empty for a run's.
     """
 
     source: str
     sha256: str
-    module_sha256: str
+    module_sha256: str = ""
 
 
 def write_converted(
-    path: Path, init_kwargs: Mapping[str, Any], weights: Mapping[str, Tensor], origin: Origin
+    path: Path, told: Mapping[str, Any], weights: Mapping[str, Tensor], origin: Origin
 ) -> None:
     """Writes a network, whole or not at all.
 
     Args:
         path: the file, replaced if it exists.
-        init_kwargs: keyword arguments of `nvidia_network`.
+        told: keyword arguments of `nvidia_network`; or, of a run's, what `make_denoiser` takes.
         weights: contiguous tensors, no two of which share memory.
         origin: where they come from.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    metadata = {"format_version": _VERSION, "network": json.dumps(dict(init_kwargs))}
+    key = "model" if "network" in told else "network"
+    metadata = {"format_version": _VERSION, key: json.dumps(dict(told))}
     metadata |= vars(origin)
 
     def save(file: BinaryIO) -> None:
@@ -74,7 +76,7 @@ def write_converted(
 
 
 def read_converted(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Gives the keyword arguments of `nvidia_network` and the tensors, both as they were written.
+    """Gives what tells how the network is made and the tensors, both as they were written.
 
     Raises:
         OSError: the file cannot be read.
@@ -91,10 +93,11 @@ def read_converted(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path}: metadata format_version = {metadata.get('format_version')}: must be "
             f"{_VERSION}; make the file by `lightning-collapse convert`"
         )
+    key = "model" if "model" in metadata else "network"
     try:
-        init_kwargs = json.loads(metadata["network"])
+        told = json.loads(metadata[key])
     except (KeyError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: metadata network: must be JSON ({error!r})") from error
-    if not isinstance(init_kwargs, dict):
-        raise ValueError(f"{path}: metadata network: must be a JSON object of arguments")
-    return init_kwargs, weights
+        raise ValueError(f"{path}: metadata {key}: must be JSON ({error!r})") from error
+    if not isinstance(told, dict) or ("network" in told) != (key == "model"):
+        raise ValueError(f"{path}: metadata {key}: must be a JSON object of arguments")
+    return told, weights

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning_collapse.interop.converted import read_converted
 from lightning_collapse.networks.constructor import build_denoiser
 from lightning_collapse.networks.edm import Precond
-from lightning_collapse.runs.denoiser import load_run_denoiser
+from lightning_collapse.runs.denoiser import load_run_denoiser, remade
 from lightning_collapse.runs.layout import Run
 
 __all__ = ["load_denoiser"]
@@ -18,7 +18,7 @@ def load_denoiser(path: str | Path, trust_class: str | None = None) -> Precond:
         path: a .safetensors file that `lightning-collapse convert` wrote; or a checkpoint of a
             run, of which the average is taken.
         trust_class: class of the run's network, such as `mine.Net`, if it is not of this package:
-            it is imported, and called with the arguments that the checkpoint names.
+            it is imported, and called with the arguments that the file names.
 
     Returns:
         The denoiser on the CPU, in eval mode, none of its parameters learning.
@@ -41,8 +41,10 @@ def load_denoiser(path: str | Path, trust_class: str | None = None) -> Precond:
         )
     if path.suffix == ".ckpt":
         return load_run_denoiser(path, trust_class)
-    init_kwargs, weights = read_converted(path)
+    told, weights = read_converted(path)
+    if "network" in told:  # of a run
+        return remade(told, weights, path, trust_class).eval().requires_grad_(False)
     try:
-        return build_denoiser(init_kwargs, weights)
+        return build_denoiser(told, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -1,10 +1,12 @@
 """Reading weights from files, as tensors only."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -90,7 +92,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Reads weights, and the description of the preconditioning; None for EDM's."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path), None
+            with safe_open(path, "pt") as file:
+                told = json.loads((file.metadata() or {}).get("model", "{}"))
+            return load_file(path), told.get("preconditioning")
         checkpoint = read_checkpoint(path, sealed=False)
         model = checkpoint.get("model")
         behind = model.get("preconditioning") if isinstance(model, dict) else None
@@ -98,5 +102,5 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     except Exception as error:  # of many kinds, for files that are something else
         raise ValueError(
             f"init_from = {path}: holds no weights that can be read; name a run's "
-            "checkpoint, or a .safetensors file that `lightning-collapse convert` made of a pickle"
+            "checkpoint, or a .safetensors file that `lightning-collapse convert` made"
         ) from error

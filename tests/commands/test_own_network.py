@@ -197,8 +197,8 @@ def test_the_command_imports_from_the_folder_where_it_is_called(tmp_path, run, m
     )
 
 
-def test_the_readmes_network_is_all_that_it_takes(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_documentations_network_is_all_that_it_takes(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
     (tmp_path / "mine.py").write_text(re.search(r"```python\n(# mine.py.*?)```", text, re.S)[1])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("tiny_runs.POINTS_MODEL", {"data__source__init_args__n": 64})

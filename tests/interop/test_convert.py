@@ -12,11 +12,22 @@ import torch
 from lookalikes import SMALL, LookAlike, dumps, nvidias_modules, small_network
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tiny_runs import Fit, mlp
 
-from lightning_collapse import ddpmpp, heun_sampler, karras_sigmas, load_denoiser, nvidia_network
+from lightning_collapse import (
+    VP,
+    Run,
+    ddpmpp,
+    heun_sampler,
+    karras_sigmas,
+    load_denoiser,
+    nvidia_network,
+)
+from lightning_collapse.commands.convert import convert as convert_file
 from lightning_collapse.interop.converted import Origin, read_converted, write_converted
 from lightning_collapse.interop.nvidia import read_network_pickle
 from lightning_collapse.networks.edm import EDMPrecond
+from lightning_collapse.runs.weights import load_weights
 
 
 @pytest.fixture
@@ -243,3 +254,23 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     assert done.stderr.startswith(f"error: {words[-1]}: cannot be written (")
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["edm.pkl"]
+
+
+def test_a_runs_average_is_converted_and_is_the_runs(tiny_run, tmp_path):
+    checkpoint = Run(tiny_run).last
+    out = tmp_path / "mine.safetensors"
+    convert_file(checkpoint, out)
+    of_run, converted = load_denoiser(checkpoint), load_denoiser(out)
+    assert same(converted.state_dict(), of_run.state_dict())
+    assert converted.row_shape == of_run.row_shape
+    x, sigma = torch.randn(4, 2), torch.rand(4) + 0.1
+    assert torch.equal(converted(x, sigma), of_run(x, sigma))
+    load_weights(of_run, out)
+
+
+def test_a_run_behind_another_preconditioning_is_converted_with_it(tmp_path):
+    Fit(tmp_path / "run", rounds=1, preconditioning=VP())()
+    convert_file(Run(tmp_path / "run").last, tmp_path / "vp.safetensors")
+    assert load_denoiser(tmp_path / "vp.safetensors").preconditioning == VP()
+    with pytest.raises(ValueError, match="was trained behind the preconditioning VP"):
+        load_weights(EDMPrecond(mlp()), tmp_path / "vp.safetensors")

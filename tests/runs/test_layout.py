@@ -107,13 +107,13 @@ def test_what_is_read_is_what_was_written(run):
     assert read.samples(0).record == read.records[0]
 
 
-def test_the_readmes_example_reads_a_run(run, tmp_path, monkeypatch, capsys):
-    readme = (PACKAGE.parent / "README.md").read_text()
-    (example,) = re.findall(r"```python\n([^`]*read_runs\([^`]*)```", readme)
+def test_the_documentations_example_reads_a_run(run, tmp_path, monkeypatch, capsys):
+    page = (PACKAGE.parent / "docs" / "python.md").read_text()
+    (example,) = re.findall(r"```python\n([^`]*read_runs\([^`]*)```", page)
     shutil.copytree(run, tmp_path / "runs" / "digits_accumulate")
     monkeypatch.chdir(tmp_path)
     seen = {}
-    exec(compile(example, "README.md", "exec"), seen)
+    exec(compile(example, "python.md", "exec"), seen)
     assert capsys.readouterr().out == f"2 {records(run)[-1]['variance']}\n{{}}\n"
     assert len(seen["images"]) == 16 and len(seen["lines"]) == 2
 

@@ -1,4 +1,4 @@
-"""The documentation's guide, in a user's file, in runs and in all that makes their samples again."""
+"""The documented guide, in a user's file, in runs and in what makes their samples again."""
 
 import numpy as np
 from tiny_runs import arguments, records

@@ -1,4 +1,4 @@
-"""The documentation's feature space, source and sampler, in a user's file, wherever they can be named."""
+"""The documented feature space, source and sampler, in a user's file, wherever named."""
 
 import json
 import math

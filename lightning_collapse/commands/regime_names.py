@@ -8,6 +8,7 @@ __all__ = ["check_regime_name"]
 
 def check_regime_name(regime: str) -> None:
     """Raises ValueError where a name without a module is that of no class of this package."""
-    ours = [name for name in outline("lightning_collapse.regimes.rules") if name[0].isupper()]
+    rooms = (outline(f"lightning_collapse.regimes.{room}") for room in ("rules", "schedules"))
+    ours = [name for room in rooms for name in room if name[0].isupper()]
     if not is_defined(regime):
         check_regime(regime, ours, ours)

@@ -59,7 +59,8 @@ def regression(
         out: folder for the results.
     """
     check_loop(n, rounds, replicas, lambdas)
-    check_regime_name(regime)
+    for name in regime.split(","):
+        check_regime_name(name)
     at_least("dim", dim, 1)
     above("noise", noise, 0)
     task = Task(dim, noise, rounds, replicas, seed)

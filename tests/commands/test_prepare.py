@@ -145,12 +145,14 @@ def test_export_and_prepare_are_inverse(tmp_path, cli, name):
 
 
 def test_export_refuses_in_one_line(tmp_path, cli):
+    cli("prepare", digits(tmp_path / "set", colour=False), tmp_path / "st", "--mode=L")
     for words, said in (
         (
             [tmp_path / "none", tmp_path / "out"],
             f"store = {tmp_path / 'none'}: no such file or folder",
         ),
-        ([tmp_path, tmp_path], f"out = {tmp_path}: is there already"),
+        ([tmp_path, tmp_path / "out"], f"store = {tmp_path}: holds no store"),
+        ([tmp_path / "st", tmp_path], f"out = {tmp_path}: is there already"),
     ):
         status, out, err = cli("export", *words)
         assert (status, out) == (2, "") and err.startswith(f"error: {said}")

@@ -235,7 +235,7 @@ def records_to_plot(run: Path) -> Reader:
 
     def read():
         read_records(Run(run))
-        plot(run)
+        plot([run])
 
     encode = lambda tree: dumped(tree) + b"\n"  # noqa: E731
     return of(run / "rounds.jsonl", either(data, json.loads(data), encode), read, named=str(run))

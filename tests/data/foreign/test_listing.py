@@ -111,7 +111,7 @@ def test_prepare_tells_what_it_leaves_out(tmp_path, cli):
     made(tmp_path, {"a.png": PNG, "b.jpg": PNG, "c.txt": b"x", ".DS_Store": b"x"})
     status, out, _ = cli("prepare", tmp_path / "set", tmp_path / "st")
     assert status == 0 and {"images: 2", "ignored: 1 .txt"} <= set(out.splitlines())
-    status, _, err = cli("evaluate", tmp_path / "set", "--reference", tmp_path / "set", "--n", "1")
+    status, _, err = cli("evaluate", tmp_path / "set", "--reference", tmp_path / "set", "--n", "3")
     assert status == 2 and err.startswith(f"{tmp_path / 'set'}: ignored: 1 .txt\n")
 
 

@@ -204,7 +204,7 @@ def test_a_curator_serves_images(tmp_path, curator):
 
 def test_of_the_command_line_and_by_a_class_path(tmp_path, capsys):
     folder = tmp_path / "run"
-    words = arguments(folder, data__curator="test_curators.Left")
+    words = arguments(folder, data__curator="test_curated_rounds.Left")
     run_fit(words)
     one = records(folder)[1]
     assert (one["curator"], one["curator_options"]) == ("Left", {})
@@ -244,7 +244,7 @@ def test_a_wrong_one_is_one_line_before_compute(tmp_path, capsys, words, said):
         ("negative", "must give 48 finite weights >= 0"),
         ("short", "must give 48 finite weights >= 0"),
         ("few", "keeps 1 of the 48 samples that round 1 may train on; must keep at least 2"),
-        ("error", r"KeyError\('lost'\) in test_curators.py, line"),
+        ("error", r"KeyError\('lost'\) in test_curated_rounds.py, line"),
     ],
 )
 def test_what_a_users_own_gets_wrong_is_told(tmp_path, gives, said):

@@ -106,8 +106,7 @@ def check_found_and_repaired(finished: Path, run: Path, status, path: Path, dama
     code, out = status(pool.repair, run)
     if any(name in str(path) for name in REPAIRED):
         assert code == 0 and content(run) == before, out
-    else:
-        # Nothing can be done, which is said; the rest is as it was.
+    else:  # nothing can be done, which is said; the rest is as it was
         assert code == 1 and str(run / path) in out
         after = content(run)
         assert {p: b for p, b in after.items() if p != path} == {
@@ -148,7 +147,7 @@ COPIES = {"checkpoints/last.ckpt", "checkpoints/round-0001.ckpt"}  # of each oth
 
 
 def lost(pair: set[str]) -> set[str]:
-    """Gives what of two damaged files nothing can bring back, or nobody can know to be damaged."""
+    """Gives what of two damaged files nothing can bring back."""
     gone = {name for name in pair if name in HOPELESS} | (pair if pair == COPIES else set())
     needed = {
         name: {f"checkpoints/round-{r}.ckpt", f"pool/{r}/manifest.json"}
@@ -235,8 +234,8 @@ def check_never_trained_on(finished, run, extended, capsys, path, damage) -> boo
     except SystemExit as left:
         assert left.code == 2
         *before, last = capsys.readouterr().err.splitlines()
-        # What is damaged may be found only as it is read, once the run has said where it is.
-        assert not before or (len(before) == 1 and before[0].startswith("goes on from ")), before
+        # Once the run has said where it is, where only reading shows what is damaged.
+        assert [line[:13] for line in before] in ([], ["goes on from "]), before
         assert last.startswith("error: ") and str(run / path) in last, last
         refused = True
     else:
@@ -316,10 +315,8 @@ def test_samples_of_another_machine_are_left_as_they_are(tmp_path, finished, sta
 def test_a_folder_of_no_run(tmp_path, status):
     for command in (pool._main_verify, pool._main_repair):
         code, out = status(command, [str(tmp_path)])
-        assert (code, out) == (
-            2,
-            f"error: run = {tmp_path}: holds no run; name the folder of one\n",
-        )
+        said = f"error: run = {tmp_path}: holds no run; name the folder of one\n"
+        assert (code, out) == (2, said)
 
 
 @pytest.fixture(scope="module")

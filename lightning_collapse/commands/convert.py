@@ -1,6 +1,7 @@
 """`lightning-collapse convert`: NVIDIA's network pickle as a safetensors file."""
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
@@ -9,6 +10,9 @@ from lightning_collapse.interop.nvidia import read_network_pickle
 from lightning_collapse.networks.constructor import build_denoiser
 
 __all__ = ["convert", "main"]
+
+# Beyond what the names and shapes of a checkpoint's tensors take.
+_MAX_NAMES_BYTES = 2**26
 
 
 def main(arguments: list[str]) -> None:
@@ -48,8 +52,16 @@ def convert(file: Path, out: Path) -> None:
 
 
 def _is_checkpoint(file: Path) -> bool:
-    """Whether a file is an archive of torch's, such as checkpoints are."""
+    """Whether a file is an archive of torch's that names a `state_dict`, as checkpoints do."""
     if not zipfile.is_zipfile(file):
         return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/data.pkl") for name in archive.namelist())
+    # Damaged or encrypted: what reads network pickles says of it what there is to say.
+    with suppress(zipfile.BadZipFile, RuntimeError, OSError), zipfile.ZipFile(file) as archive:
+        return any(
+            b"state_dict" in archive.read(entry)
+            for entry in archive.infolist()
+            if entry.filename.endswith("/data.pkl")
+            and entry.compress_type == zipfile.ZIP_STORED
+            and entry.file_size < _MAX_NAMES_BYTES
+        )
+    return False

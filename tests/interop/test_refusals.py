@@ -385,3 +385,12 @@ def test_a_checkpoint_is_told_to_need_no_conversion(cli, tmp_path, sealed):
         f"error: file = {source}: is a checkpoint, which needs no conversion; `generate` and "
         "--model.init_from take a run's as it is, and `export` writes a round's samples as PNG"
     )
+
+
+def test_a_damaged_checkpoint_is_one_line_too(cli, tmp_path):
+    source = tmp_path / "round-0000.ckpt"
+    torch.save({"state_dict": {"w": torch.ones(2)}}, source)
+    # The check sum of what is read no longer fits.
+    source.write_bytes(source.read_bytes().replace(b"state_dict", b"state_dice"))
+    line = refused(cli, source, tmp_path / "out.safetensors")
+    assert line.startswith(f"error: {source}: is no network pickle of NVIDIA's EDM: ")

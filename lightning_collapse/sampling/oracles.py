@@ -65,9 +65,9 @@ def grouped(stored: StoredRows) -> Groups | None:
     n = min(len(stored), _MAX_ROWS)
     rows = network_units(stored[torch.arange(n)].flatten(1), torch.float64)
     labels, kind = stored.labels, "classes"
-    if labels is None or not 2 <= len(labels[:n].unique()) <= _MOST_CLASSES:
+    if labels is None or not 2 <= len(torch.unique(labels[:n])) <= _MOST_CLASSES:
         labels, kind = _clusters(rows), "clusters"
-    names, member = labels[:n].unique(return_inverse=True)
+    names, member = torch.unique(labels[:n], return_inverse=True)
     if len(names) < 2:
         return None
     groups = [rows[member == k] for k in range(len(names))]
@@ -85,7 +85,7 @@ def grouped(stored: StoredRows) -> Groups | None:
 def _clusters(rows: Tensor) -> Tensor:
     from sklearn.cluster import KMeans
 
-    clusters = min(_CLUSTERS, len(rows.unique(dim=0)))
+    clusters = min(_CLUSTERS, len(torch.unique(rows, dim=0)))
     return torch.from_numpy(KMeans(clusters, n_init=1, random_state=0).fit_predict(rows.numpy()))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.conditions import Condition, conditions
+from lightning_collapse.analysis.conditions import Condition, conditions, controls_among
 from lightning_collapse.analysis.meanings import headline, headline_figure
 from lightning_collapse.analysis.profile import chosen_control
 from lightning_collapse.analysis.verdict import Verdict
@@ -159,7 +159,7 @@ def _key(run: Run) -> str:
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:
-    controls = [one for one in read if one.is_control]
+    controls = controls_among(read)
     others = [one for one in read if one not in controls]
     if not others:
         # A control has nothing beside it; several retrain differently, each a condition.

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
+from lightning_collapse.seeds import numpy_generator
 
 __all__ = ["Mixtures", "Start", "fit_mixtures", "kmeans_start", "refit", "sample_mixtures"]
 
@@ -26,6 +27,10 @@ Array = NDArray[np.float64]
 Start = Literal["kmeans", "warm"]
 
 _EPS = float(np.finfo(np.float64).eps)
+_MOST_FEATURES = 16
+"""Of a row, that EM works on in two products; beyond them, rows take less memory."""
+_THIN = 1e-4
+"""Of the rows' variance: what a component's may be before its moments lose digits, 4 of 16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +126,20 @@ def fit_mixtures(
         tol: smallest change of the mean log-likelihood of a row to go on for.
         max_iter: most iterations.
     """
-    x, fit = _columns(rows), start
+    x = _columns(rows)
     result = Mixtures(start.weights.copy(), start.means.copy(), start.covariances.copy())
     active, bound = np.arange(len(x)), np.full(len(x), -math.inf)
+    work = _Work.of(x)
+    fit, root = start, _cholesky(start)[0]
     for _ in range(max_iter):
-        responsibilities, reached = _expect(x, fit)
-        fit = _maximize(x, responsibilities, fit, reg_covar)
+        responsibilities, reached = work.expect(fit, root)
+        fit, root = work.maximize(responsibilities, fit, reg_covar)
         going = np.abs(reached - bound) >= tol
         bound = reached
         if not going.all():
             _store(fit[~going], result, active[~going])
-            x, fit, bound, active = x[going], fit[going], bound[going], active[going]
+            work, fit, root = work[going], fit[going], root[going]
+            bound, active = bound[going], active[going]
         if not len(active):
             break
     _store(fit, result, active)
@@ -152,8 +160,10 @@ def sample_mixtures(
         Rows (R, n, d), and the component of each (R, n).
     """
     R, K, d = fit.means.shape
-    u = _uniforms(random, n)
-    z = np.stack([torch.randn(d, n, dtype=torch.float64, generator=g).numpy() for g in random])
+    u, z = np.empty((R, n)), np.empty((R, d, n))
+    for i, chance in enumerate(map(numpy_generator, random)):
+        chance.random(out=u[i])
+        chance.standard_normal(out=z[i])
     labels = _components(fit.weights, u)
     root, flat = _cholesky(fit)
     root = np.where(flat[..., None, :], 0.0, root)
@@ -191,22 +201,127 @@ def _columns(rows: Array) -> Array:
     return np.ascontiguousarray(rows.swapaxes(-1, -2))
 
 
-def _expect(x: Array, fit: Mixtures) -> tuple[Array, Array]:
-    """Gives responsibilities (R, K, n) and the mean log-likelihood of a row (R,)."""
-    root, _ = _cholesky(fit)
-    with np.errstate(divide="ignore"):  # a component without mass
-        log_norm = np.log(fit.weights)
-    log_norm -= np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(-1)
-    log_norm -= x.shape[1] / 2 * math.log(2 * math.pi)
-    density = _mahalanobis(x, fit.means, root)
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """Rows as EM reads them: by their features where a component is not thin, else one by one.
+
+    The logarithm of a Gaussian's density is a product with 1, x_i and x_i·x_j, about the rows'
+    middle, and a component's moments are another.
+    """
+
+    x: Array
+    """Columns (R, d, n)."""
+    middle: Array
+    """The mean row (R, d)."""
+    thin: Array
+    """The variance (R,) below which digits would be lost."""
+    features: Array | None
+    """(R, F, n); None for rows of too many columns."""
+
+    @classmethod
+    def of(cls, x: Array) -> "_Work":
+        d = x.shape[1]
+        middle = x.mean(-1)
+        z = x - middle[..., None]
+        thin = _THIN * np.square(z).mean(-1).max(-1)
+        pairs = _pairs(d)
+        if 1 + d + len(pairs) > _MOST_FEATURES:
+            return cls(x, middle, thin, None)
+        features = np.empty((len(x), 1 + d + len(pairs), x.shape[-1]))
+        features[:, 0], features[:, 1 : 1 + d] = 1.0, z
+        for place, (i, j) in enumerate(pairs, 1 + d):
+            np.multiply(z[:, i], z[:, j], out=features[:, place])
+        return cls(x, middle, thin, features)
+
+    def __getitem__(self, replicas: NDArray[np.bool_]) -> "_Work":
+        features = None if self.features is None else self.features[replicas]
+        return _Work(self.x[replicas], self.middle[replicas], self.thin[replicas], features)
+
+    def expect(self, fit: Mixtures, root: Array) -> tuple[Array, Array]:
+        """Gives responsibilities (R, K, n) and the mean log-likelihood of a row (R,)."""
+        with np.errstate(divide="ignore"):  # a component without mass
+            log_norm = np.log(fit.weights)
+        log_norm -= np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(-1)
+        log_norm -= self.x.shape[1] / 2 * math.log(2 * math.pi)
+        thin = self._thin(root)
+        if thin.all():
+            density = _log_density(self.x, fit.means, root, log_norm)
+        else:
+            density = self._by_features(fit.means, root, log_norm)
+            if thin.any():
+                density[thin] = _log_density(
+                    self.x[thin], fit.means[thin], root[thin], log_norm[thin]
+                )
+        top = density.max(1, keepdims=True)
+        density -= top
+        np.exp(density, out=density)
+        total = density.sum(1, keepdims=True)
+        density *= 1 / total
+        np.log(total, out=total)
+        total += top
+        return density, total[:, 0].mean(-1)
+
+    def maximize(
+        self, responsibilities: Array, before: Mixtures, reg_covar: float
+    ) -> tuple[Mixtures, Array]:
+        """Gives the mixtures of the responsibilities, and their lower roots (R, K, d, d)."""
+        if self.features is None:
+            fit = _maximize(self.x, responsibilities, before, reg_covar)
+            return fit, _cholesky(fit)[0]
+        moments = np.matmul(responsibilities, self.features.swapaxes(-1, -2))
+        d = self.x.shape[1]
+        mass, empty, divisor = _masses(moments[..., 0])
+        moments /= divisor
+        means = moments[..., 1 : 1 + d]
+        covariances = np.empty((*means.shape, d))
+        for place, (i, j) in enumerate(_pairs(d), 1 + d):
+            value = moments[..., place] - means[..., i] * means[..., j]
+            covariances[..., i, j] = covariances[..., j, i] = value
+        means = means + self.middle[:, None]
+        fit = _mixture(mass, empty, means, covariances, before, reg_covar)
+        root = _cholesky(fit)[0]
+        thin = self._thin(root)
+        if thin.any():
+            exact = _maximize(self.x[thin], responsibilities[thin], before[thin], reg_covar)
+            _store(exact, fit, np.flatnonzero(thin))
+            root[thin] = _cholesky(exact)[0]
+        return fit, root
+
+    def _thin(self, root: Array) -> NDArray[np.bool_]:
+        """Tells which replicas have a component that is thin in some direction (R,)."""
+        if self.features is None:
+            return np.ones(len(root), bool)
+        pivots = np.square(np.diagonal(root, axis1=-2, axis2=-1))
+        return np.asarray(pivots.min((1, 2)) < self.thin)
+
+    def _by_features(self, means: Array, root: Array, log_norm: Array) -> Array:
+        """Gives log densities (R, K, n), weighted, as one product with the features."""
+        assert self.features is not None
+        d = self.x.shape[1]
+        inverse = np.linalg.inv(root)
+        precision = inverse.swapaxes(-1, -2) @ inverse
+        at = means - self.middle[:, None]
+        pull = (precision @ at[..., None])[..., 0]
+        factors = np.empty((*log_norm.shape, self.features.shape[1]))
+        factors[..., 0] = log_norm - 0.5 * (pull * at).sum(-1)
+        factors[..., 1 : 1 + d] = pull
+        for place, (i, j) in enumerate(_pairs(d), 1 + d):
+            factors[..., place] = precision[..., i, j] * (-0.5 if i == j else -1.0)
+        # Of a component without mass: -inf times a feature of 0 would be no number.
+        factors[..., 0] = np.maximum(factors[..., 0], -1e300)
+        return np.asarray(np.matmul(factors, self.features))
+
+
+def _pairs(d: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(d) for j in range(i, d)]
+
+
+def _log_density(x: Array, means: Array, root: Array, log_norm: Array) -> Array:
+    """Gives log densities (R, K, n), weighted, row by row."""
+    density = _mahalanobis(x, means, root)
     density *= -0.5
     density += log_norm[..., None]
-    top = density.max(1, keepdims=True)
-    density -= top
-    np.exp(density, out=density)
-    total = density.sum(1, keepdims=True)
-    density /= total
-    return density, (top + np.log(total))[:, 0].mean(-1)
+    return density
 
 
 def _mahalanobis(x: Array, means: Array, root: Array) -> Array:
@@ -226,20 +341,34 @@ def _mahalanobis(x: Array, means: Array, root: Array) -> Array:
 
 def _maximize(x: Array, responsibilities: Array, before: Mixtures, reg_covar: float) -> Mixtures:
     """Gives the weighted moments; a component without mass stays where it was, with weight 0."""
-    mass = responsibilities.sum(-1)
-    empty = mass < 10 * _EPS
-    mass[empty] = 0.0
-    divisor = np.where(empty, 1.0, mass)[..., None]
+    mass, empty, divisor = _masses(responsibilities.sum(-1))
     means = np.matmul(responsibilities, x.swapaxes(-1, -2)) / divisor
     centred = x[:, None] - means[..., None]  # (R, K, d, n)
     weighted = responsibilities[:, :, None] * centred
     covariances = np.matmul(weighted, centred.swapaxes(-1, -2)) / divisor[..., None]
-    covariances += reg_covar * np.eye(x.shape[1])
-    return Mixtures(
-        mass / mass.sum(-1, keepdims=True),
-        np.where(empty[..., None], before.means, means),
-        np.where(empty[..., None, None], before.covariances, covariances),
-    )
+    return _mixture(mass, empty, means, covariances, before, reg_covar)
+
+
+def _masses(mass: Array) -> tuple[Array, NDArray[np.bool_], Array]:
+    """Gives masses (R, K) without rounding, which are empty, and what to divide by (R, K, 1)."""
+    empty = mass < 10 * _EPS
+    return np.where(empty, 0.0, mass), empty, np.where(empty, 1.0, mass)[..., None]
+
+
+def _mixture(
+    mass: Array,
+    empty: NDArray[np.bool_],
+    means: Array,
+    covariances: Array,
+    before: Mixtures,
+    reg_covar: float,
+) -> Mixtures:
+    if reg_covar:
+        covariances = covariances + reg_covar * np.eye(means.shape[-1])
+    if empty.any():
+        means = np.where(empty[..., None], before.means, means)
+        covariances = np.where(empty[..., None, None], before.covariances, covariances)
+    return Mixtures(mass / mass.sum(-1, keepdims=True), means, covariances)
 
 
 def _cholesky(fit: Mixtures) -> tuple[Array, NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["KeyedNormal", "bits_at", "generator", "key", "numpy_generator", "seed_default"]
+__all__ = ["KeyedNormal", "bits_at", "generator", "key", "seed_default"]
 
 
 def key(seed: int, *path: int | str) -> int:
@@ -33,15 +33,6 @@ def key(seed: int, *path: int | str) -> int:
 def generator(seed: int, *path: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Gives a fresh generator on `device`, seeded with `key(seed, *path)`."""
     return torch.Generator(device).manual_seed(key(seed, *path))
-
-
-def numpy_generator(generator: torch.Generator) -> np.random.Generator:
-    """Gives a generator of NumPy's, keyed by the next number of torch's, on the CPU.
-
-    NumPy draws normal numbers of double precision in a quarter of the time.
-    """
-    seed = torch.randint(2**63 - 1, (), generator=generator).item()
-    return np.random.Generator(np.random.PCG64(int(seed)))
 
 
 def seed_default(seed: int, device: torch.device) -> None:

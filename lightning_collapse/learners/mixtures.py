@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lightning_collapse.chance import normal_at, uniform_at
 from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
-from lightning_collapse.seeds import numpy_generator
 
 __all__ = ["Mixtures", "Start", "fit_mixtures", "kmeans_start", "refit", "sample_mixtures"]
 
@@ -60,7 +60,7 @@ def refit(
     rows: Array,
     components: int,
     before: Mixtures | None,
-    random: Sequence[torch.Generator],
+    keys: Sequence[int],
     *,
     init: Start = "kmeans",
     reg_covar: float = 0.0,
@@ -71,7 +71,7 @@ def refit(
         rows: (R, n, d).
         components: K, at most n.
         before: the fits of the round before; None in the first.
-        random: a generator for every replica, from which k-means draws.
+        keys: one for every replica, from 0 to 2^63 - 1, of what k-means draws.
         init: `kmeans` starts from new clusters, `warm` from the fits of the round before.
         reg_covar: added to the diagonal of every covariance, at least 0.
 
@@ -83,23 +83,23 @@ def refit(
             f"n = {rows.shape[1]}: must be at least the number of components, {components}"
         )
     if init == "kmeans" or before is None:
-        before = kmeans_start(rows, components, random, reg_covar)
+        before = kmeans_start(rows, components, keys, reg_covar)
     return fit_mixtures(rows, before, reg_covar=reg_covar)
 
 
 def kmeans_start(
-    rows: Array, components: int, random: Sequence[torch.Generator], reg_covar: float = 0.0
+    rows: Array, components: int, keys: Sequence[int], reg_covar: float = 0.0
 ) -> Mixtures:
     """Gives the mixture of the clusters that k-means finds.
 
     Args:
         rows: (R, n, d), n >= components.
         components: K.
-        random: a generator for every replica.
+        keys: one for every replica.
         reg_covar: added to the diagonal of every covariance.
     """
     x = _columns(rows)
-    member = kmeans(x, components, _uniforms(random, uniforms_needed(components)))
+    member = kmeans(x, components, uniform_at(np.array(keys, np.uint64)[:, None], np.arange(uniforms_needed(components))))
     R, d, _ = x.shape
     nowhere = Mixtures(
         np.zeros((R, components)),
@@ -160,10 +160,9 @@ def sample_mixtures(
         Rows (R, n, d), and the component of each (R, n).
     """
     R, K, d = fit.means.shape
-    u, z = np.empty((R, n)), np.empty((R, d, n))
-    for i, chance in enumerate(map(numpy_generator, random)):
-        chance.random(out=u[i])
-        chance.standard_normal(out=z[i])
+    keys = np.array([torch.randint(2**63 - 1, (), generator=g).item() for g in random], np.uint64)
+    u = uniform_at(keys[:, None], np.arange(n))
+    z = normal_at(keys[:, None, None], np.arange(n, n + d * n).reshape(d, n))
     labels = _components(fit.weights, u)
     root, flat = _cholesky(fit)
     root = np.where(flat[..., None, :], 0.0, root)
@@ -185,10 +184,6 @@ def _components(weights: Array, u: Array) -> NDArray[np.int64]:
     for k in range(weights.shape[1] - 1):
         labels += u >= ends[:, k, None]
     return labels
-
-
-def _uniforms(random: Sequence[torch.Generator], n: int) -> Array:
-    return np.stack([torch.rand(n, dtype=torch.float64, generator=g).numpy() for g in random])
 
 
 def _store(fit: Mixtures, into: Mixtures, at: NDArray[np.int64]) -> None:
@@ -276,6 +271,8 @@ class _Work:
         covariances = np.empty((*means.shape, d))
         for place, (i, j) in enumerate(_pairs(d), 1 + d):
             value = moments[..., place] - means[..., i] * means[..., j]
+            # A thin component's variance may have rounded below 0.
+            value = np.maximum(value, 0.0) if i == j else value
             covariances[..., i, j] = covariances[..., j, i] = value
         means = means + self.middle[:, None]
         fit = _mixture(mass, empty, means, covariances, before, reg_covar)

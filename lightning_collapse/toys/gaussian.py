@@ -13,14 +13,14 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.seeds import bits_at, key
-from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
-from lightning_collapse.toys.chance import (
+from lightning_collapse.chance import (
     normal_at,
     replica_generators,
     replica_keys,
     wishart_factors,
 )
+from lightning_collapse.seeds import bits_at, key
+from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets

@@ -143,7 +143,7 @@ def _run_group(
             pool.draw(),
             protocol.components,
             fit,
-            [generator(seed, "kmeans", r) for seed in seeds],
+            [key(seed, "kmeans", r) for seed in seeds],
             init=protocol.init,
             reg_covar=protocol.reg_covar,
         )

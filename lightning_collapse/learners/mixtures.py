@@ -82,9 +82,10 @@ def refit(
         raise ValueError(
             f"n = {rows.shape[1]}: must be at least the number of components, {components}"
         )
+    work = _Work.of(rows)
     if init == "kmeans" or before is None:
-        before = kmeans_start(rows, components, keys, reg_covar)
-    return fit_mixtures(rows, before, reg_covar=reg_covar)
+        before = _clusters(work, components, keys, reg_covar)
+    return _fitted(work, before, reg_covar)
 
 
 def kmeans_start(
@@ -98,15 +99,20 @@ def kmeans_start(
         keys: one for every replica.
         reg_covar: added to the diagonal of every covariance.
     """
-    x = _columns(rows)
-    member = kmeans(x, components, uniform_at(np.array(keys, np.uint64)[:, None], np.arange(uniforms_needed(components))))
+    return _clusters(_Work.of(rows), components, keys, reg_covar)
+
+
+def _clusters(work: "_Work", components: int, keys: Sequence[int], reg_covar: float) -> Mixtures:
+    x, places = work.x, np.arange(uniforms_needed(components))
+    uniforms = uniform_at(np.array(keys, np.uint64)[:, None], places)
+    member = kmeans(x, components, uniforms)
     R, d, _ = x.shape
     nowhere = Mixtures(
         np.zeros((R, components)),
         np.repeat(x.mean(-1)[:, None], components, 1),
         np.zeros((R, components, d, d)),
     )
-    return _maximize(x, member.astype(np.float64), nowhere, reg_covar)
+    return work.maximize(member.astype(np.float64), nowhere, reg_covar)[0]
 
 
 def fit_mixtures(
@@ -126,10 +132,14 @@ def fit_mixtures(
         tol: smallest change of the mean log-likelihood of a row to go on for.
         max_iter: most iterations.
     """
-    x = _columns(rows)
+    return _fitted(_Work.of(rows), start, reg_covar, tol, max_iter)
+
+
+def _fitted(
+    work: "_Work", start: Mixtures, reg_covar: float, tol: float = 1e-3, max_iter: int = 100
+) -> Mixtures:
     result = Mixtures(start.weights.copy(), start.means.copy(), start.covariances.copy())
-    active, bound = np.arange(len(x)), np.full(len(x), -math.inf)
-    work = _Work.of(x)
+    active, bound = np.arange(len(work.x)), np.full(len(work.x), -math.inf)
     fit, root = start, _cholesky(start)[0]
     for _ in range(max_iter):
         responsibilities, reached = work.expect(fit, root)
@@ -191,11 +201,6 @@ def _store(fit: Mixtures, into: Mixtures, at: NDArray[np.int64]) -> None:
         getattr(into, name)[at] = getattr(fit, name)
 
 
-def _columns(rows: Array) -> Array:
-    """Lays rows (R, n, d) out as columns (R, d, n), along which sums are contiguous."""
-    return np.ascontiguousarray(rows.swapaxes(-1, -2))
-
-
 @dataclass(frozen=True, eq=False)
 class _Work:
     """Rows as EM reads them: by their features where a component is not thin, else one by one.
@@ -205,7 +210,7 @@ class _Work:
     """
 
     x: Array
-    """Columns (R, d, n)."""
+    """Columns (R, d, n), along which sums are contiguous."""
     middle: Array
     """The mean row (R, d)."""
     thin: Array
@@ -214,8 +219,9 @@ class _Work:
     """(R, F, n); None for rows of too many columns."""
 
     @classmethod
-    def of(cls, x: Array) -> "_Work":
-        d = x.shape[1]
+    def of(cls, rows: Array) -> "_Work":
+        """Reads rows (R, n, d)."""
+        x, d = np.ascontiguousarray(rows.swapaxes(-1, -2)), rows.shape[-1]
         middle = x.mean(-1)
         z = x - middle[..., None]
         thin = _THIN * np.square(z).mean(-1).max(-1)

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from lightning_collapse.learners import kmeans as kmeans_module
+from lightning_collapse.learners import mixtures as mixtures_module
 from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
 from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
 from lightning_collapse.learners.mixtures import (
@@ -84,6 +85,30 @@ def test_a_fit_is_that_of_scikit_learn_from_the_same_start(n, clusters, d, sprea
         np.testing.assert_allclose(fit.means[r], expected.means_, rtol=0, atol=1e-8)
         np.testing.assert_allclose(fit.covariances[r], expected.covariances_, rtol=0, atol=1e-8)
     assert not fit.collapsed.any()
+
+
+@pytest.mark.parametrize(("n", "clusters", "d", "spread"), [(300, 3, 2, 5.0), (400, 5, 3, 1.0)])
+def test_a_fit_by_features_is_that_by_rows_but_for_rounding(n, clusters, d, spread, monkeypatch):
+    rows = 100 + blobs(6, n, clusters, d, spread)
+    by_features = refit(rows, clusters, None, keys(6))
+    monkeypatch.setattr(mixtures_module, "_MOST_FEATURES", 0)
+    by_rows = refit(rows, clusters, None, keys(6))
+    for field in fields(Mixtures):
+        ours, expected = (getattr(fit, field.name) for fit in (by_features, by_rows))
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_component_far_thinner_than_the_rows_keeps_its_digits():
+    """1e-8 wide, 100 apart: of moments about the rows' middle, no digit would be right."""
+    rows = 1e-8 * normal(1, 400, 2)
+    rows[:, 200:] += 100.0
+    fit = refit(rows, 2, None, keys(1))
+    halves = [rows[0, :200], rows[0, 200:]]
+    for k, half in enumerate(
+        sorted(halves, key=lambda h: -abs(h.mean() - fit.means[0, 0, 0]))[::-1]
+    ):
+        expected = np.cov(half.T, bias=True)
+        np.testing.assert_allclose(fit.covariances[0, k], expected, rtol=1e-5, atol=1e-21)
 
 
 @pytest.mark.parametrize("options", [{"max_iter": 3}, {"tol": 1e-6}])

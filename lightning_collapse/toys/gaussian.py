@@ -2,12 +2,12 @@
 
 Where a regime takes whole blocks of rows, their means and scatters are drawn instead of the rows,
 which is exact: the mean of n rows of N(m, C) is N(m, C/n), and their scatter is C's Wishart with
-n - 1 degrees of freedom, independent of the mean. Where a regime draws rows one by one
-(`Turnover`, `AccumulateSubsample`), so does the loop.
+n - 1 degrees of freedom, independent of the mean. Where rows are kept by chance (`Turnover`), it is
+drawn how many (`survivors`); where older ones may come back (`AccumulateSubsample`), they are rows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -24,6 +24,7 @@ from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, count
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
+from lightning_collapse.toys.survivors import from_survivors, only_keeps
 
 __all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
@@ -55,16 +56,29 @@ def simulate(
         at_once: replicas computed together, which changes nothing in the result; None takes what
             suits memory.
     """
-    drawn = by_chance(condition.blocks)
-    run = from_rows if drawn else from_statistics
-    if at_once is None and drawn:
+    run = _engine(condition, rounds, truth.dim)
+    if at_once is None and run is from_rows:
         at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
     elif at_once is None:
-        at_once = max(1, _DRAWS_AT_ONCE // (2 * rounds * truth.dim * (truth.dim + 1)))
+        pieces = 2 if run is from_statistics else _pieces_a_round(condition)
+        at_once = max(1, _DRAWS_AT_ONCE // (pieces * rounds * truth.dim * (truth.dim + 1)))
     # Of one size, as small groups take as long.
     at_once = math.ceil(replicas / math.ceil(replicas / at_once))
     groups = [range(i, min(i + at_once, replicas)) for i in range(0, replicas, at_once)]
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
+
+
+def _engine(condition: Condition, rounds: int, dim: int) -> Callable[..., Course]:
+    if not by_chance(condition.blocks):
+        return from_statistics
+    draws = _pieces_a_round(condition) * rounds * dim * (dim + 1)
+    fits = draws <= _DRAWS_AT_ONCE
+    return from_survivors if fits and only_keeps(condition.blocks) else from_rows
+
+
+def _pieces_a_round(condition: Condition) -> int:
+    """How many pieces `from_survivors` has of a round's new rows, at most or about."""
+    return min(max(1, condition.samples_per_round), 64)
 
 
 def check_course(rounds: int, replicas: int) -> None:

@@ -2,8 +2,9 @@
 
 Where a regime takes whole blocks of rows, their means and scatters are drawn instead of the rows,
 which is exact: the mean of n rows of N(m, C) is N(m, C/n), and their scatter is C's Wishart with
-n - 1 degrees of freedom, independent of the mean. Where rows are kept by chance (`Turnover`), it is
-drawn how many (`survivors`); where older ones may come back (`AccumulateSubsample`), they are rows.
+n - 1 degrees of freedom, independent of the mean. Where rows are kept by chance (`Turnover`), how
+many of each age is drawn first (`survivors`). Where older ones may come back
+(`AccumulateSubsample`), the loop draws rows one by one.
 """
 
 import math
@@ -24,7 +25,7 @@ from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, count
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
-from lightning_collapse.toys.survivors import from_survivors, only_keeps
+from lightning_collapse.toys.survivors import from_survivors, only_keeps, pieces_a_round
 
 __all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
@@ -60,8 +61,8 @@ def simulate(
     if at_once is None and run is from_rows:
         at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
     elif at_once is None:
-        pieces = 2 if run is from_statistics else _pieces_a_round(condition)
-        at_once = max(1, _DRAWS_AT_ONCE // (pieces * rounds * truth.dim * (truth.dim + 1)))
+        pieces = 2 if run is from_statistics else pieces_a_round(condition.blocks)
+        at_once = max(1, int(_DRAWS_AT_ONCE / (pieces * rounds * truth.dim * (truth.dim + 1))))
     # Of one size, as small groups take as long.
     at_once = math.ceil(replicas / math.ceil(replicas / at_once))
     groups = [range(i, min(i + at_once, replicas)) for i in range(0, replicas, at_once)]
@@ -71,14 +72,11 @@ def simulate(
 def _engine(condition: Condition, rounds: int, dim: int) -> Callable[..., Course]:
     if not by_chance(condition.blocks):
         return from_statistics
-    draws = _pieces_a_round(condition) * rounds * dim * (dim + 1)
-    fits = draws <= _DRAWS_AT_ONCE
-    return from_survivors if fits and only_keeps(condition.blocks) else from_rows
-
-
-def _pieces_a_round(condition: Condition) -> int:
-    """How many pieces `from_survivors` has of a round's new rows, at most or about."""
-    return min(max(1, condition.samples_per_round), 64)
+    if not only_keeps(condition.blocks):
+        return from_rows
+    # What is drawn for all rounds must be held; rows are not.
+    draws = pieces_a_round(condition.blocks) * rounds * dim * (dim + 1)
+    return from_survivors if draws <= _DRAWS_AT_ONCE else from_rows
 
 
 def check_course(rounds: int, replicas: int) -> None:

@@ -5,7 +5,10 @@ leave together are a piece, of which only mean and scatter matter. These are dra
 where no chance is involved, and the law is exact.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from lightning_collapse.toys.blocks import Blocks
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 
-__all__ = ["from_survivors", "only_keeps"]
+__all__ = ["from_survivors", "only_keeps", "pieces_a_round"]
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -34,7 +37,7 @@ def only_keeps(blocks: Blocks) -> bool:
     """
     before = 0
     for r, now in enumerate(blocks):
-        kept = sum(len(block) for block in now if isinstance(block, Kept))
+        kept = _kept(now)
         others = [block for block in now if len(block) and not isinstance(block, Kept)]
         if not all(isinstance(block, Fixed) and block.born == range(r, r + 1) for block in others):
             return False
@@ -42,6 +45,19 @@ def only_keeps(blocks: Blocks) -> bool:
             return False
         before = kept + sum(map(len, others))
     return True
+
+
+def pieces_a_round(blocks: Blocks) -> float:
+    """About how many pieces a round's new rows become, where rounds `only_keeps`.
+
+    Of n rows of which a share p leaves a round, the last leaves after (1 + log n) / p or so.
+    """
+    most = 1.0
+    for before, now in itertools.pairwise(blocks):
+        n, kept = sum(map(len, before)), _kept(now)
+        new = max(1, sum(map(len, now)) - kept)
+        most = max(most, min(new, (1 + math.log(new)) * n / max(1, n - kept)))
+    return most
 
 
 def from_survivors(
@@ -53,21 +69,24 @@ def from_survivors(
     means, factors = _units(pieces, replicas, truth.dim, seed)
     course = Course.empty(rounds, len(replicas))
     sums = _Sums(rounds, len(replicas), truth.dim)
-    longest = int((pieces.left - pieces.born).max())
     fit = Fit.of_truth(truth, len(replicas))
     for r in range(rounds):
         before, now = fit, pieces.born_in(r)
-        replica, n = pieces.replica[now], pieces.size[now].astype(float)
+        replica, n = pieces.replicas_of(r), pieces.size[now].astype(float)
         root = fit.root[replica]
         half = root @ factors[now]
         mean = fit.mean[replica] + (root @ means[now, :, None])[..., 0] / np.sqrt(n)[:, None]
         sums.add((pieces.left[now], replica), n, mean, half @ half.transpose(0, 2, 1))
-        fit = sums.between(r + 1, r + 1 + longest)
+        fit = sums.between(r + 1, r + 1 + pieces.longest)
         course.record(r, fit, before, truth)
     course.n_real[:] = pieces.real_rows()
     course.n_synthetic[:] = np.array([sum(map(len, now)) for now in blocks])[:, None]
     course.n_synthetic[:] -= course.n_real
     return course
+
+
+def _kept(now: Sequence[Any]) -> int:
+    return sum(len(block) for block in now if isinstance(block, Kept))
 
 
 class _Sums:
@@ -114,10 +133,14 @@ class _Pieces:
     def __init__(self, packed: Counts, replicas: int, rounds: int, most: int) -> None:
         """Takes what `packed` packs."""
         packed.sort()
-        packed, self.size = np.divmod(packed, most + 1)
-        packed, self.left = np.divmod(packed, rounds + 1)
-        self.replica, self.born = np.divmod(packed, rounds)
+        # Halves of the memory: there are millions.
+        self.size = (packed % (most + 1)).astype(np.int32)
+        packed //= most + 1
+        self.left = (packed % (rounds + 1)).astype(np.int32)
+        packed //= rounds + 1
         self._counts = np.bincount(packed, minlength=replicas * rounds).reshape(replicas, rounds)
+        packed %= rounds
+        self.longest = int((self.left - packed).max())
         self._ends = self._counts.cumsum().reshape(replicas, rounds)
 
     @classmethod
@@ -128,7 +151,7 @@ class _Pieces:
         born, found = np.empty((len(seeds), 0), np.int64), []
         for r in range(rounds + 1):
             now = blocks[r] if r < rounds else ()
-            kept = sum(len(block) for block in now if isinstance(block, Kept))
+            kept = _kept(now)
             born, gone = _round(born, kept, sum(map(len, now)), seeds, r)
             replica, age = np.nonzero(gone)
             place = (replica * rounds + r - 1 - age) * (rounds + 1) + r
@@ -140,18 +163,20 @@ class _Pieces:
         counts = self._counts[:, r]
         return np.repeat(self._ends[:, r] - counts.cumsum(), counts) + np.arange(counts.sum())
 
+    def replicas_of(self, r: int) -> Counts:
+        """The replicas of the pieces that come in round r."""
+        return np.repeat(np.arange(len(self._counts)), self._counts[:, r])
+
     def of(self, replica: int) -> slice:
         """The places of one replica's pieces."""
-        return slice(
-            int(self._ends[replica, 0] - self._counts[replica, 0]), int(self._ends[replica, -1])
-        )
+        first = self._ends[replica, 0] - self._counts[replica, 0]
+        return slice(int(first), int(self._ends[replica, -1]))
 
     def real_rows(self) -> Counts:
         """Counts the real rows of every round (T, R)."""
-        real = self.born == 0
-        replicas, rounds = self._counts.shape
+        real, (replicas, rounds) = self.born_in(0), self._counts.shape
         left = np.zeros((rounds + 1, replicas), np.int64)
-        left[self.left[real], self.replica[real]] = self.size[real]
+        left[self.left[real], self.replicas_of(0)] = self.size[real]
         return np.asarray(left.sum(0) - left.cumsum(0)[:-1])
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1000, help="rows of a replica")
     parser.add_argument("--rounds", type=int, default=30, help="rounds of each timed loop")
-    parser.add_argument("--replicas", type=int, default=8, help="ours, computed together")
+    parser.add_argument("--replicas", type=int, default=16, help="ours, computed together")
     parser.add_argument("--repeats", type=int, default=7, help="timed pairs")
     args = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":

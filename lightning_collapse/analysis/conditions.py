@@ -37,6 +37,7 @@ _RECORDED = (
 )
 _SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
+_CLASS = ".class_path"
 
 
 class Replica(NamedTuple):
@@ -224,7 +225,22 @@ def _regime(settings: Mapping[str, str]) -> str:
 def _differences(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> list[str]:
     names = dict.fromkeys(name for other in others for name in other)
     differing = [name for name in names if len({other.get(name) for other in others}) > 1]
-    return [f"{name} = {own.get(name)}" for name in differing]
+    classes = {name.removesuffix(_CLASS) for name in differing if name.endswith(_CLASS)}
+    told = {}
+    for name in differing:
+        # The outermost of what differs in its class is told whole.
+        whole = min((head for head in classes if name.startswith(f"{head}.")), key=len, default="")
+        told[whole or name] = _made(whole, own, differing) if whole else own.get(name)
+    return [f"{name} = {value}" for name, value in told.items() if value is not None]
+
+
+def _made(name: str, own: Mapping[str, str], differing: Sequence[str]) -> str | None:
+    """A class with the arguments that differ, as it would be called."""
+    if (path := own.get(f"{name}{_CLASS}")) is None:
+        return None
+    head = f"{name}.init_args."
+    given = [f"{k.removeprefix(head)}={own[k]}" for k in differing if k in own and head in k]
+    return f"{json.loads(path).rpartition('.')[2]}({', '.join(given)})"
 
 
 def _number(value: Any) -> float:

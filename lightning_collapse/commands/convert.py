@@ -1,5 +1,6 @@
 """`lightning-collapse convert`: NVIDIA's network pickle as a safetensors file."""
 
+import zipfile
 from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
@@ -28,6 +29,11 @@ def convert(file: Path, out: Path) -> None:
         raise ValueError(f"out = {out}: must end in .safetensors")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out = {out}: must be in a folder that exists; make {out.parent}")
+    if _is_checkpoint(file):
+        raise ValueError(
+            f"file = {file}: is a checkpoint, which needs no conversion; `generate` and "
+            "--model.init_from take a run's as it is, and `export` writes a round's samples as PNG"
+        )
     network = read_network_pickle(file)
     try:
         denoiser = build_denoiser(network.init_kwargs, network.state_dict)
@@ -39,3 +45,11 @@ def convert(file: Path, out: Path) -> None:
     print(f"tensors:    {len(network.state_dict)}")
     print(f"parameters: {sum(p.numel() for p in denoiser.parameters()):,}")
     print(f"written:    {out}")
+
+
+def _is_checkpoint(file: Path) -> bool:
+    """Whether a file is an archive of torch's, such as checkpoints are."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/data.pkl") for name in archive.namelist())

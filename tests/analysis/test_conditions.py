@@ -3,6 +3,7 @@
 import pytest
 from records import CONTROL, write_run
 
+from lightning_collapse import Run
 from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}
@@ -30,6 +31,16 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     both, other = conditions(runs)
     assert (len(both.runs), len(other.runs)) == (2, 1)
     assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
+
+
+def test_a_class_that_some_have_is_told_as_it_is_called(tmp_path):
+    keep = {"class_path": "lightning_collapse.ByDensity", "init_args": {"keep": 0.5, "of": "real"}}
+    for seed, data in enumerate(({"curator": keep}, {"curator": None})):
+        write_run(tmp_path / f"{seed}", FLAT, seed=seed).config.write({"data": data})
+    curated, plain = conditions([Run(tmp_path / "0"), Run(tmp_path / "1")])
+    regime = "Replace(synthetic_fraction=1.0)"
+    assert curated.name == f'{regime}, data.curator = ByDensity(keep=0.5, of="real")'
+    assert plain.name == regime
 
 
 def test_runs_measured_otherwise_are_other_conditions(tmp_path):

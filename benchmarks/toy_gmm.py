@@ -24,7 +24,7 @@ from lightning_collapse.metrics.distance import (
     sliced_wasserstein,
     sorted_projections,
 )
-from lightning_collapse.seeds import generator
+from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.gmm import Protocol, replica_seed
 
 Array = np.ndarray
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1000, help="rows of a replica")
     parser.add_argument("--rounds", type=int, default=30, help="rounds of each timed loop")
-    parser.add_argument("--replicas", type=int, default=8, help="ours, computed together")
+    parser.add_argument("--replicas", type=int, default=16, help="ours, computed together")
     parser.add_argument("--repeats", type=int, default=7, help="timed pairs")
     args = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":
@@ -61,7 +61,7 @@ def our_loop(rows: Array, rounds: int, init: Start) -> None:
     fit = None
     for r in range(rounds):
         seeds = [replica_seed(0, replica) for replica in range(replicas)]
-        keyed = [generator(seed, "kmeans", r) for seed in seeds]
+        keyed = [key(seed, "kmeans", r) for seed in seeds]
         fit = refit(rows, 3, fit, keyed, init=init, reg_covar=1e-6)
         rows, _ = sample_mixtures(fit, n, [generator(seed, "sample", r) for seed in seeds])
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from prdc import compute_prdc
 
 from lightning_collapse import __main__ as door
 from lightning_collapse.data.store.shards import write_rows
 from lightning_collapse.metrics.baselines import MaskedNoise
-from lightning_collapse.metrics.coverage import coverage_figures
 from lightning_collapse.metrics.features import Pixels
 from lightning_collapse.metrics.frechet import frechet_distance, frechet_distance_of_rows
 from lightning_collapse.metrics.kernel import kernel_distance
@@ -84,10 +84,11 @@ def test_a_folder_beside_a_folder_and_a_store(sets, run, tmp_path):
     out, told = report(run, tmp_path, sets / "samples", "--reference", sets / "real")
     x, y = Pixels()(images(70, 1)), Pixels()(images(90, 2))
     a, b = Statistics.of(x), Statistics.of(y)
+    balls = compute_prdc(y[:70].numpy(), x.numpy(), nearest_k=5)
     expected = {
         "fd_pixels": frechet_distance(a.mu, a.sigma, b.mu, b.sigma),
         **dict(zip(["kd_pixels", "kd_pixels_sd"], kernel_distance(x, y[:70]), strict=True)),
-        **{f"{name}_pixels": v for name, v in coverage_figures(x, y[:70], 5).items()},
+        **{f"{name}_pixels": v for name, v in balls.items()},
         "mean_distance_pixels": float((a.mu - b.mu).norm()),
         "grand_mean_pixels": float(a.mu.mean()),
         "feature_spread_pixels": float(a.mu.std(correction=0)),

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_collapse.analysis.decompose import Decomposition, Errors
+from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
 from lightning_collapse.theory.regression import ridge_split
 from lightning_collapse.toys.blocks import replaces_all
-from lightning_collapse.toys.chance import replica_generators
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth

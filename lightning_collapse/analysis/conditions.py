@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_runs, distance_name, runs_in
 
-__all__ = ["Condition", "Replica", "check_comparable", "conditions", "find_runs"]
+__all__ = ["Condition", "Replica", "check_comparable", "conditions", "controls_among", "find_runs"]
 
 Array = NDArray[np.float64]
 Record = Mapping[str, Any]
@@ -37,6 +37,7 @@ _RECORDED = (
 )
 _SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
+_CLASS = ".class_path"
 
 
 class Replica(NamedTuple):
@@ -69,21 +70,10 @@ class Condition:
         return min(map(len, self.records.values()))
 
     @property
-    def is_control(self) -> bool:
-        """Whether every round trains on real rows alone, and on all, in runs of several rounds."""
-        return self.rounds > 1 and self.is_real and not self.is_part
-
-    @property
     def is_real(self) -> bool:
         """Whether no round trains on a sample, in any run."""
         records = [record for own in self.records.values() for record in own]
         return all(record["n_synthetic"] == 0 for record in records)
-
-    @property
-    def is_part(self) -> bool:
-        """Whether round 0 trains on fewer rows than there are to train on."""
-        first = self.first[0]
-        return int(first["n_real"]) < int(first.get("n_train") or 0)
 
     @property
     def distance(self) -> str:
@@ -160,6 +150,23 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
     ]
 
 
+def controls_among(read: Sequence[Condition]) -> list[Condition]:
+    """Gives the controls: conditions of several rounds that retrain on as many real rows.
+
+    Where some conditions train on samples, as many are what round 0 of one of these trains on.
+    Fewer rows alone are thus no control; but all may train on a part of those that there are, as
+    `Fresh` does.
+    """
+    rows = {_first_rows(one) for one in read if not one.is_real}
+    real = [one for one in read if one.is_real and one.rounds > 1]
+    return [one for one in real if not rows or _first_rows(one) in rows]
+
+
+def _first_rows(one: Condition) -> int:
+    """Rows that round 0 trains on."""
+    return int(one.first[0]["n_real"]) + int(one.first[0]["n_synthetic"])
+
+
 def check_comparable(condition: Condition, other: Condition) -> None:
     """Raises ValueError where two conditions' figures do not mean the same."""
     for figure in ("distance", "space"):
@@ -224,7 +231,22 @@ def _regime(settings: Mapping[str, str]) -> str:
 def _differences(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> list[str]:
     names = dict.fromkeys(name for other in others for name in other)
     differing = [name for name in names if len({other.get(name) for other in others}) > 1]
-    return [f"{name} = {own.get(name)}" for name in differing]
+    classes = {name.removesuffix(_CLASS) for name in differing if name.endswith(_CLASS)}
+    told = {}
+    for name in differing:
+        # The outermost of what differs in its class is told whole.
+        whole = min((head for head in classes if name.startswith(f"{head}.")), key=len, default="")
+        told[whole or name] = _made(whole, own, differing) if whole else own.get(name)
+    return [f"{name} = {value}" for name, value in told.items() if value is not None]
+
+
+def _made(name: str, own: Mapping[str, str], differing: Sequence[str]) -> str | None:
+    """A class with the arguments that differ, as it would be called."""
+    if (path := own.get(f"{name}{_CLASS}")) is None:
+        return None
+    head = f"{name}.init_args."
+    given = [f"{k.removeprefix(head)}={own[k]}" for k in differing if k in own and head in k]
+    return f"{json.loads(path).rpartition('.')[2]}({', '.join(given)})"
 
 
 def _number(value: Any) -> float:

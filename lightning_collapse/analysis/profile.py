@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_collapse.analysis.accumulation import Exponent, accumulation_exponent
-from lightning_collapse.analysis.conditions import Condition, check_comparable
+from lightning_collapse.analysis.conditions import (
+    Condition,
+    check_comparable,
+    controls_among,
+)
 from lightning_collapse.analysis.meanings import Answer, answers, headline, headline_figure
 from lightning_collapse.analysis.sets import Sets, read_sets
 from lightning_collapse.analysis.verdict import RULE, Verdict
@@ -60,7 +64,7 @@ def chosen_control(
     Raises:
         ValueError: there are several controls, or one that cannot be compared.
     """
-    candidates = list(named) or [one for one in read if one.is_control]
+    candidates = list(named) or controls_among(read)
     if len(candidates) > 1:
         names = "; ".join(one.name for one in candidates)
         raise ValueError(f"control: is several conditions ({names}); name runs of one")

@@ -27,7 +27,7 @@ from lightning_collapse.analysis.meanings import (
     relaxation_rounds,
 )
 from lightning_collapse.analysis.pooled import Bound, Pooled, crossing, pooled
-from lightning_collapse.analysis.verdict import Verdict
+from lightning_collapse.analysis.verdict import Verdict, late
 
 __all__ = ["Alone", "Level", "RealRows", "of_conditions"]
 
@@ -232,7 +232,7 @@ def _fitted(
 
 
 def _last_third(y: Array) -> float:
-    return float(y[len(y) - -(-len(y) // 3) :].mean())
+    return float(late(y[None])[0])
 
 
 def _rise(y: Array) -> float:

@@ -76,6 +76,8 @@ def read_sets(run: Run) -> Sets:
         OSError: rows, or the weights of Inception, are missing or damaged.
         ValueError: the feature space is one of the user's own, or has too many features.
     """
+    if not run.pool.is_dir():
+        raise FileNotFoundError("the records alone were kept; needs the runs' samples")
     features, records = feature_space(run), run.records
     _, train, held_out = recorded_split(run, records[0])
     samples = [run.samples(r) for r in range(len(records))]

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from lightning_collapse.analysis.intervals import t_interval
 from lightning_collapse.analysis.stability import Stability, growth
+from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
-from lightning_collapse.toys.chance import replica_generators
 from lightning_collapse.toys.gaussian_fits import Fit, Truth
 
 __all__ = ["gaussian_stability"]

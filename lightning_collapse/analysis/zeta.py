@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.conditions import Condition, Replica
+from lightning_collapse.analysis.conditions import Condition, Replica, controls_among
 from lightning_collapse.analysis.intervals import Interval, t_interval
 
 __all__ = ["Amplification", "Zeta", "amplification", "zetas"]
@@ -89,7 +89,7 @@ def zetas(conditions: Sequence[Condition]) -> list[Zeta]:
             share; or networks differ in more than one number.
     """
     mixed = [one for one in conditions if not one.is_real]
-    controls = [one for one in conditions if one.is_control]
+    controls = controls_among(conditions)
     if not mixed:
         raise ValueError("runs: none trains on samples; name those that do, beside their control")
     option = _option(mixed)

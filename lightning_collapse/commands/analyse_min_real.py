@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_collapse.analysis.conditions import conditions, find_runs
+from lightning_collapse.analysis.conditions import conditions, controls_among, find_runs
 from lightning_collapse.analysis.min_real import Bracket, Tried, gaussian_search
 from lightning_collapse.analysis.min_real_figure import draw_real_rows, draw_search
 from lightning_collapse.analysis.profile import chosen_control
@@ -186,7 +186,7 @@ class _Search:
     def _told(self, of_floor: float) -> RealRows:
         done = [Run(run.folder) for one in self._studies for run in one.runs if run.is_done]
         read = conditions(done)
-        if not any(one.is_control for one in read) or all(one.is_real for one in read):
+        if not controls_among(read) or all(one.is_real for one in read):
             raise ValueError(
                 "budget: is over before the control and one number of real rows were done; the "
                 "same command goes on"

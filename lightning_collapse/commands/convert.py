@@ -1,5 +1,7 @@
 """`lightning-collapse convert`: NVIDIA's network pickle, or a run's average, as safetensors."""
 
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from lightning_collapse.runs.weights import file_sha256
 __all__ = ["convert", "main"]
 
 _DENOISER = ("network", "row_shape", "preconditioning", "noise", "sigma_data", "P_mean", "P_std")
+# Beyond what the names and shapes of a checkpoint's tensors take.
+_MAX_NAMES_BYTES = 2**26
 
 
 def main(arguments: list[str]) -> None:
@@ -41,7 +45,7 @@ def convert(file: Path, out: Path, trust_class: str | None = None) -> None:
         raise ValueError(f"out = {out}: must end in .safetensors")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out = {out}: must be in a folder that exists; make {out.parent}")
-    if file.suffix == ".ckpt":
+    if file.suffix == ".ckpt" or _is_checkpoint(file):
         denoiser, told, origin = _of_run(file, trust_class)
     else:
         denoiser, told, origin = _of_nvidia(file)
@@ -76,3 +80,19 @@ def _of_run(file: Path, trust_class: str | None) -> tuple[Precond, dict[str, Any
         for name, value in average_of(checkpoint, file).items()
     }
     return remade(told, weights, file, trust_class), told, Origin("Run", file_sha256(file))
+
+
+def _is_checkpoint(file: Path) -> bool:
+    """Whether a file is an archive of torch's that names a `state_dict`, as checkpoints do."""
+    if not zipfile.is_zipfile(file):
+        return False
+    # Damaged or encrypted: what reads network pickles says of it what there is to say.
+    with suppress(zipfile.BadZipFile, RuntimeError, OSError), zipfile.ZipFile(file) as archive:
+        return any(
+            b"state_dict" in archive.read(entry)
+            for entry in archive.infolist()
+            if entry.filename.endswith("/data.pkl")
+            and entry.compress_type == zipfile.ZIP_STORED
+            and entry.file_size < _MAX_NAMES_BYTES
+        )
+    return False

@@ -1,6 +1,5 @@
 """`lightning-collapse fit`, on LightningCLI: constructors are the configuration."""
 
-import re
 from argparse import Action
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -10,8 +9,10 @@ from typing import Any, ClassVar, NoReturn
 
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import callbacks, loggers
+from pytorch_lightning import Callback, callbacks, loggers
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger
+from torch import nn
 from torch.optim import Optimizer
 
 # Imported so that configurations can name what is in them without a module path.
@@ -25,7 +26,7 @@ from lightning_collapse.commands.fit_words import (
     checkpoint_at,
     keys_of_fit,
 )
-from lightning_collapse.commands.messages import made_line, one_line
+from lightning_collapse.commands.messages import in_section, made_line, one_line
 from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.quiet import quieten
 from lightning_collapse.commands.running import conduct
@@ -41,6 +42,7 @@ from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.sections import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
+from lightning_collapse.metrics.torch_metrics import MetricLike
 from lightning_collapse.networks.loading import OURS
 from lightning_collapse.networks.noise import NoiseLevels
 from lightning_collapse.networks.preconditioning import Preconditioning
@@ -60,10 +62,19 @@ _SECTIONS: dict[type, str] = {
     Curator: "data.curator",
     Sampling: "loop.sampling",
     Features: "loop.features",
+    Measure: "loop.measures",
     Preconditioning: "model.preconditioning",
     NoiseLevels: "model.noise",
     Guide: "loop.guide",
     Inpainting: "loop.inpaint",
+}
+# Of classes of others; the first that fits.
+_OTHERS: dict[type, str] = {
+    MetricLike: "loop.measures",
+    Optimizer: "model.optimizer",
+    Callback: "trainer.callbacks",
+    Logger: "trainer.logger",
+    nn.Module: "model.network",
 }
 
 
@@ -128,19 +139,20 @@ class OneLineParser(LightningArgumentParser):
     def add_class_arguments(self, theclass: type, *args: Any, **options: Any) -> Any:
         """Adds a class's options; a parser that has no others names their section in errors."""
         if not self._section and not args and "nested_key" not in options:
-            kinds = {**_SECTIONS, Optimizer: "model.optimizer"}
+            kinds = {**_SECTIONS, **_OTHERS}
             found = [name for kind, name in kinds.items() if issubclass(theclass, kind)]
             self._section = found[0] if found else ""
         return super().add_class_arguments(theclass, *args, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if self._section and (found := re.search(r"arguments are required: (.+)", message)):
-            of_class = [f"{self._section}.{name}" for name in found[1].split(", ")]
-            message = f"arguments are required: {', '.join(of_class)}"
-        known = keys_of_fit()
-        leaves = {key.rpartition(".")[2] for key in known if "." in key}
-        # A class's own parser, which this may be, names its options without what they are of.
-        keys = {*known, *(action.dest for action in self._actions)} - (leaves - {*known})
+        keys = {*keys_of_fit()}
+        if self._section:
+            # A class's own parser names its options without what they are of.
+            message = in_section(message, self._section)
+            keys |= {f"{self._section}.{action.dest}" for action in self._actions}
+        else:
+            leaves = {key.rpartition(".")[2] for key in keys if "." in key}
+            keys |= {action.dest for action in self._actions} - leaves
         names = [extension.__name__ for extension in _extensions()]
         refuse_once(one_line(message, keys, names, self.words))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from lightning_collapse.commands.hints import near, suggested_key
 
-__all__ = ["made_line", "one_line"]
+__all__ = ["in_section", "made_line", "one_line"]
 
 _PLAIN = {
     "int": "a whole number",
@@ -42,12 +42,24 @@ def one_line(
         return f"config = {found[1]}: no such file"
     if found := re.match(r'Parser key "(\S+)": (.*)', text):
         return _bad_value(_in_full(found[1], words), found[2], classes)
-    return text
+    return _of_union(text)
+
+
+def in_section(message: str, section: str) -> str:
+    """Gives what jsonargparse says of a class's own options with these named in full."""
+    text = " ".join(message.split())
+    if found := re.search(r"arguments are required: (.+)", text):
+        of_class = [f"{section}.{name}" for name in found[1].split(", ")]
+        return f"arguments are required: {', '.join(of_class)}"
+    return re.sub(r"""(^Parser key "|[Oo]ption ')""", rf"\1{section}.", text, count=1)
 
 
 def made_line(error: Exception) -> str:
     """Gives the error of an object in the making as one line: its own, not jsonargparse's."""
-    text = " ".join(str(error).split())
+    return _of_union(" ".join(str(error).split()))
+
+
+def _of_union(text: str) -> str:
     # What any of several types might be is told for each of them: ours come first.
     found = re.match(
         r"Does not validate against any of the Union subtypes.*? Errors: - (.+)", text
@@ -57,7 +69,7 @@ def made_line(error: Exception) -> str:
     first: str = re.split(r" - (?=Type |Import path |Expected )| Given value", found[1])[0]
     made = re.match(r"Problem with given class_path '(?:\w+\.)*(\w+)': (.*)", first)
     # A missing package is named in a sentence, and then in pages.
-    return f"{made[1]}: {made[2].partition(' Requirement ')[0]}" if made else first
+    return f"{made[1]}: {made[2].partition(' Requirement ')[0]}" if made else _of_union(first)
 
 
 def _too_many(word: str) -> str:

@@ -60,7 +60,7 @@ def defaults(module: str, name: str) -> dict[str, Any]:
 def constant(module: str, name: str) -> Any:
     """Gives a plain value that a module binds to a name at its top."""
     for node in parsed(module).body:
-        if isinstance(node, ast.Assign) and name in bound(node):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value and name in bound(node):
             return ast.literal_eval(node.value)
     raise LookupError(f"{module}.{name}")
 

@@ -17,7 +17,7 @@ from lightning_collapse.metrics.distance import (
     sliced_wasserstein,
     sorted_projections,
 )
-from lightning_collapse.seeds import generator
+from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.figures import new_figure, save_figure
 from lightning_collapse.toys.gmm import Protocol
 from lightning_collapse.toys.gmm_figures import REAL, SAMPLES, draw_fit, draw_points
@@ -63,8 +63,7 @@ def gmm_samples(
     at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     rows = Protocol(1).real_rows(n, seed) if data is None else _read_rows(data)
-    keyed = [generator(seed, "kmeans", 0)]
-    fit = refit(rows[None], components, None, keyed, reg_covar=reg_covar)
+    fit = refit(rows[None], components, None, [key(seed, "kmeans", 0)], reg_covar=reg_covar)
     drawn, labels = sample_mixtures(fit, samples, [generator(seed, "sample", 0)])
     open_folder(out)
     parameters = {

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.learners.mixtures import Mixtures, Start, refit, sample_mixtures
-from lightning_collapse.seeds import generator as keyed
+from lightning_collapse.seeds import key
 
 __all__ = ["Learner", "GaussianMLE", "GaussianMixtureEM"]
 
@@ -79,7 +79,7 @@ class GaussianMixtureEM:
             rows.double().numpy()[None],
             self.components,
             self.mixture if self._fits else None,
-            [keyed(self.seed, "kmeans", self._fits)],
+            [key(self.seed, "kmeans", self._fits)],
             init=self.init,
             reg_covar=self.reg_covar,
         )

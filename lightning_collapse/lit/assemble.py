@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lightning_collapse.runs.sharing import FirstRound, share_first_round
 
 __all__ = ["TRAINER_DEFAULTS", "assemble", "run"]
 
-TRAINER_DEFAULTS = {
+TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 8,
     "enable_checkpointing": False,
     "enable_model_summary": False,
@@ -193,7 +194,9 @@ class _RecordConfig(Callback):
 
     def check(self) -> None:
         """Shows what has changed since the run was started; refuses what must not change."""
-        self._changes = self._file.changes(self._config)
+        parts = {"model": CollapseModule, "data": PoolDataModule, "loop": GenerationLoop}
+        trainer = partial(Trainer, **TRAINER_DEFAULTS)
+        self._changes = self._file.changes(self._config, {**parts, "trainer": trainer})
         if is_first():
             _show(self._changes)
         self._file.refuse_forbidden(self._changes)

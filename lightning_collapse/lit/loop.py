@@ -138,6 +138,7 @@ class GenerationLoop(Callback):
         if len(callbacks_of(trainer, GenerationLoop)) > 1:
             raise ValueError("trainer.callbacks: must have one GenerationLoop")
         check_trainer(trainer)
+        _tell_many(trainer)
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
         check_levels(module, self.sampling)
@@ -338,6 +339,16 @@ class GenerationLoop(Callback):
         old = range(first, r - self.keep_checkpoints + 1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
+
+
+def _tell_many(trainer: Trainer) -> None:
+    # As many as Lightning takes where none are named: nobody can tell whether they were.
+    if trainer.max_epochs == 1000:
+        warn(
+            trainer,
+            "trainer.max_epochs = 1000: an epoch is a round, and Lightning takes 1000 where none "
+            "are named; name as many as are wanted",
+        )
 
 
 def _tell_stop(trainer: Trainer) -> None:

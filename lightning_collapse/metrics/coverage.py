@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
-from lightning_collapse.metrics.neighbours import all_distances, nearest_others
+from lightning_collapse.metrics.neighbours import nearest_others
 
-__all__ = ["Balls", "coverage_figures"]
+__all__ = ["Balls"]
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,6 @@ class Balls(Measure):
         if n <= self.k:
             return f"needs more rows than its {self.k} neighbours"
         return f"biased; {self.k} neighbours: compare at equal n"
-
-
-def coverage_figures(samples: Tensor, real: Tensor, k: int = 3) -> dict[str, float]:
-    """Gives `precision`, `recall`, `density` and `coverage`.
-
-    All depend on n, m and k: compare at equal ones. For equal distributions the first two are
-    below 1.
-
-    Args:
-        samples: features (n, d), n > k.
-        real: features (m, d), m > k.
-        k: neighbours that a ball reaches.
-    """
-    if min(len(samples), len(real)) <= k:
-        raise ValueError(
-            f"k = {k}: must be below {min(len(samples), len(real))}, the rows of a set"
-        )
-    mine, theirs = (nearest_others(all_distances(x, x), k) for x in (samples, real))
-    return _figures(all_distances(samples, real), mine, theirs, k)
 
 
 def _figures(

@@ -156,7 +156,17 @@ class Measuring:
         self._n_samples, self._summed = n_samples, min(summed, n_samples)
         self._measures = list(measures)
         self._floors = [self._floor(measure) for measure in self._measures]
-        refuse_doubles([name for i in range(len(self._floors)) for name in self._names(i)])
+        refuse_doubles(self.names(self._measures))
+
+    def names(self, measures: Sequence[Measure]) -> list[str]:
+        """The names of what is known of some of the measures, floors and steps included."""
+        told: list[str] = []
+        for measure, floor in zip(self._measures, self._floors, strict=True):
+            if any(measure is one for one in measures):
+                beside = ("_floor", measure.has_floor), ("_step", measure.has_step)
+                told += floor
+                told += [f"{name}{end}" for end, has in beside if has for name in floor]
+        return told
 
     def seen(self) -> Seen:
         """An empty pass, to be filled with a set's rows."""
@@ -269,12 +279,6 @@ class Measuring:
         order = torch.randperm(n, generator=generator(self._seed, "halves"))
         half, rest = (_some(real.held_out, part) for part in (order[: n // 2], order[n // 2 :]))
         return figures_of(measure, half, replace(real, held_out=rest))
-
-    def _names(self, which: int) -> list[str]:
-        """The names of what is known of a measure, floors and steps included."""
-        measure, names = self._measures[which], list(self._floors[which])
-        beside = ("_floor", measure.has_floor), ("_step", measure.has_step)
-        return [*names, *(f"{name}{end}" for end, has in beside if has for name in names)]
 
     def _space(self, measure: Measure) -> Features:
         return measure.features or self._default

@@ -68,7 +68,7 @@ class EDM(Preconditioning):
 
 @dataclass(frozen=True)
 class VP(Preconditioning):
-    """The variance-preserving one: F predicts minus the noise, given the time in 0..M - 1.
+    """The variance-preserving one: F predicts the unit noise, given the time in 0..M - 1.
 
     Attributes:
         beta_d: growth of the noise's rate over the time.
@@ -104,7 +104,7 @@ class VP(Preconditioning):
 
 @dataclass(frozen=True)
 class VE(Preconditioning):
-    """The variance-exploding one: F predicts minus the noise, given the logarithm of its level.
+    """The variance-exploding one: F predicts minus the unit noise, given ln of half its level.
 
     Attributes:
         sigma_min: lowest noise level.

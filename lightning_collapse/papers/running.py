@@ -75,8 +75,8 @@ def reproduce(
 ) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Runs claims that are not finished, writing `verdicts.json` and a figure after each.
 
-    A claim is finished where its verdict is there, of the same effort, seed and code; how it is
-    worded is taken anew.
+    A claim is finished where its verdict is there, of the same effort, seed and file of the claim,
+    whatever else of the package has changed; how it is worded is taken anew.
 
     Args:
         names: of claims.

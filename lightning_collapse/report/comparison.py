@@ -10,21 +10,33 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.conditions import Condition, conditions
+from lightning_collapse.analysis.conditions import Condition, conditions, controls_among
 from lightning_collapse.analysis.meanings import headline, headline_figure
 from lightning_collapse.analysis.profile import chosen_control
 from lightning_collapse.analysis.verdict import Verdict
-from lightning_collapse.report.looks import CONTROL, Look, looks_of
+from lightning_collapse.report.looks import CONTROL, Look, looks_of, looks_of_families
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["Comparison", "Course", "Judged", "compare", "course", "told_in_a_line"]
+__all__ = [
+    "MOST_TOGETHER",
+    "Comparison",
+    "Course",
+    "Judged",
+    "compare",
+    "course",
+    "told_in_a_line",
+]
 
 Array = NDArray[np.float64]
+
+MOST_TOGETHER = 8
+"""Conditions in one panel; more are a crowd."""
 
 _ROWS = ("n_train", "n_held_out", "fd_n")
 _REGIME = ("regime", "regime_options", "n_samples", "data.regime", "data.samples_per_round")
@@ -67,6 +79,19 @@ class Comparison:
     def all(self) -> list[Judged]:
         """Conditions and controls."""
         return [*self.judged, *self.controls]
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether there are more conditions than one panel shows."""
+        return len(self.judged) > MOST_TOGETHER
+
+    @property
+    def families(self) -> dict[str, list[Judged]]:
+        """Conditions by regime, in the order in which these first occur."""
+        found: dict[str, list[Judged]] = {}
+        for judged in self.judged:
+            found.setdefault(str(judged.condition.first[-1]["regime"]), []).append(judged)
+        return found
 
     @property
     def first(self) -> Condition:
@@ -159,14 +184,18 @@ def _key(run: Run) -> str:
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:
-    controls = [one for one in read if one.is_control]
+    controls = controls_among(read)
     others = [one for one in read if one not in controls]
     if not others:
         # A control has nothing beside it; several retrain differently, each a condition.
         others, controls = list(read), []
     labels = _labels(others)
     ramp = _ramp(others)
-    looks = looks_of(len(others), ramped=bool(ramp))
+    grouped = [list(own) for _, own in groupby(others, lambda one: one.settings["regime"])]
+    if len(others) > MOST_TOGETHER and not ramp and all(map(_ramp, grouped)):
+        looks = looks_of_families(list(map(len, grouped)))
+    else:
+        looks = looks_of(len(others), ramped=bool(ramp))
     judged = []
     for one, label, look in zip(others, labels, looks, strict=True):
         beside = _control_of(one, controls)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_collapse.report.comparison import Comparison, Course, Judged, course
+from lightning_collapse.report.comparison import MOST_TOGETHER, Comparison, Course, Judged, course
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
 
-_MOST_TOGETHER = 8
 _SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
 """Beyond them the seeds' own lines are left to the band, and numbers to the table."""
@@ -89,7 +88,7 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     from matplotlib.figure import Figure
 
     # The headline is worth a panel for each of many conditions; what explains it one for all.
-    several = len(one.judged) > _MOST_TOGETHER and panel.figure == one.headline
+    several = one.is_crowd and panel.figure == one.headline
     groups = [[judged] for judged in one.judged] if several else [one.judged]
     columns, lines = _shape(len(groups))
     size = (1.5 * columns, 1.2 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
@@ -106,7 +105,7 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
             axes.set_axis_off()
         figure.supxlabel("round", fontsize=9)
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
-        if legend and len(groups[0]) <= _MOST_TOGETHER and not several:
+        if legend and len(groups[0]) <= MOST_TOGETHER and not several:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         lay_out(figure)
         values = _values(one, panel)
@@ -124,7 +123,7 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
 
     names = ("class_shares", f"mode_shares_{one.first.space}")
     name = next((n for n in names if isinstance(one.first.first[-1].get(n), list)), None)
-    if name is None or len(one.judged) > _MOST_TOGETHER:
+    if name is None or one.is_crowd:
         return []
     with drawing():
         figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
@@ -168,9 +167,9 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     courses = [course(judged.condition, panel.figure) for judged in shown]
     points = sum(len(own) for drawn in courses for own in drawn.runs)
-    crowd = len(one.judged) > _MOST_TOGETHER
+    crowd = one.is_crowd
     for judged, drawn in zip(shown, courses, strict=True):
-        band = len(drawn.runs) > 1 and len(shown) <= _MOST_TOGETHER + len(one.controls)
+        band = len(drawn.runs) > 1 and len(shown) <= MOST_TOGETHER + len(one.controls)
         _draw_one(axes, judged, drawn, band, not crowd and points < _MOST_SEED_POINTS)
     if (real := _reference(one, panel)) is not None:
         axes.axhline(
@@ -181,7 +180,8 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
             label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
         )
     if panel.figure in (one.first.distance, one.headline, f"modes_{one.first.space}"):
-        axes.set_ylim(bottom=0)
+        # Panels that share the axis are drawn one after the other: the top is still to rise.
+        axes.set_ylim(bottom=0, auto=None)
     if panel.figure.partition("_")[0] in _SHARES:
         axes.set_ylim(0, 1.03)
 
@@ -221,7 +221,7 @@ def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
     """The numbers that are drawn: mean, lowest and highest seed, but of a crowd; null if none."""
     courses = {judged.look.key: course(judged.condition, panel.figure) for judged in one.all}
     longest = max(len(drawn.mean) for drawn in courses.values())
-    crowd = len(one.judged) > _MOST_TOGETHER and panel.figure != one.headline
+    crowd = one.is_crowd and panel.figure != one.headline
     if crowd and longest * len(courses) > _MOST_SEED_POINTS:
         courses = {}
     only = 1 if crowd else 3

@@ -9,7 +9,7 @@ from lightning_collapse.analysis.intervals import Interval, t_interval
 from lightning_collapse.analysis.real_rows import RealRows, of_conditions
 from lightning_collapse.report.comparison import Comparison, Judged, course
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
-from lightning_collapse.report.looks import INK
+from lightning_collapse.report.looks import INK, looks_of
 
 __all__ = ["draw_doses", "end_state", "least_real"]
 
@@ -49,8 +49,7 @@ def end_state(judged: Judged, figure: str) -> Interval | None:
 
 def least_real(one: Comparison) -> tuple[str, RealRows] | None:
     """Gives the least number of real rows by the verdicts of one regime, where that is asked."""
-    told = _regimes(one)
-    for regime, judged in told.items():
+    for regime, judged in one.families.items():
         rows = {int(each.condition.first[-1]["n_real"]) for each in judged}
         controls = {id(each.control) for each in judged}
         control = judged[0].control
@@ -68,18 +67,11 @@ def draw_doses(one: Comparison, *, legend: bool) -> list[Drawn]:
         if (
             told := {
                 regime: judged
-                for regime, judged in _regimes(one).items()
+                for regime, judged in one.families.items()
                 if len({each.condition.first[-1].get(axis.field) for each in judged}) > 1
             }
         )
     ]
-
-
-def _regimes(one: Comparison) -> dict[str, list[Judged]]:
-    found: dict[str, list[Judged]] = {}
-    for judged in one.judged:
-        found.setdefault(str(judged.condition.first[-1]["regime"]), []).append(judged)
-    return found
 
 
 def _draw(
@@ -100,8 +92,9 @@ def _draw(
             ]
             known = sorted(ends, key=lambda row: row[0])
             x = [at for at, _, _ in known]
-            dash = ("-", "--", "-.", ":")[i % 4]
-            axes.plot(x, [end.mean for *_, end in known], color=INK, ls=dash, lw=1, label=regime)
+            means, kind = [end.mean for *_, end in known], looks_of(len(told))[i]
+            line = kind.line | {"color": INK, "lw": 1, "ms": 5}
+            axes.plot(x, means, label=regime, **line)
             for at, each, end in known:
                 error = [[end.mean - end.low], [end.high - end.mean]]
                 axes.errorbar(
@@ -112,7 +105,7 @@ def _draw(
                     lw=1.2,
                     ms=6,
                     color=each.look.light,
-                    marker=each.look.marker,
+                    marker=kind.marker,
                     gid=f"{SERIES}{each.look.key}",
                 )
                 points.append((at, each, end))

@@ -11,7 +11,12 @@ from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sampling.bias import compounded_std, principal_std
+from lightning_collapse.sampling.bias import (
+    MixtureBias,
+    compounded_std,
+    data_bias,
+    principal_std,
+)
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["plot_run", "run_sampler", "sampler_alone"]
@@ -31,25 +36,31 @@ def plot_run(run: Run) -> Path:
     (one,) = compare([run])
     record = one.first.first[0]
     title = f"{run.path.resolve().name}: {one.first.name}, {record.get('restart')} restart"
-    if (course := run_sampler([run], 1)) is not None:
-        title += f"\nthe sampler alone: {course[0]:+.2%} of total variance a round"
+    if (alone := run_sampler([run], 1)) is not None:
+        course, mixture = alone
+        title += f"\nthe sampler alone: {course[0]:+.2%} of total variance a round on a Gaussian"
+        if mixture is not None:
+            title += f", {mixture} on a mixture of the data's {mixture.groups}"
     drawn = draw_picture(one, read_strips(one, _STRIPS, 96), title)
     data = encoded(drawn.figure, "png")
     write_atomically(run.picture, lambda file: file.write(data))
     return run.picture
 
 
-def run_sampler(runs: Sequence[Run], rounds: int) -> list[float] | None:
-    """Gives `sampler_alone` of the first of these runs whose rows are here; None if none are.
+def run_sampler(runs: Sequence[Run], rounds: int) -> tuple[list[float], MixtureBias | None] | None:
+    """Tells the sampler of the first of these runs whose rows are here; None if none are.
 
-    None, too, for rows of so many numbers that it would take minutes.
+    That is `sampler_alone`, and `data_bias` of one round. None, too, for rows of so many numbers
+    that it would take minutes.
     """
     for run in runs:
         try:
             real, samples = run.real_rows, run.samples(0)
             if prod(real.shape) > _MOST_NUMBERS:
                 return None
-            return sampler_alone(real, samples, rounds)
+            if (course := sampler_alone(real, samples, rounds)) is None:
+                return None
+            return course, data_bias(Sampling.recorded(samples.recipe["sampling"]), real)
         except (OSError, ValueError, LookupError):
             continue
     return None

@@ -4,10 +4,21 @@ A colour of a figure is one of these and nothing else, so that a page can put a 
 place, which is another colour on a dark screen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["CONTROL", "FAINT", "INK", "MUTE", "PAPER", "THEME", "Look", "looks_of"]
+__all__ = [
+    "CONTROL",
+    "FAINT",
+    "INK",
+    "MUTE",
+    "PAPER",
+    "THEME",
+    "Look",
+    "looks_of",
+    "looks_of_families",
+]
 
 INK, MUTE, FAINT, PAPER = "#1a1c20", "#5b6068", "#b9bec6", "#ffffff"
 THEME = {INK: "--ink", MUTE: "--mute", FAINT: "--faint", PAPER: "--back"}
@@ -71,6 +82,20 @@ def looks_of(n: int, ramped: bool = False) -> list[Look]:
             _MARKERS[i % len(_MARKERS)],
         )
         for i in range(n)
+    ]
+
+
+def looks_of_families(sizes: Sequence[int]) -> list[Look]:
+    """Gives looks of several families: dash and marker by family, colours that rise within it.
+
+    Args:
+        sizes: conditions of each family, in the order of the number that they differ by.
+    """
+    ramps = [(i, look) for i, size in enumerate(sizes) for look in looks_of(size, ramped=True)]
+    kinds = looks_of(len(sizes))
+    return [
+        replace(look, key=f"c{j}", dash=kinds[i].dash, marker=kinds[i].marker)
+        for j, (i, look) in enumerate(ramps)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_collapse.report.comparison import Comparison
+from lightning_collapse.report.comparison import Comparison, Judged
 from lightning_collapse.report.curves import Panel, draw_course, panels
 from lightning_collapse.report.drawn import Drawn, drawing, lay_out
 from lightning_collapse.report.strips import Strip, Strips
@@ -26,15 +26,15 @@ def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
     """
     from matplotlib.figure import Figure
 
-    shown = _panels(one)
-    legend = 0.25 * -(-(len(one.all) + 1) // 4) + 0.2
-    curves = 2.7 + legend
+    shown, lines = _panels(one), _lines(one)
+    legend = 0.0 if len(lines) > 1 else 0.25 * -(-(len(one.all) + 1) // 4) + 0.2
+    curves = (2.7 if len(lines) == 1 else 2.1) * len(lines) + legend
     below = _height(strips)
     with drawing():
         figure = Figure(figsize=(_WIDTH, curves + below + 0.35), layout="constrained")
         ratios = [curves, below] if below else [curves]
         parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
-        _draw_curves(parts[0], one, shown)
+        _draw_curves(parts[0], one, shown, lines)
         if below:
             (_draw_scatters if strips.points else _draw_strips)(parts[1], strips)
         figure.suptitle(title or closing(one), fontsize=11, wrap=True)
@@ -50,13 +50,29 @@ def _panels(one: Comparison) -> list[Panel]:
     return [found[name] for name in dict.fromkeys(wanted) if name in found][:_PANELS]
 
 
-def _draw_curves(figure: Any, one: Comparison, shown: list[Panel]) -> None:
-    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        draw_course(axes, one, panel, one.all)
-        axes.set_title(panel.label, fontsize=9, loc="left")
-        axes.set_xlabel("round")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+def _lines(one: Comparison) -> list[list[Judged]]:
+    """What goes into a line of panels: all conditions, or a family of a crowd."""
+    families = list(one.families.values())
+    return families if one.is_crowd and len(families) > 1 else [one.judged]
+
+
+def _draw_curves(
+    figure: Any, one: Comparison, shown: list[Panel], lines: list[list[Judged]]
+) -> None:
+    size = {"nrows": len(lines), "ncols": len(shown)}
+    grid = figure.subplots(**size, squeeze=False, sharex=True, sharey="col")
+    for i, (row, judged) in enumerate(zip(grid, lines, strict=True)):
+        for axes, panel in zip(row, shown, strict=True):
+            draw_course(axes, one, panel, [*judged, *one.controls])
+            if i == 0:
+                axes.set_title(panel.label, fontsize=9, loc="left")
+            if i == len(lines) - 1:
+                axes.set_xlabel("round")
+        if len(lines) > 1:
+            row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
+    if len(lines) == 1:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
 
 
 def _height(strips: Strips) -> float:

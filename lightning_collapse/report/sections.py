@@ -243,16 +243,23 @@ def _image(one: Strip, small: bool) -> str:
 def sampler_words(one: Comparison) -> str:
     """Says what the sampler alone does to the variance, in a round and in all of them."""
     rounds = min(judged.condition.rounds for judged in one.all)
-    if (alone := run_sampler(one.runs, rounds)) is None:
+    if (found := run_sampler(one.runs, rounds)) is None:
         return (
             "<p>Not told: there are no sample rows here, rows are too long, or a guide made "
             "another denoiser of the network; see <code>lightning-collapse control</code>.</p>"
         )
+    alone, mixture = found
+    mixed = (
+        f" On a mixture of Gaussians, one for each of the rows' {mixture.groups}, it is {mixture} "
+        "in one round (± one standard error)."
+        if mixture
+        else ""
+    )
     seen = "; ".join(filter(None, map(_variance_kept, one.all)))
     return (
         "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler of "
         f"these runs changes the total variance by {alone[0]:+.2%} in one round, and by "
-        f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.</p>"
+        f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.{mixed}</p>"
         f"<p>Seen in the last round: {seen}.</p>"
     )
 

@@ -16,7 +16,9 @@ _MOST_RUNS, _MOST_NAMED = 5, 4
 
 
 def joined(words: Sequence[str]) -> str:
-    """Gives `a`, `a and b`, `a, b and c`."""
+    """Gives `a`, `a and b`, `a, b and c`; `a, b; c` where words have commas of their own."""
+    if any(", " in word for word in words):
+        return "; ".join(words)
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
 
 

@@ -9,8 +9,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -141,16 +141,26 @@ class ConfigFile:
         """
         return _experiment(self.read())
 
-    def changes(self, config: Mapping[str, Any]) -> list[Change]:
+    def changes(
+        self, config: Mapping[str, Any], parts: Mapping[str, Callable[..., Any]] | None = None
+    ) -> list[Change]:
         """Compares a configuration with the file's; no file, no changes.
+
+        An option that the file lacks did not exist when the run was started, which was as if by
+        today's default; one of which no default is known is not compared.
+
+        Args:
+            config: of now.
+            parts: what is called with the options of each section.
 
         Raises:
             ValueError: the file is damaged.
         """
         if not self.path.exists():
             return []
-        # A key that the file lacks is an option that did not exist when the run was started.
-        compared = ((key, was, _value(config, key)) for key, was in _flatten(self.read()))
+        usual = {name: _defaults(part) for name, part in (parts or {}).items()}
+        before = _filled(self.read(), config, usual)
+        compared = ((key, was, _value(config, key)) for key, was in _flatten(before))
         return [
             Change(key, was, now, _kind(key))
             for key, was, now in compared
@@ -239,14 +249,50 @@ def _chosen(config: Any) -> Any:
     return chosen
 
 
+def _filled(old: Any, new: Any, usual: Any) -> Any:
+    """Gives an old configuration with the options that only a new one has, at their defaults."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [_filled(*pair, {}) for pair in zip(old, new, strict=True)]
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old
+    path = new.get("class_path")
+    if _said(old.get("class_path")) != _said(path):
+        return old
+    # Of a class that nobody names, a configuration is a plain table.
+    known = dict(
+        vars(usual) if is_dataclass(usual) else usual if isinstance(usual, Mapping) else {}
+    )
+    if isinstance(path, str):
+        known["init_args"] = _defaults(_imported(path))
+    told = {name: _filled(old[name], new.get(name), known.get(name)) for name in old}
+    lacking = [name for name in new if name not in old and name in known]
+    return told | {name: known[name] for name in lacking if _is_plain(known[name])}
+
+
+def _imported(path: str) -> Any:
+    """Gives a class, or a function, that was imported before; else None."""
+    module, _, name = path.rpartition(".")
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _defaults(made: Any) -> dict[str, Any]:
+    """Gives the defaults of what can be called."""
+    own = inspect.signature(made).parameters.values() if callable(made) else ()
+    return {each.name: each.default for each in own if each.default is not each.empty}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a configuration has a default as it is."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _own_defaults(path: str) -> dict[str, str]:
     """Gives the defaults of a class, or a function, that was imported before, as JSON."""
-    module, _, name = path.rpartition(".")
-    made = getattr(sys.modules.get(module), name, None)
-    if not callable(made):
-        return {}
-    own = inspect.signature(made).parameters.values()
-    return {each.name: _said(each.default) for each in own if each.default is not each.empty}
+    return {name: _said(default) for name, default in _defaults(_imported(path)).items()}
 
 
 def _said(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.metrics.families import is_own, reserved
 from lightning_collapse.metrics.features import Features, features_of
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
@@ -20,6 +21,9 @@ from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.sampling.choice import same_latents
 
 __all__ = ["RunMeasuring", "recorded_regime", "with_figures"]
+
+# Rows by which figures' names are told.
+_FEW = 64
 
 
 class RunMeasuring:
@@ -58,6 +62,7 @@ class RunMeasuring:
         self._seed, train, held_out = recorded_split(run, self.records[-1])
         most = max(measure.rows for measure in measures)
         most = max(most, *(record.get("fd_n") or 0 for record in self.records))
+        self._split = train, held_out
         self._real = RealData(train, held_out, most, bar=bar)
         self._pool = Pool(train, self._seed)
         self._measuring: dict[tuple[Features, int, int], Measuring] = {}
@@ -90,10 +95,25 @@ class RunMeasuring:
         n = len(self._rounds[r])
         key = features, n, self.records[r].get("fd_n") or min(n, self._real.held_out_rows)
         if key not in self._measuring:
-            self._measuring[key] = Measuring(
+            made = self._measuring[key] = Measuring(
                 self._measures, self._real, features, n, summed=key[2], seed=self._seed
             )
+            self._refuse_reserved(made, features)
         return self._measuring[key]
+
+    def _refuse_reserved(self, made: Measuring, features: Features) -> None:
+        """Refuses measures of a user's own whose figures would be taken for this package's."""
+        own = [measure for measure in self._measures if is_own(measure)]
+        for space in {measure.features or features for measure in own}:
+            if taken := self._reserved(space).intersection(made.names(own)):
+                raise ValueError(
+                    f"measures: {min(taken)} is a figure of this package; let your measure name "
+                    "its own otherwise"
+                )
+
+    def _reserved(self, features: Features) -> set[str]:
+        train, held_out = (rows[torch.arange(min(len(rows), _FEW))] for rows in self._split)
+        return reserved(features, RealData(train, held_out, _FEW))
 
     def _seen_of(self, r: int, measuring: Measuring, rows: int | None = None) -> Seen:
         """What is seen of round r, of all its rows or of the first ones."""

@@ -6,6 +6,7 @@ manifests and shards. Files come in this order, so that what was repaired serves
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from lightning_collapse.data.sources import images, points  # noqa: F401
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import MAX_SHARD_ROWS, manifest_path, read_manifest
 from lightning_collapse.data.store.shards import encode_shard, shard_index, shard_path
+from lightning_collapse.metrics.real import RealData
+from lightning_collapse.rows import ReadRows
 from lightning_collapse.runs.checkpoints import is_sealed, read_checkpoint
 from lightning_collapse.runs.damage import derived, examine, finished_rounds
 from lightning_collapse.runs.denoiser import load_run_denoiser
@@ -27,7 +30,7 @@ from lightning_collapse.runs.guided import guided, recorded_guide
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.runs.sharing import sharers
-from lightning_collapse.runs.split import recorded_set_apart
+from lightning_collapse.runs.split import recorded_set_apart, recorded_split
 from lightning_collapse.samples.given import Given
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.sampling.choice import Sampling
@@ -216,17 +219,40 @@ def _import_again(run: Run, path: Path, trust_class: Trusted) -> str:
     config = run.config.read().get("data")
     config = config if isinstance(config, dict) else {}
     source, seed = _source(config.get("source"), trust_class), int(config.get("seed", 0))
-    rows, _ = source.read(seed)
+    rows, labels = source.read(seed)
     parts = torch.split(rows, MAX_SHARD_ROWS)
     if path != manifest_path(run.real):
         _write_if_same(path, encode_shard(parts[shard_index(path)]))
         return "imported again"
     shards = [shard_path(run.real, i) for i in range(len(parts))]
     for shard, part in zip(shards, parts, strict=True):
-        if shard.exists() and shard.read_bytes() != encode_shard(part):
-            raise ValueError(f"the source gives other rows than {shard.name} holds")
+        # Which of them is right, the rounds that were made beside these rows can tell.
+        if (
+            shard.exists()
+            and shard.read_bytes() != encode_shard(part)
+            and not _are_recorded(run, ReadRows(rows, labels))
+        ):
+            raise ValueError(
+                f"the source gives other rows than {shard.name} holds; if that is damaged too, "
+                "remove it and repair again"
+            )
     source.keep(run.real, seed, {"source": repr(source), "seed": seed})
     return "imported again"
+
+
+def _are_recorded(run: Run, real: ReadRows) -> bool:
+    """Whether rows have the mean and the variance that a round has recorded of the real ones."""
+    for r in range(finished_rounds(run)):
+        try:
+            record = read_manifest(run.round(r)).record or {}
+            _, train, held_out = recorded_split(run, record, real)
+            told = float(record["real_mean"]), float(record["real_total_variance"])
+        except (LookupError, TypeError, ValueError, OSError):
+            continue
+        pixels = RealData(train, held_out, 1).pixels
+        found = float(pixels.mean.mean()), float(pixels.variance().sum())
+        return all(math.isclose(*pair, rel_tol=1e-9) for pair in zip(told, found, strict=True))
+    return False
 
 
 def _source(config: Any, trust_class: Trusted) -> Source:

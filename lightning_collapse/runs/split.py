@@ -111,8 +111,15 @@ def recorded_set_apart(run: Run, record: Mapping[str, Any]) -> Subset:
     return set_apart(run.real_rows, split_seed, len(train), len(held_out))
 
 
-def recorded_split(run: Run, record: Mapping[str, Any]) -> tuple[int, Subset, Subset]:
+def recorded_split(
+    run: Run, record: Mapping[str, Any], real: LabelledRows | None = None
+) -> tuple[int, Subset, Subset]:
     """Splits a run's real rows as a round's record has it; older ones leave it to config.yaml.
+
+    Args:
+        run: whose rows they are.
+        record: of one of its rounds.
+        real: what may be its real rows; None for those that are stored.
 
     Returns:
         The run's seed, the training rows, and the held-out ones.
@@ -134,7 +141,7 @@ def recorded_split(run: Run, record: Mapping[str, Any]) -> tuple[int, Subset, Su
     for name, value in [("seed", seed), ("split_seed", split_seed), *known.items()]:
         if type(value) is not int and (value is not None or name.endswith("seed")):
             raise ValueError(f"{run}: {name} = {value!r:.40} in its records: must be an integer")
-    return seed, *split(run.real_rows, split_seed, **known)
+    return seed, *split(run.real_rows if real is None else real, split_seed, **known)
 
 
 def samples_of(

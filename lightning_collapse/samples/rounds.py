@@ -1,9 +1,8 @@
 """A round's samples, written to shards by all processes, byte for byte the same by any number.
 
 Sample i of round r comes from (seed, r, i) alone: latent, churn noise and class; where rounds
-share latents, from (seed, 0, i). Batches have one
-fixed size and fixed borders, the last one padded: on a CPU, convolutions differ in their last bits
-between batch sizes.
+share latents, from (seed, 0, i). Batches have one fixed size and fixed borders, the last one
+padded: on a CPU, convolutions differ in their last bits between batch sizes.
 """
 
 from collections.abc import Callable, Iterator, Sequence

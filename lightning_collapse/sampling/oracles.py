@@ -5,13 +5,88 @@ apart from what training does to it. All of them work in float64 and need sigma 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["mixture_denoiser"]
+from lightning_collapse.data.store.shards import StoredRows
+from lightning_collapse.rows import network_units
+
+__all__ = ["Groups", "grouped", "mixture_denoiser"]
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+_MAX_ROWS = 4096
+_MOST_CLASSES = 32
+_CLUSTERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """A Gaussian for each class of rows, or for each cluster, by its own mean and covariance."""
+
+    kind: str
+    """`classes` or `clusters`."""
+    means: Tensor
+    """(K, d), float64."""
+    covariances: Tensor
+    """(K, d, d), with divisor n_k, singular or not."""
+    weights: Tensor
+    """Share of every group (K,), above 0."""
+
+    def __str__(self) -> str:
+        return f"{len(self.weights)} {self.kind}"
+
+    @property
+    def mean(self) -> Tensor:
+        """Of all groups together (d,)."""
+        return self.weights @ self.means
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of all groups together (d, d): within them, and of their means."""
+        within = torch.einsum("k,kij->ij", self.weights, self.covariances)
+        apart = self.means - self.mean
+        return within + (self.weights[:, None] * apart).T @ apart
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The exact denoiser of the mixture; see `mixture_denoiser`."""
+        return mixture_denoiser(self.means, self.covariances, self.weights)
+
+
+def grouped(stored: StoredRows) -> Groups | None:
+    """Gives the mixture of a store's first 4,096 rows, in network units.
+
+    A Gaussian for each class where rows have 2 to 32 classes, or else for each of 8 clusters by
+    k-means; None where the rows do not differ enough for two.
+    """
+    n = min(len(stored), _MAX_ROWS)
+    rows = network_units(stored[torch.arange(n)].flatten(1), torch.float64)
+    labels, kind = stored.labels, "classes"
+    if labels is None or not 2 <= len(torch.unique(labels[:n])) <= _MOST_CLASSES:
+        labels, kind = _clusters(rows), "clusters"
+    names, member = torch.unique(labels[:n], return_inverse=True)
+    if len(names) < 2:
+        return None
+    groups = [rows[member == k] for k in range(len(names))]
+    covariances = [
+        torch.cov(group.T, correction=0).reshape(2 * [rows.shape[1]]) for group in groups
+    ]
+    return Groups(
+        kind,
+        torch.stack([group.mean(0) for group in groups]),
+        torch.stack(covariances),
+        member.bincount().double() / n,
+    )
+
+
+def _clusters(rows: Tensor) -> Tensor:
+    from sklearn.cluster import KMeans
+
+    clusters = min(_CLUSTERS, len(torch.unique(rows, dim=0)))
+    return torch.from_numpy(KMeans(clusters, n_init=1, random_state=0).fit_predict(rows.numpy()))
 
 
 def mixture_denoiser(means: Tensor, covariances: Tensor, weights: Tensor) -> Denoiser:

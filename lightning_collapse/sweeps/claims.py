@@ -146,7 +146,7 @@ class Claims:
     def settle(self, run: PlannedRun) -> None:
         """Notes the end that none saw of a run which the caller has claimed, if there was one."""
         if self.ended(run).how == "started":
-            self.tell_end(run, "stopped", None)
+            self.tell_end(run, "done" if run.is_done else "stopped", None)
 
     def forgive(self, runs: list[PlannedRun]) -> None:
         """Lets runs be tried again that have failed."""

@@ -8,6 +8,7 @@ A run whose last digits, the digest of what its results depend on, are those of 
 holds all its rounds is done, wherever its samples are.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,15 +44,24 @@ class Kept:
         return replace(study, runs=runs)
 
     def keep(self, run: PlannedRun) -> None:
-        """Copies the records of a run that is done here, unless they are the same already.
+        """Copies the records of a run that is done here, unless those of more rounds are kept.
 
         Raises:
             OSError: they cannot be written.
         """
         if not run.is_done_here:
             return
+        if (kept := self._kept_rounds(run)) > (here := Run(run.folder).rounds):
+            print(f"{run.name}: {kept} rounds are kept, and stay; here are {here}", flush=True)
+            return
         for source in _files(run, run.folder):
             _copy(source, self.folder / run.name / source.name)
+
+    def _kept_rounds(self, run: PlannedRun) -> int:
+        """How many rounds are kept of a run; 0 for those that cannot be read, and for toys."""
+        with suppress(ValueError, OSError):
+            return 0 if run.is_toy else len(Run(self.folder / run.name).records)
+        return 0
 
 
 def _copy(source: Path, target: Path) -> None:

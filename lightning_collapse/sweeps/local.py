@@ -162,6 +162,7 @@ class Driver:
         if self._signal is not None:
             print("stopped; the same command goes on", flush=True)
             return 128 + self._signal
+        self._settle_done()
         return int(self._tell_failures())
 
     def _left(self) -> list[PlannedRun]:
@@ -254,6 +255,15 @@ class Driver:
             del self._children[name]
             if how == "done" and self._kept is not None:
                 self._kept.keep(child.run)
+
+    def _settle_done(self) -> None:
+        """Notes the ends of runs that were done only after their driver had been killed."""
+        for run in self._study.runs:
+            if not run.is_done or self._claims.ended(run).how != "started":
+                continue
+            if (claim := self._claims.claim(run)) is not None:
+                self._claims.settle(run)
+                os.close(claim)
 
     def _how(self, run: PlannedRun, code: int) -> str:
         if run.is_done:

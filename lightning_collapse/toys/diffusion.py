@@ -23,7 +23,7 @@ from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.pool import Pool
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.oracles import mixture_denoiser
-from lightning_collapse.seeds import generator
+from lightning_collapse.seeds import key
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
@@ -162,7 +162,7 @@ def measure(
 
 
 def _fit(rows: Array, protocol: Protocol, seed: int, r: int) -> Mixtures:
-    keyed = [generator(seed, "measure", r)]
+    keyed = [key(seed, "measure", r)]
     return refit(rows[None], protocol.components, None, keyed, reg_covar=protocol.reg_covar)
 
 

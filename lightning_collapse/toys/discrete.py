@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lightning_collapse.chance import replica_generators, replica_keys
 from lightning_collapse.curators import Curator, Offer
 from lightning_collapse.seeds import bits_at, key
 from lightning_collapse.theory import discrete as theory
 from lightning_collapse.toys.blocks import TrainingSets, by_chance, counts, replaces_all
-from lightning_collapse.toys.chance import replica_generators, replica_keys
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
 from lightning_collapse.toys.spreads import spread

@@ -2,28 +2,30 @@
 
 Where a regime takes whole blocks of rows, their means and scatters are drawn instead of the rows,
 which is exact: the mean of n rows of N(m, C) is N(m, C/n), and their scatter is C's Wishart with
-n - 1 degrees of freedom, independent of the mean. Where a regime draws rows one by one
-(`Turnover`, `AccumulateSubsample`), so does the loop.
+n - 1 degrees of freedom, independent of the mean. Where rows are kept by chance (`Turnover`), how
+many of each age is drawn first (`survivors`). Where older ones may come back
+(`AccumulateSubsample`), the loop draws rows one by one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.seeds import bits_at, key
-from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
-from lightning_collapse.toys.chance import (
+from lightning_collapse.chance import (
     normal_at,
     replica_generators,
     replica_keys,
     wishart_factors,
 )
+from lightning_collapse.seeds import bits_at, key
+from lightning_collapse.toys.blocks import Piece, TrainingSets, by_chance, counts
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Fit, Truth
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
+from lightning_collapse.toys.survivors import from_survivors, only_keeps, pieces_a_round
 
 __all__ = ["check_course", "check_memory", "from_rows", "from_statistics", "simulate"]
 
@@ -55,16 +57,26 @@ def simulate(
         at_once: replicas computed together, which changes nothing in the result; None takes what
             suits memory.
     """
-    drawn = by_chance(condition.blocks)
-    run = from_rows if drawn else from_statistics
-    if at_once is None and drawn:
+    run = _engine(condition, rounds, truth.dim)
+    if at_once is None and run is from_rows:
         at_once = max(1, _ROWS_AT_ONCE // (condition.n * truth.dim))
     elif at_once is None:
-        at_once = max(1, _DRAWS_AT_ONCE // (2 * rounds * truth.dim * (truth.dim + 1)))
+        pieces = 2 if run is from_statistics else pieces_a_round(condition.blocks)
+        at_once = max(1, int(_DRAWS_AT_ONCE / (pieces * rounds * truth.dim * (truth.dim + 1))))
     # Of one size, as small groups take as long.
     at_once = math.ceil(replicas / math.ceil(replicas / at_once))
     groups = [range(i, min(i + at_once, replicas)) for i in range(0, replicas, at_once)]
     return Course.join([run(condition, rounds, group, truth, seed) for group in groups])
+
+
+def _engine(condition: Condition, rounds: int, dim: int) -> Callable[..., Course]:
+    if not by_chance(condition.blocks):
+        return from_statistics
+    if not only_keeps(condition.blocks):
+        return from_rows
+    # What is drawn for all rounds must be held; rows are not.
+    draws = pieces_a_round(condition.blocks) * rounds * dim * (dim + 1)
+    return from_survivors if draws <= _DRAWS_AT_ONCE else from_rows
 
 
 def check_course(rounds: int, replicas: int) -> None:

@@ -35,7 +35,7 @@ THREE_MODES = ((-4.0, -4.0), (0.0, 4.0), (4.0, -4.0))
 VARIANCE = 0.5
 
 _DIRECTIONS = 50
-_NUMBERS_AT_A_TIME = 2**16
+_NUMBERS_AT_A_TIME = 3 * 2**14
 """Of one array of responsibilities: what a processor's cache holds several of."""
 _POOL_NUMBERS = 2**26
 """Of the pools of the replicas that are computed together: 512 MiB."""
@@ -143,7 +143,7 @@ def _run_group(
             pool.draw(),
             protocol.components,
             fit,
-            [generator(seed, "kmeans", r) for seed in seeds],
+            [key(seed, "kmeans", r) for seed in seeds],
             init=protocol.init,
             reg_covar=protocol.reg_covar,
         )

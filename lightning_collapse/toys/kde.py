@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Block, Drawn, Kept
 from lightning_collapse.seeds import key
-from lightning_collapse.toys.chance import replica_generators
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
 from lightning_collapse.toys.spreads import spread

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_collapse.chance import replica_generators, wishart_factors
 from lightning_collapse.regimes import Fixed
 from lightning_collapse.toys.blocks import TrainingSets, by_chance, only_adds
-from lightning_collapse.toys.chance import replica_generators, wishart_factors
 from lightning_collapse.toys.conditions import Condition
 
 __all__ = [

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
 from lightning_collapse.theory.regression import MixtureError, projected_ridge_error, ridge_error
-from lightning_collapse.toys.chance import replica_generators
 
 __all__ = ["Mixture", "Sweep", "ridge", "simulate_sweep", "summarise_sweep"]
 

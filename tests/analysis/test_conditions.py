@@ -3,7 +3,13 @@
 import pytest
 from records import CONTROL, write_run
 
-from lightning_collapse.analysis.conditions import check_comparable, conditions, find_runs
+from lightning_collapse import Run
+from lightning_collapse.analysis.conditions import (
+    check_comparable,
+    conditions,
+    controls_among,
+    find_runs,
+)
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}
 
@@ -14,7 +20,7 @@ def test_runs_that_differ_by_seed_are_one_condition(tmp_path):
     assert [replica.seed for replica in one.runs] == [0, 1, 2]
     assert one.name == "Replace(synthetic_fraction=1.0)"
     series = one.series("fd_pixels")
-    assert len(series) == 3 and one.rounds == 3 and not one.is_control
+    assert len(series) == 3 and one.rounds == 3 and not one.is_real
     first = next(iter(series.values()))
     assert first[:2].tolist() == [0.5, 0.6] and first[2] != first[2]
 
@@ -30,6 +36,16 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     both, other = conditions(runs)
     assert (len(both.runs), len(other.runs)) == (2, 1)
     assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
+
+
+def test_a_class_that_some_have_is_told_as_it_is_called(tmp_path):
+    keep = {"class_path": "lightning_collapse.ByDensity", "init_args": {"keep": 0.5, "of": "real"}}
+    for seed, data in enumerate(({"curator": keep}, {"curator": None})):
+        write_run(tmp_path / f"{seed}", FLAT, seed=seed).config.write({"data": data})
+    curated, plain = conditions([Run(tmp_path / "0"), Run(tmp_path / "1")])
+    regime = "Replace(synthetic_fraction=1.0)"
+    assert curated.name == f'{regime}, data.curator = ByDensity(keep=0.5, of="real")'
+    assert plain.name == regime
 
 
 def test_runs_measured_otherwise_are_other_conditions(tmp_path):
@@ -64,7 +80,22 @@ def test_two_runs_of_one_seed_are_refused(tmp_path):
 
 
 def test_a_control_never_trains_on_samples(tmp_path):
-    assert conditions([write_run(tmp_path / "real", FLAT, **CONTROL)])[0].is_control
+    real = conditions([write_run(tmp_path / "real", FLAT, **CONTROL)])
+    mixed = conditions([write_run(tmp_path / "mixed", FLAT)])
+    assert controls_among([*mixed, *real]) == controls_among(real) == real
+
+
+def test_a_control_has_as_many_rows_as_what_it_is_beside_not_as_many_as_there_are(tmp_path):
+    def fresh(name, share, n):
+        fixed = {"regime": "Fresh", "regime_options": {"share": share, "size": n}}
+        rows = {"n_real": n, "n_synthetic": 0} if share == 0 else {}
+        columns = {**FLAT, "n_real": [n, 0, 0], "n_synthetic": [0, n, n]} if share else FLAT
+        return write_run(tmp_path / name, columns, **fixed, **rows, n_train=1600)
+
+    (mixed,) = conditions([fresh("mixed", 1.0, 200)])
+    (control,) = conditions([fresh("control", 0, 200)])
+    (fewer,) = conditions([fresh("fewer", 0, 50)])
+    assert controls_among([mixed, control, fewer]) == [control]
 
 
 def test_figures_of_other_sizes_are_not_compared(tmp_path):

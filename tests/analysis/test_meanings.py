@@ -35,7 +35,7 @@ def profile(tmp_path):
             for name, own, options in (("run", ends, fixed or {}), ("control", {}, CONTROL))
         ]
         condition, control = conditions(runs)
-        assert control.is_control
+        assert control.is_real and not condition.is_real
         return {one.meaning: one for one in answers(condition, control)}
 
     return told

@@ -1,6 +1,7 @@
 """`analyse profile` from a folder of runs to its table, summary and figures."""
 
 import json
+import shutil
 
 import numpy as np
 import torch
@@ -74,3 +75,12 @@ def test_runs_without_samples_on_disk_keep_their_answers(tmp_path, cli):
     (condition,) = json.loads((out / "summary.json").read_text())["conditions"]
     assert condition["distances"]["squared_frechet"] is None
     assert condition["verdict"]["seeds"] == 2
+
+
+def test_kept_records_are_profiled_but_for_what_samples_tell(tmp_path, cli):
+    a_sweep(tmp_path, seeds=2)
+    for run in tmp_path.iterdir():
+        shutil.rmtree(run / "pool")
+    status, said, _ = cli("analyse", "profile", tmp_path, "--out", tmp_path / "out")
+    assert status == 0 and "distances: the records alone were kept" in said
+    assert "any increase of risk          yes" in said

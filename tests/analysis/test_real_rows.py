@@ -8,7 +8,7 @@ from records import CONTROL, write_run
 from tiny_runs import CONFIGS
 
 from lightning_collapse import Run
-from lightning_collapse.analysis.conditions import conditions
+from lightning_collapse.analysis.conditions import conditions, controls_among
 from lightning_collapse.analysis.real_rows import of_conditions
 
 EXCESS = {0: 3.0, 100: 1.0, 500: 0.0, 800: 0.0}
@@ -32,7 +32,7 @@ def a_grid(folder, rounds, seeds=3):
 
 def answer(folder, **options):
     read = conditions([Run(path) for path in sorted(folder.iterdir())])
-    (control,) = [one for one in read if one.is_control]
+    (control,) = controls_among(read)
     return of_conditions([one for one in read if one is not control], control, **options)
 
 

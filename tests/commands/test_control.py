@@ -54,7 +54,10 @@ def test_data_of_a_store_is_a_gaussian_of_its_covariance(tmp_path):
     write_rows(tmp_path / "store", [(rows, None)], lambda: {})
     edm = Sampling("heun", "karras", 18)
     control(edm, data=tmp_path / "store", out=tmp_path / "o")
-    (condition,) = summary(tmp_path / "o")
+    condition, mixture = summary(tmp_path / "o")
+    assert mixture["data"] == "mixture of 8 clusters"
+    assert mixture["relative_error"] == [0, pytest.approx(0.0946, abs=0.01)]
+    assert 0 < mixture["standard_error"] < 0.01
     centred = rows.double() - rows.double().mean(0)
     covariance = centred.T @ centred / len(rows)
     bias = SamplerBias(heun_sampler, karras_sigmas(18), covariance).total_variance_error

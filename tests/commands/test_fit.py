@@ -118,6 +118,26 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
         "data.regime.sythetic_fraction: .* mean data.regime.synthetic_f",
     ),
     ("digits_mix", {"data__samples_per_round": 23}, "samples_per_round = 23: .* 24"),
+    *(
+        ("points_replace", {"loop__measures": json.dumps([{"class_path": name, **init}])}, said)
+        for name, init, said in (
+            ("Balls", {"init_args": {"kk": 3}}, "^loop.measures.kk: .* mean loop.measures.k?"),
+            ("Balls", {"init_args": {"k": "x"}}, "^loop.measures.k = x: must be a whole number"),
+            ("Balls", {"init_args": {"k": 0}}, "^loop.measures.k = 0: must be at least 1"),
+            (
+                "torchmetrics.MeanMetric",
+                {"init_args": {"kk": 3}},
+                "^loop.measures.kk: unknown key",
+            ),
+        )
+    ),
+    ("points_replace", {"model__network": "torch.nn.Linear"}, "^model.network.in_features, "),
+    (
+        "points_replace",
+        {"trainer__callbacks": '[{"class_path": "EarlyStopping"}]'},
+        "^trainer.callbacks.monitor: missing",
+    ),
+    ("points_replace", {"trainer__logger": "CSVLogger"}, "^trainer.logger.save_dir: missing"),
     ("points_replace", {"trainer__max_epochs": 0}, "trainer.max_epochs = 0: .* at least 1"),
     ("points_replace", {"trainer__max_epoch": 3}, "trainer.max_epoch: unknown key; .*max_epochs"),
     ("points_replace", {"data__train_row": 3}, "data.train_row: unknown key; .* data.train_rows"),

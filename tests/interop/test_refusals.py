@@ -25,6 +25,8 @@ from lookalikes import (
 from safetensors.torch import save
 from torch import nn
 
+from lightning_collapse.runs.checkpoints import write_checkpoint
+
 TENSOR = "torch._utils._rebuild_tensor_v2"
 STORAGE = "torch.storage._load_from_bytes"
 PARAMETER = "torch._utils._rebuild_parameter"
@@ -372,3 +374,23 @@ def test_paths_that_are_wrong(tmp_path, cli, source, out, said):
     line = refused(cli, tmp_path / source, tmp_path / out)
     assert said in line
     assert os.listdir(tmp_path) == ["edm.pkl"]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_checkpoint_is_told_to_need_no_conversion(cli, tmp_path, sealed):
+    source, checkpoint = tmp_path / "round-0000.ckpt", {"state_dict": {"w": torch.ones(2)}}
+    with open(source, "wb") as file:
+        (write_checkpoint if sealed else torch.save)(checkpoint, file)
+    assert refused(cli, source, tmp_path / "out.safetensors") == (
+        f"error: file = {source}: is a checkpoint, which needs no conversion; `generate` and "
+        "--model.init_from take a run's as it is, and `export` writes a round's samples as PNG"
+    )
+
+
+def test_a_damaged_checkpoint_is_one_line_too(cli, tmp_path):
+    source = tmp_path / "round-0000.ckpt"
+    torch.save({"state_dict": {"w": torch.ones(2)}}, source)
+    # The check sum of what is read no longer fits.
+    source.write_bytes(source.read_bytes().replace(b"state_dict", b"state_dice"))
+    line = refused(cli, source, tmp_path / "out.safetensors")
+    assert line.startswith(f"error: {source}: is no network pickle of NVIDIA's EDM: ")

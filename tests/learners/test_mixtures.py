@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from lightning_collapse.learners import kmeans as kmeans_module
+from lightning_collapse.learners import mixtures as mixtures_module
 from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
 from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
 from lightning_collapse.learners.mixtures import (
@@ -20,7 +21,7 @@ from lightning_collapse.learners.mixtures import (
     refit,
     sample_mixtures,
 )
-from lightning_collapse.seeds import generator
+from lightning_collapse.seeds import generator, key
 
 
 def normal(*shape, seed=0):
@@ -37,8 +38,12 @@ def blobs(replicas, n, clusters, d, spread, seed=0):
     return centers[:, labels] + rows
 
 
-def randoms(replicas, name="k-means"):
-    return [generator(0, name, r) for r in range(replicas)]
+def keys(replicas):
+    return [key(0, "k-means", r) for r in range(replicas)]
+
+
+def randoms(replicas):
+    return [generator(0, "sample", r) for r in range(replicas)]
 
 
 def assert_same(a, b):
@@ -72,7 +77,7 @@ def theirs(rows, start, **options):
 )
 def test_a_fit_is_that_of_scikit_learn_from_the_same_start(n, clusters, d, spread, reg_covar):
     rows = blobs(6, n, clusters, d, spread)
-    start = kmeans_start(rows, clusters, randoms(6), reg_covar)
+    start = kmeans_start(rows, clusters, keys(6), reg_covar)
     fit = fit_mixtures(rows, start, reg_covar=reg_covar)
     for r in range(6):
         expected = theirs(rows[r], start[[r]], reg_covar=reg_covar)
@@ -82,10 +87,34 @@ def test_a_fit_is_that_of_scikit_learn_from_the_same_start(n, clusters, d, sprea
     assert not fit.collapsed.any()
 
 
+@pytest.mark.parametrize(("n", "clusters", "d", "spread"), [(300, 3, 2, 5.0), (400, 5, 3, 1.0)])
+def test_a_fit_by_features_is_that_by_rows_but_for_rounding(n, clusters, d, spread, monkeypatch):
+    rows = 100 + blobs(6, n, clusters, d, spread)
+    by_features = refit(rows, clusters, None, keys(6))
+    monkeypatch.setattr(mixtures_module, "_MOST_FEATURES", 0)
+    by_rows = refit(rows, clusters, None, keys(6))
+    for field in fields(Mixtures):
+        ours, expected = (getattr(fit, field.name) for fit in (by_features, by_rows))
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_component_far_thinner_than_the_rows_keeps_its_digits():
+    """1e-8 wide, 100 apart: of moments about the rows' middle, no digit would be right."""
+    rows = 1e-8 * normal(1, 400, 2)
+    rows[:, 200:] += 100.0
+    fit = refit(rows, 2, None, keys(1))
+    halves = [rows[0, :200], rows[0, 200:]]
+    for k, half in enumerate(
+        sorted(halves, key=lambda h: -abs(h.mean() - fit.means[0, 0, 0]))[::-1]
+    ):
+        expected = np.cov(half.T, bias=True)
+        np.testing.assert_allclose(fit.covariances[0, k], expected, rtol=1e-5, atol=1e-21)
+
+
 @pytest.mark.parametrize("options", [{"max_iter": 3}, {"tol": 1e-6}])
 def test_it_stops_where_scikit_learn_does(options):
     rows = blobs(4, 300, 3, 2, 1.0)
-    start = kmeans_start(rows, 3, randoms(4))
+    start = kmeans_start(rows, 3, keys(4))
     fit = fit_mixtures(rows, start, **options)
     for r in range(4):
         expected = theirs(rows[r], start[[r]], reg_covar=0.0, **options)
@@ -138,19 +167,19 @@ def test_every_row_is_in_one_cluster_even_where_centers_coincide():
 @pytest.mark.parametrize("n", [13, 257])
 def test_a_replica_does_not_depend_on_the_others(components, n):
     rows = blobs(7, n, 3, 2, 2.0)
-    whole = refit(rows, components, None, randoms(7))
-    samples, labels = sample_mixtures(whole, 50, randoms(7, "sample"))
+    whole = refit(rows, components, None, keys(7))
+    samples, labels = sample_mixtures(whole, 50, randoms(7))
     for r in range(7):
-        alone = refit(rows[[r]], components, None, randoms(7)[r : r + 1])
+        alone = refit(rows[[r]], components, None, keys(7)[r : r + 1])
         assert_same(alone, whole[[r]])
-        drawn = sample_mixtures(alone, 50, randoms(7, "sample")[r : r + 1])
+        drawn = sample_mixtures(alone, 50, randoms(7)[r : r + 1])
         assert np.array_equal(drawn[0][0], samples[r])
         assert np.array_equal(drawn[1][0], labels[r])
 
 
 def test_one_component_is_the_gaussian_of_maximum_likelihood():
     rows = blobs(1, 100, 2, 3, 2.0)
-    fit = refit(rows, 1, None, randoms(1))
+    fit = refit(rows, 1, None, keys(1))
     gaussian = GaussianMLE()
     gaussian.fit(torch.from_numpy(rows[0]))
     np.testing.assert_allclose(fit.means[0, 0], gaussian.mean, atol=1e-14)
@@ -160,10 +189,10 @@ def test_one_component_is_the_gaussian_of_maximum_likelihood():
 
 def test_a_warm_start_goes_on_from_the_last_fit():
     rows = blobs(2, 300, 3, 2, 1.0)
-    before = refit(rows, 3, None, randoms(2))
-    warm = refit(rows[:, ::-1], 3, before, randoms(2), init="warm")
+    before = refit(rows, 3, None, keys(2))
+    warm = refit(rows[:, ::-1], 3, before, keys(2), init="warm")
     assert_same(warm, fit_mixtures(rows[:, ::-1], before))
-    cold = refit(rows[:, ::-1], 3, before, randoms(2), init="kmeans")
+    cold = refit(rows[:, ::-1], 3, before, keys(2), init="kmeans")
     assert not np.array_equal(cold.means, warm.means)
 
 
@@ -173,12 +202,12 @@ def test_a_warm_start_goes_on_from_the_last_fit():
 def test_a_component_on_a_line_is_kept_on_it():
     """Two rows far from the others take a component: its covariance has rank 1."""
     rows = np.concatenate([normal(1, 40, 2), [[[100.0, 100.0], [103.0, 101.0]]]], 1)
-    fit = refit(rows, 2, None, randoms(1))
+    fit = refit(rows, 2, None, keys(1))
     (small,) = np.flatnonzero(fit.weights[0] < 0.1)
     assert fit.collapsed[0].tolist() == [k == small for k in range(2)]
     np.testing.assert_allclose(fit.means[0, small], [101.5, 100.5])
     np.testing.assert_allclose(fit.covariances[0, small], [[2.25, 0.75], [0.75, 0.25]], atol=1e-12)
-    samples, labels = sample_mixtures(fit, 400, randoms(1, "sample"))
+    samples, labels = sample_mixtures(fit, 400, randoms(1))
     offset = samples[0][labels[0] == small] - fit.means[0, small]
     assert len(offset) > 5
     np.testing.assert_allclose(offset @ [1.0, -3.0], 0, atol=1e-12)
@@ -199,7 +228,7 @@ def test_a_component_on_a_line_is_kept_on_it():
 def test_degenerate_rows_are_fitted_finitely(rows, init):
     fit = None
     for r in range(3):
-        fit = refit(rows, 3, fit, [generator(0, "k-means", r)], init=init)
+        fit = refit(rows, 3, fit, [key(0, "k-means", r)], init=init)
         rows, _ = sample_mixtures(fit, rows.shape[1], [generator(0, "sample", r)])
         for field in fields(Mixtures):
             assert np.isfinite(getattr(fit, field.name)).all()
@@ -209,20 +238,20 @@ def test_degenerate_rows_are_fitted_finitely(rows, init):
 
 
 def test_points_stay_where_they_are():
-    fit = refit(np.array([[[1.0, 2.0]] * 4 + [[5.0, 6.0]] * 4]), 2, None, randoms(1))
-    samples, _ = sample_mixtures(fit, 50, randoms(1, "sample"))
+    fit = refit(np.array([[[1.0, 2.0]] * 4 + [[5.0, 6.0]] * 4]), 2, None, keys(1))
+    samples, _ = sample_mixtures(fit, 50, randoms(1))
     assert {tuple(row) for row in samples[0]} == {(1.0, 2.0), (5.0, 6.0)}
 
 
 def test_reg_covar_is_a_floor():
-    fit = refit(np.ones((1, 5, 2)), 1, None, randoms(1), reg_covar=1e-6)
+    fit = refit(np.ones((1, 5, 2)), 1, None, keys(1), reg_covar=1e-6)
     np.testing.assert_allclose(fit.covariances[0, 0], 1e-6 * np.eye(2))
     assert not fit.collapsed.any()
 
 
 def test_fewer_rows_than_components_are_refused():
     with pytest.raises(ValueError, match="^n = 2: must be at least the number of components, 3$"):
-        refit(np.zeros((1, 2, 2)), 3, None, randoms(1))
+        refit(np.zeros((1, 2, 2)), 3, None, keys(1))
 
 
 # Samples
@@ -230,8 +259,8 @@ def test_fewer_rows_than_components_are_refused():
 
 def test_samples_have_the_mixtures_moments_in_no_order():
     rows = blobs(1, 300, 3, 2, 3.0)
-    fit, n = refit(rows, 3, None, randoms(1)), 30_000
-    samples, labels = sample_mixtures(fit, n, randoms(1, "sample"))
+    fit, n = refit(rows, 3, None, keys(1)), 30_000
+    samples, labels = sample_mixtures(fit, n, randoms(1))
     for k in range(3):
         mine = samples[0][labels[0] == k]
         share = fit.weights[0, k]
@@ -251,7 +280,7 @@ def test_the_learner_is_the_engine_with_one_replica(dtype):
     learner = GaussianMixtureEM(seed=5)
     for r in range(2):
         learner.fit(rows)
-        keyed = [generator(5, "kmeans", r)]
+        keyed = [key(5, "kmeans", r)]
         assert_same(learner.mixture, refit(rows[None].double().numpy(), 3, None, keyed))
     samples = learner.sample(7, generator(0, "sample"))
     assert samples.dtype == dtype

@@ -1,5 +1,6 @@
 """The three parts under a Trainer of a user's own: they work as in `fit`, or refuse."""
 
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateFinder, Timer
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from tiny_runs import (
@@ -216,3 +217,24 @@ def test_run_goes_on_where_it_stopped_and_keeps_others_out(tmp_path, whole, caps
     ]
     with RunFolder(tmp_path).locked(), pytest.raises(OSError, match="in use by process"):
         run(fit.module, fit.data, fit.loop, max_epochs=3, **PLAIN)
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, True), ({"max_epochs": 2}, False)])
+def test_rounds_that_nobody_has_named_are_told(tmp_path, capsys, given, told):
+    fit = Fit(tmp_path)
+    trainer = Trainer(**QUIET, **given, callbacks=[fit.loop, Leaves()])
+    with warnings.catch_warnings(), pytest.raises(LeftError):
+        warnings.simplefilter("ignore")  # Lightning's own, which advises max_epochs=-1
+        trainer.fit(fit.module, fit.data)
+    lines = capsys.readouterr().err.splitlines()
+    said = [line for line in lines if line.startswith("warning: trainer.max_epochs = 1000: ")]
+    assert len(said) == told
+
+
+class LeftError(Exception):
+    pass
+
+
+class Leaves(Callback):
+    def on_train_start(self, trainer, pl_module):
+        raise LeftError

@@ -12,7 +12,7 @@ import pytest
 from records import CONTROL, write_run
 from studies import ROUNDS, add_rows, columns, write_study
 
-from lightning_collapse.analysis.conditions import conditions, find_runs
+from lightning_collapse.analysis.conditions import conditions, controls_among, find_runs
 from lightning_collapse.analysis.meanings import headline
 from lightning_collapse.report.comparison import compare
 from lightning_collapse.report.page import SECTIONS, page
@@ -93,7 +93,7 @@ def test_equal_runs_give_equal_bytes(study, text, tmp_path):
 
 def test_the_verdict_is_the_one_of_the_analysis(study, text):
     told = conditions(find_runs([study]))
-    control = next(one for one in told if one.is_control)
+    (control,) = controls_among(told)
     for one in told:
         if one is not control:
             verdict = headline(one, control)

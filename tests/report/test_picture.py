@@ -12,7 +12,8 @@ from studies import add_rows, columns, write_study
 
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.report.comparison import compare, course
-from lightning_collapse.report.looks import looks_of
+from lightning_collapse.report.looks import looks_of, looks_of_families
+from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
 
 
@@ -95,6 +96,30 @@ def test_every_look_can_be_seen_on_white_and_dark_and_told_in_grey(ramped):
     assert all(_contrast(one.light, "#ffffff") >= 3 for one in looks)
     assert all(_contrast(one.dark, "#14161a") >= 3 for one in looks)
     assert len({(str(one.dash), one.marker) for one in looks}) == 8
+
+
+def test_families_of_a_grid_are_told_by_dash_and_marker_and_their_members_by_colour():
+    looks = looks_of_families([5, 4])
+    assert len({(str(one.dash), one.marker) for one in looks[:5]}) == 1
+    assert (looks[0].dash, looks[0].marker) != (looks[5].dash, looks[5].marker)
+    assert len({one.light for one in looks[:5]}) == 5
+    assert [one.key for one in looks] == [f"c{i}" for i in range(9)]
+
+
+def test_a_grid_of_regimes_has_a_line_of_panels_for_each_on_common_axes(tmp_path):
+    options = {"Replace": "synthetic_fraction", "Augment": "ratio"}
+    for k, (regime, option) in enumerate(options.items()):
+        for i in range(5):
+            own = {"regime": regime, "regime_options": {option: 0.1 * (i + 1)}}
+            write_run(tmp_path / f"{regime}-{i}", columns(1.0 + 9 * k, 0), 0, **own)
+    one = compare(find_runs([tmp_path]))[0]
+    assert one.is_crowd and list(map(len, one.families.values())) == [5, 5]
+    figure = draw_picture(one, read_strips(one, 2)).figure
+    panels = [axes for axes in figure.axes if axes.lines]
+    assert len(panels) == 2 * 3
+    highest = max(max(columns(10.0, 0)["fd_pixels"]), max(columns(1.0, 0)["fd_pixels"]))
+    assert all(axes.get_ylim()[1] >= highest for axes in panels[::3])
+    assert all(axes.get_ylim()[0] == 0 for axes in panels[::3])
 
 
 def test_a_single_run_still_has_its_table(cli, study):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tiny_runs import arguments
 
 from lightning_collapse.commands import fit as cli
 from lightning_collapse.runs.config_file import Change, ConfigFile, config_digest, load_yaml
+from lightning_collapse.runs.layout import Run
+from lightning_collapse.sampling.choice import Sampling
 
 STARTED = {
     "seed_everything": 0,
@@ -122,6 +125,72 @@ def test_a_class_of_ours_is_the_same_wherever_its_module_has_moved(tmp_path, was
 
 def test_an_option_that_is_new_is_no_change(file):
     assert file.changes(changed("model.invented_later", 1)) == []
+
+
+class Loop:
+    def __init__(self, sampling: Sampling = Sampling(), guide: str | None = None) -> None: ...  # noqa: B008
+
+
+@dataclass
+class Shift:
+    by: float = 1.0
+    twice: bool = False
+
+
+SHIFT = f"{__name__}.Shift"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({}, {"guide": None}, None),
+        ({}, {"guide": "a"}, 'loop.guide = "a" (was null)'),
+        ({"sampling": {"solver": "heun"}}, {"sampling": {"temperature": 1}}, None),
+        (
+            {"sampling": {"solver": "heun"}},
+            {"sampling": {"temperature": 0.5}},
+            "loop.sampling.temperature = 0.5 (was 1.0)",
+        ),
+        ({"class_path": SHIFT, "init_args": {}}, {"init_args": {"by": 1, "twice": False}}, None),
+        (
+            {"class_path": SHIFT, "init_args": {}},
+            {"init_args": {"by": 1, "twice": True}},
+            "loop.init_args.twice = true (was false)",
+        ),
+        ({"measures": [{"class_path": SHIFT}]}, {"measures": [{"class_path": SHIFT}]}, None),
+        (
+            {"all": [{"class_path": SHIFT, "init_args": {"by": 2}}]},
+            {"all": [{"class_path": SHIFT, "init_args": {"by": 2, "twice": False}}]},
+            None,
+        ),
+    ],
+)
+def test_an_option_that_a_run_was_started_without_was_at_its_default(tmp_path, before, now, told):
+    file = ConfigFile(tmp_path / "config.yaml")
+    file.write({"loop": before})
+    merged = {
+        **before,
+        **{k: {**before.get(k, {}), **v} if isinstance(v, dict) else v for k, v in now.items()},
+    }
+    changes = file.changes({"loop": merged}, {"loop": Loop})
+    assert [str(change) for change in changes] == ([told] if told else [])
+    assert all(change.kind == "forbidden" for change in changes)
+
+
+def test_a_run_of_before_an_option_is_not_gone_on_with_by_another_value(tmp_path, capsys):
+    cli.run_fit(arguments(tmp_path, trainer__max_epochs=1))
+    file = ConfigFile(tmp_path / "config.yaml")
+    config = file.read()
+    del config["model"]["restart"], config["loop"]["sampling"]["temperature"]
+    del config["data"]["num_workers"], config["trainer"]["precision"]
+    (tmp_path / "config.yaml").unlink()
+    file.write(config)
+    for changed in ({"model__restart": "warm"}, {"loop__sampling__temperature": 0.5}):
+        with pytest.raises(SystemExit):
+            cli.run_fit(arguments(tmp_path, trainer__max_epochs=2, **changed))
+        assert "the run in" in capsys.readouterr().err
+    cli.run_fit(arguments(tmp_path, trainer__max_epochs=2))
+    assert Run(tmp_path).rounds == 2
 
 
 def test_recorded_changes_stay_in_the_file_and_free_ones_do_not(file):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -28,6 +29,16 @@ class TrainedOn(Measure):
 
     def caution(self, figure, n):
         return f"{figure} of {n}"
+
+
+@dataclass(frozen=True)
+class Posing(Measure):
+    """Whose figure has the name of another's."""
+
+    name: str = ""
+
+    def figures(self, samples, real):
+        return {self.name: 1.0}
 
 
 NAMED = ["KernelDistance", "Vendi", f"{__name__}.TrainedOn"]
@@ -58,6 +69,18 @@ def runs(tmp_path_factory):
 def run(runs, tmp_path):
     shutil.copytree(runs["points", "plain"], tmp_path / "run")
     return Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("words", [[], ["--default_measures", "false"]])
+@pytest.mark.parametrize(
+    "name", ["fd_points", "precision_points", "vendi_points", "sw2_points_floor"]
+)
+def test_a_measure_of_ones_own_cannot_put_its_figures_in_the_place_of_ours(run, cli, name, words):
+    before = run.table.read_bytes()
+    named = {"class_path": f"{__name__}.Posing", "init_args": {"name": name}}
+    status, out, err = cli("measure", run.path, *words, "--measures", json.dumps([named]))
+    assert (status, out) == (2, "") and run.table.read_bytes() == before
+    assert err.startswith(f"error: measures: {name} is a figure ") and err.count("\n") == 1
 
 
 def bare(record):

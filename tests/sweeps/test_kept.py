@@ -20,7 +20,7 @@ def made(folder: Path, rounds: int, **last) -> None:
     """A run of so many rounds, of which only what is looked at is there."""
     run = Run(folder)
     for r in range(rounds):
-        run.round(r).mkdir(parents=True)
+        run.round(r).mkdir(parents=True, exist_ok=True)
         (run.round(r) / "manifest.json").touch()
     lines = [{"round": r} for r in range(rounds)]
     lines[-1] |= last
@@ -78,6 +78,23 @@ def test_what_is_measured_later_is_kept_too(study, kept):
     Run(run.folder).table.write_text(made_later)
     kept.keep(run)
     assert Run(kept.folder / run.name).table.read_text() == made_later
+
+
+def test_a_longer_record_stays_where_fewer_rounds_were_made(study, kept, capsys):
+    run = study.runs[0]
+    made(run.folder, 2)
+    kept.keep(run)
+    longer = Run(kept.folder / run.name).table.read_text()
+    shutil.rmtree(study.folder)
+    fewer = replace(run, checked=Checked(run.name[-8:], rounds=1))
+    made(fewer.folder, 1)
+    kept.keep(fewer)
+    assert Run(kept.folder / run.name).table.read_text() == longer
+    said = f"{run.name}: 2 rounds are kept, and stay; here are 1\n"
+    assert capsys.readouterr() == (said, "")
+    made(run.folder, 2, more=1)
+    kept.keep(run)
+    assert Run(kept.folder / run.name).records[-1]["more"] == 1
 
 
 @pytest.mark.parametrize("name", ["rounds.jsonl", "config.yaml"])

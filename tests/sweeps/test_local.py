@@ -205,6 +205,16 @@ def test_children_of_a_killed_driver_save_and_stop(tmp_path):
     sweep.assert_whole()
 
 
+def test_the_end_of_a_run_that_no_driver_has_seen_is_noted_by_the_next(tmp_path):
+    sweep = Sweep(tmp_path)
+    assert sweep.finish()[0] == 0
+    path = tmp_path / "sweeps/stubs/.claims/events.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert sweep.finish()[0] == 0
+    sweep.assert_whole()
+    assert sweep.events[-1]["how"] == "done"
+
+
 def torment(sweep: Sweep, kills: int, seed: int, pause: float = 0.1) -> Counter[str]:
     """Kills drivers, children and both until it has killed often enough; two drivers at once."""
     chance, counted = random.Random(seed), Counter[str]()

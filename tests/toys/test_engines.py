@@ -1,13 +1,13 @@
 """Every regime means the same to every engine: rows, statistics, regression, mixtures.
 
-`Anchored` is a regime that only tests have.
+`Anchored` and `Ebbing` are regimes that only tests have.
 """
 
 from dataclasses import fields
 
 import numpy as np
 import pytest
-from own_regimes import Anchored
+from own_regimes import Anchored, Ebbing
 
 from lightning_collapse.regimes import (
     Accumulate,
@@ -31,6 +31,7 @@ from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import predicted
 from lightning_collapse.toys.gmm import Protocol, _ReplicaPool, run_mixtures
 from lightning_collapse.toys.regression import Task, regress
+from lightning_collapse.toys.survivors import from_survivors, only_keeps
 
 N, ROUNDS, Z = 12, 7, 4.0
 SIMPLE = Truth(mean=0.0, variance=1.0)
@@ -51,6 +52,7 @@ CASES = [
     Then(Replace(), 2, Accumulate()),
     Then(SlidingWindow(2), 3, Turnover(0.5)),
     Anchored(),
+    Ebbing(),
 ]
 BY_POSITION = [
     case
@@ -113,6 +115,38 @@ def test_statistics_have_the_law_of_rows(regime):
     assert_same(
         from_statistics(setting, ROUNDS, range(6000), SIMPLE, 2).variance, by_rows.variance
     )
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("regime", [Turnover(0.4), Turnover(0.7), Ebbing()], ids=repr)
+def test_counts_of_who_is_kept_have_the_law_of_rows(regime, dim):
+    setting, truth = ours(regime), Truth(0.0, 1.0, dim)
+    assert only_keeps(setting.blocks)
+    by_rows = from_rows(setting, ROUNDS, range(4000), truth, 1)
+    by_counts = from_survivors(setting, ROUNDS, range(8000), truth, 2)
+    a, b = by_counts, by_rows
+    assert_same(a.variance, b.variance)
+    assert_same(a.mean_sq_error, b.mean_sq_error)
+    # Their spread too, how one round hangs on the next, and on who was kept.
+    assert_same(np.square(a.variance), np.square(b.variance))
+    assert_same(a.variance[1:] * a.variance[:-1], b.variance[1:] * b.variance[:-1])
+    assert_same(a.n_real * a.variance, b.n_real * b.variance)
+    # Until round 2 there is no chance in how many are real.
+    assert (a.n_real[:2] == b.n_real[:2, :1]).all()
+    assert_same(a.n_real[2:], b.n_real[2:])
+    assert_same(np.square(a.n_real[2:]), np.square(b.n_real[2:]))
+    total = by_counts.n_real + by_counts.n_synthetic
+    assert (total == (by_rows.n_real + by_rows.n_synthetic)[:, :1]).all()
+
+
+def test_only_what_is_new_or_kept_goes_by_counts():
+    told = {repr(case): only_keeps(ours(case).blocks) for case in CASES}
+    assert {case for case, by_counts in told.items() if by_counts} == {
+        "Turnover(synthetic_fraction=0.4)",
+        "Ebbing()",
+        "Replace(synthetic_fraction=1.0)",
+    }
+    assert not only_keeps(ours(Turnover(0.04)).blocks)
 
 
 @pytest.mark.parametrize("regime", CASES, ids=repr)

@@ -17,7 +17,7 @@ from lightning_collapse.learners.mixtures import refit, sample_mixtures
 from lightning_collapse.metrics.distance import SlicedWasserstein
 from lightning_collapse.metrics.modes import Modes
 from lightning_collapse.pool import Pool
-from lightning_collapse.seeds import generator
+from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys import gmm as module
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.generations import generations
@@ -130,7 +130,7 @@ def test_full_replacement_follows_theory():
     assert np.abs(z_scores(variance, 0.5 * (1 - 1 / n) ** t, spread)).max() < Z
     rows, drop, chance = start_rows(n, replicas), *log_determinant(n, d=2)
     for r in range(rounds):
-        fit = refit(rows, 1, None, [generator(r, "k", i) for i in range(replicas)])
+        fit = refit(rows, 1, None, [key(r, "k", i) for i in range(replicas)])
         if r in (0, 4, 9):
             moved = np.log(np.linalg.det(fit.covariances[:, 0] / 0.5))[:, None]
             assert abs(z_scores(moved, (r + 1) * drop, ((r + 1) * chance) ** 0.5)[0]) < Z

@@ -21,6 +21,11 @@ from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_swe
 _DIM, _ROWS, _SHARES = 50, (500, 5000, 50_000), (0.01, 0.1, 0.5)
 
 
+def _over_floor(share: float, rows: int) -> float:
+    """ζ over p² at a finite number of rows: 1 + (1 - p)/p · d/(n - d)."""
+    return 1 + (1 - share) / share * _DIM / (rows - _DIM)
+
+
 def _measure(task: Task) -> Evidence:
     mixture = Mixture(_DIM, 1.0, 0.0, 1e-6, task.replicas(200), task.seed)
     errors = simulate_sweep(Sweep(_ROWS), _SHARES, mixture)
@@ -31,8 +36,7 @@ def _measure(task: Task) -> Evidence:
         what = f"ζ at n = {_ROWS[-1]:,}, share {share:g}, over p²"
         findings += [
             Finding(what, "above 0", floor, low=0.0),
-            # What is left of the rows' number: p(1 - p) d/n.
-            within(what, floor, 1.0, 0.15 + (1 - share) / share * _DIM / _ROWS[-1]),
+            within(what, floor, _over_floor(share, _ROWS[-1]), 0.1),
         ]
     lines = [ours(f"share {p:g}", _ROWS, zeta[:, i]) for i, p in enumerate(_SHARES)]
     lines += [theirs(f"floor p², p = {p:g}", _ROWS, np.full(3, p**2)) for p in _SHARES]

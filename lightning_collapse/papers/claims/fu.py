@@ -38,7 +38,7 @@ def _measure(task: Task) -> Evidence:
         law = (1 - (1 - real) ** (rounds + 1)) / real
         for i in (10, _ROUNDS):
             what, expected = f"γ of fit {i} over γ of fit 1, α = {real:g}", float(law[i - 1])
-            findings.append(within(what, growth[i - 1], expected, 0.15 * expected))
+            findings.append(within(what, growth[i - 1], expected, 0.05 * expected))
         error = 2 * growth.std(1, ddof=1) / _GROUPS**0.5
         middle = growth.mean(1)
         lines.append(Line(f"α = {real:g}", rounds, middle, middle - error, middle + error))

@@ -40,7 +40,7 @@ def _measure(task: Task) -> Evidence:
     halves = np.log(fresh.variance[-250:].mean(0) / fresh.variance[-500:-250].mean(0))
     findings = (
         Finding("variance, one fresh point a round", "above .5", late, low=0.5),
-        within("the same", late, limit, 0.1 * limit),
+        within("the same", late, limit, 0.05 * limit),
         within("log of its change over 250 rounds", halves, 0.0, 0.15),
         Finding("log v, none", "below log .01", replaced.log_variance[-1], high=np.log(0.01)),
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, norm
 
-from lightning_collapse.toys.chance import _WIDTHS, normal_at, replica_keys
+from lightning_collapse.chance import _WIDTHS, normal_at, replica_keys
 
 KEYS = replica_keys(0, "test", range(40))[:, None]
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from lightning_collapse.seeds import bits_at, key
 
-__all__ = ["normal_at", "replica_generators", "replica_keys", "wishart_factors"]
+__all__ = ["normal_at", "replica_generators", "replica_keys", "uniform_at", "wishart_factors"]
 
 _LAYERS = 1024
 
@@ -66,7 +66,7 @@ def _outer(
     numbers: NDArray[np.float64], layers: NDArray[np.int64], bits: NDArray[np.uint64]
 ) -> NDArray[np.float64]:
     """Gives what becomes of numbers (k,) that are where a layer sticks out of the density."""
-    uniform, other = _uniform_at(bits, 1), _uniform_at(bits, 2)
+    uniform, other = uniform_at(bits, np.array(1)), uniform_at(bits, np.array(2))
     tail = np.copysign(ndtri(uniform * ndtr(-_WIDTHS[1])), numbers)
     low, high = _DENSITIES[layers], _DENSITIES[layers + 1]
     under = low + uniform * (high - low) < np.exp(-0.5 * np.square(numbers))
@@ -74,10 +74,14 @@ def _outer(
     return np.asarray(np.where(layers == 0, tail, np.where(under, numbers, ndtri(other))))
 
 
-def _uniform_at(keys: NDArray[np.uint64], place: int) -> NDArray[np.float64]:
-    """Gives numbers between 0 and 1: 52 bits and a half, so that neither end can come up."""
-    bits = bits_at(keys, np.array(place, np.uint64)) >> np.uint64(12)
-    return np.asarray((bits.astype(np.float64) + 0.5) * 2.0**-52)
+def uniform_at(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Gives numbers in (0, 1) at places, in the shape that keys and places broadcast to.
+
+    52 bits and a half, so that neither end can come up.
+    """
+    bits = bits_at(keys, places.view(np.uint64)) >> np.uint64(12)
+    # Signed numbers become floating point in half the time.
+    return np.asarray((bits.view(np.int64) + 0.5) * 2.0**-52)
 
 
 def wishart_factors(

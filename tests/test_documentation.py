@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -22,7 +21,8 @@ def commands(text: str) -> list[list[str]]:
     """Gives the words of all commands of ours in a page's blocks, lines that go on joined."""
     joined = re.sub(r" \\\n\s*", " ", text)
     lines = re.findall(
-        r"^(?:    )?(?:srun.*|torchrun.*|nice )?(?:lightning-collapse|-m lightning_collapse) (.*)$",
+        r"^(?:    )?(?:srun.*|torchrun.*|nice )?"
+        r"(?:lightning-collapse|-m lightning_collapse) (.*)$",
         joined.replace("torchrun --standalone --nproc_per_node 8 -m", "-m"),
         flags=re.MULTILINE,
     )
@@ -105,7 +105,7 @@ def follow(tmp_path, monkeypatch, cli):
             elif title:
                 Path(title).write_text(body)
             for words in [] if language != "bash" else whole(body):
-                if skip in " ".join(words):
+                if re.search(skip, " ".join(words)):
                     continue
                 status, out, err = cli(*smaller(words))
                 assert status == 0, (words, err)
@@ -143,6 +143,6 @@ def test_ones_own_parts_are_taken_everywhere(follow):
     assert records[1]["reach_points_floor"] > 0
 
 
-def test_a_sweep_for_slurm_says_what_it_would_run(follow, capsys):
-    said = follow("slurm", skip="--launcher slurm" if not shutil.which("sbatch") else "report")
+def test_a_sweep_for_slurm_says_what_it_would_run(follow):
+    said = follow("slurm", skip="--launcher slurm|report")
     assert said.count("lightning-collapse fit") >= 3 or said.count(" fit ") >= 3

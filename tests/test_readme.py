@@ -1,27 +1,29 @@
-"""What the README shows works as it stands there."""
+"""What README and its pages show works as it stands there."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README, PYTHON, EXPERIMENT = (
+    (ROOT / page).read_text() for page in ("README.md", "docs/python.md", "docs/experiment.md")
+)
 
 
 def test_python_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", PYTHON, flags=re.DOTALL)
     assert examples
     for example in examples:
         if "Run(" in example:
             continue  # reads a run, in runs/test_layout.py
-        exec(compile(example, "README.md", "exec"), {})
+        exec(compile(example, "python.md", "exec"), {})
     # Among Lightning's bars.
     out = capsys.readouterr().out
     assert len(re.findall(r"^\d \d+ [\d.]+$", out, flags=re.MULTILINE)) == 5 + 2
 
 
 def test_table_names_every_configuration():
-    named = set(re.findall(r"^\| `(\w+)` \| ", README, flags=re.MULTILINE))
+    named = set(re.findall(r"^\| `(\w+)` \| ", EXPERIMENT, flags=re.MULTILINE))
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= named
 
 

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow oracles bench lint clean
+.PHONY: demo test slow oracles bench results lint clean
 
 # A thread each: for a network this small a second thread gains nothing.
 demo: export OMP_NUM_THREADS = 1
@@ -30,6 +30,13 @@ oracles: .venv/ready
 bench: export OMP_NUM_THREADS = 1
 bench: .venv/ready
 	$(BIN)/python benchmarks/bench.py -o runs/bench.md
+
+# Figures and verdicts of all runs whose records are kept: docs/results/<plan>.{svg,txt}.
+results: export OMP_NUM_THREADS = 1
+results: .venv/ready
+	set -e; for kept in docs/results/records/*; do \
+	  $(BIN)/lightning-collapse plot $$kept -o docs/results/$${kept##*/}.svg \
+	    > docs/results/$${kept##*/}.txt; done
 
 lint: .venv/ready
 	$(BIN)/ruff check .

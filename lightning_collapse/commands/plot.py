@@ -22,7 +22,7 @@ from lightning_collapse.runs.records import (
 
 __all__ = ["main", "plot"]
 
-_SUFFIXES = (".png", ".pdf")
+_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main(arguments: list[str]) -> None:
@@ -38,7 +38,7 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
 
     Args:
         runs: folder of the run, or folders of runs, or of sweeps.
-        out: the picture of several runs, .png or .pdf; also `-o`; by default plot.png.
+        out: the picture of several runs, .png, .pdf or .svg; also `-o`; by default plot.png.
     """
     check_runs(runs)
     if out is not None and out.suffix not in _SUFFIXES:

@@ -5,7 +5,6 @@ driver, or a cluster's file system, may hang.
 """
 
 import fcntl
-import netrc
 import os
 import platform
 import shutil
@@ -18,12 +17,12 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
 from lightning_collapse import __version__
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.wandb_account import wandb_account
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
 __all__ = ["doctor", "main"]
@@ -239,21 +238,9 @@ def _wandb() -> Finding:
     mode = os.environ.get("WANDB_MODE", "offline")
     if mode != "online":
         text = f"{mode}, as WANDB_MODE says" if "WANDB_MODE" in os.environ else "offline"
-        return Finding("ok", "W&B", f"{text}; WANDB_MODE=online sends ({_account()[1]})")
-    known, text = _account()
+        return Finding("ok", "W&B", f"{text}; WANDB_MODE=online sends ({wandb_account()[1]})")
+    known, text = wandb_account()
     return Finding("ok" if known else "note", "W&B", f"online; {text}")
-
-
-def _account() -> tuple[bool, str]:
-    """Whether a key is kept where W&B looks for one; it is not tried."""
-    url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    if os.environ.get("WANDB_API_KEY"):
-        return True, "a key is in WANDB_API_KEY"
-    file = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
-    with suppress(OSError, netrc.NetrcParseError):
-        if netrc.netrc(file).authenticators(urlsplit(url).hostname or ""):
-            return True, f"a key is in {file}"
-    return False, "no key: `wandb login` keeps one"
 
 
 def _torch(lines: list[str], status: int | None) -> Iterator[Finding]:

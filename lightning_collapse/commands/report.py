@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.wandb_account import wandb_account
 from lightning_collapse.data.files import make_folder, write_atomically
-from lightning_collapse.report.comparison import compare, told_in_a_line
+from lightning_collapse.report.comparison import Comparison, compare, told_in_a_line
 from lightning_collapse.report.log import append_log
 from lightning_collapse.report.page import page, save_figures
 from lightning_collapse.report.words import closing
@@ -28,6 +31,7 @@ def report(
     out: Path = Path("report.html"),
     figures: Path | None = None,
     log: Path | None = None,
+    wandb: str | None = None,
 ) -> None:
     """Writes one page of runs: verdict, curves, samples, and what they were made by.
 
@@ -40,11 +44,15 @@ def report(
         figures: folder for the figures as PNG, SVG and PDF.
         log: experimental log in Markdown, such as EXPERIMENTS.md, to which each run is added that
             is not in it with its last round.
+        wandb: ENTITY/PROJECT of W&B, in which a workspace of the runs' figures is made, by regime
+            and λ; for those who are logged in, with `pip install wandb-workspaces`.
     """
     for option, path in (("out", out), ("log", log)):
         if path is not None and path.is_dir():
             raise ValueError(f"{option} = {path}: is a folder; name a file")
     check_runs(runs)
+    if wandb is not None:
+        _check_wandb(wandb)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_runs(runs)
@@ -67,6 +75,32 @@ def report(
         added = append_log(log, found)
         print(f"log: {log}, {len(added)} of {len(found)} runs added")
     print(f"report: {out}")
+    if wandb is not None:
+        _push(comparisons, wandb, title)
+
+
+def _check_wandb(project: str) -> None:
+    if not all(project.partition("/")) or project.count("/") > 1:
+        raise ValueError(f"wandb = {project}: must be ENTITY/PROJECT")
+    if find_spec("wandb_workspaces") is None:
+        raise ValueError(
+            f"wandb = {project}: needs wandb-workspaces; `pip install wandb-workspaces`"
+        )
+    known, told = wandb_account()
+    if not known:
+        raise ValueError(f"wandb = {project}: {told}")
+
+
+def _push(comparisons: Sequence[Comparison], project: str, name: str) -> None:
+    from lightning_collapse.report.workspace import workspace_of
+
+    entity, _, short = project.partition("/")
+    made: Any = workspace_of(comparisons, entity, short, name)
+    try:
+        print(f"workspace: {made.save().url}")
+    except Exception as error:  # of whatever it talks to
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise OSError(f"wandb = {project}: W&B took no workspace ({said[0]:.200})") from None
 
 
 def _commands(paths: Sequence[Path]) -> dict[Path, str]:

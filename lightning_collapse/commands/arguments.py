@@ -42,15 +42,22 @@ class _OneLineParser(ArgumentParser):
         key = re.match(r'Parser key "([^".]+)', message)
         if any(self.stand_ins.values()) and self.stand_ins.get(key[1] if key else "", not key):
             known = re.match(r"unrecognized arguments|.* required|argument ", message)
-            named = re.search(r"(?:Got|Given) value: ([^\W\d]\w*)$", message)
-            path = re.search(r"dot import path string: ([^\W\d]\w*)$", message)
-            word = path or (named if "Literal[" in message else None)
-            # Neither a choice nor what anything here is called, whatever is imported.
-            wrong = word and not is_defined(word[1])
+            told = re.findall(r"(?:path string|Got value|Given value): (.+)$", message, re.M)
+            no_list = "Expected a <class 'list'>. Got value" in message
+            wrong = no_list or any(not _may_be_class(each) for each in told)
             if not known and not wrong:
                 raise RealNeededError
         classes = [] if isinstance(self.classes, type) else self.classes
         refuse(one_line(message, [action.dest for action in self._actions], classes))
+
+
+def _may_be_class(text: str) -> bool:
+    """Whether it names a class of this package, or one of a module that is not imported here."""
+    if text.startswith(("{", "[{")):
+        return True
+    return all(part.isidentifier() for part in text.split(".")) and (
+        "." in text or is_defined(text)
+    )
 
 
 def run_command(

@@ -48,6 +48,9 @@ _PLAIN: dict[str, Any] = {
 }
 
 
+_PACKAGE = __name__.partition(".")[0]
+
+
 class RealNeededError(Exception):
     """What stands in for classes in a signature does not do."""
 
@@ -133,10 +136,7 @@ def outline(module: str) -> dict[str, inspect.Signature]:
     module's classes that they are derived from.
     """
     tree = parsed(module)
-    names = dict(_PLAIN)
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and (targets := bound(node)):
-            names[targets[0]] = _plain(node.value, names)
+    names = _aliases(module)
     told: dict[str, inspect.Signature] = {}
     for node in tree.body:
         if not isinstance(node, (_Function, ast.ClassDef)):
@@ -147,6 +147,22 @@ def outline(module: str) -> dict[str, inspect.Signature]:
                 own = {**told[base.id].parameters, **own}
         told[node.name] = inspect.Signature(list(own.values()))
     return told
+
+
+@cache
+def _aliases(module: str) -> dict[str, Any]:
+    """Gives types of plain values that a module names, or imports by name from this package."""
+    names = dict(_PLAIN)
+    for node in parsed(module).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value and (own := bound(node)):
+            names[own[0]] = _plain(node.value, names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE):
+            told = {alias.name: alias.asname or alias.name for alias in node.names}
+            for part in parsed(node.module or "").body:
+                if isinstance(part, (ast.Assign, ast.AnnAssign)) and part.value:
+                    for name in {*bound(part)} & {*told}:
+                        names[told[name]] = _plain(part.value, dict(_PLAIN))
+    return names
 
 
 def is_defined(name: str) -> bool:

@@ -18,14 +18,9 @@ from torch.optim import Optimizer
 # Imported so that configurations can name what is in them without a module path.
 import lightning_collapse.data.sources.images
 import lightning_collapse.data.sources.points  # noqa: F401
+from lightning_collapse.commands.fit_files import check_configs, checkpoint_at
 from lightning_collapse.commands.fit_needs import check_needs
-from lightning_collapse.commands.fit_words import (
-    check_configs,
-    check_own,
-    check_words,
-    checkpoint_at,
-    keys_of_fit,
-)
+from lightning_collapse.commands.fit_words import check_own, check_words, keys_of_fit
 from lightning_collapse.commands.messages import in_section, made_line, one_line
 from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.quiet import quieten
@@ -95,6 +90,10 @@ def _fit(arguments: list[str]) -> None:
         cli = CollapseCLI(["--help" if word == "--help=all" else word for word in arguments])
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
         refuse_once(made_line(error))
+    except TypeError as error:
+        if "`devices`" not in str(error):
+            raise
+        refuse_once(f"trainer.devices: {error}")
     cli.fit()
 
 

@@ -3,8 +3,8 @@
 Classes of others, and what options of ours come to together, are left to the whole parser.
 """
 
+import ast
 import math
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.declared import is_defined, outline
+from lightning_collapse.commands.declared import is_defined, outline, parsed
+from lightning_collapse.commands.fit_files import check_configs, checkpoint_at
+from lightning_collapse.commands.fit_others import check_listed, check_optimizer
 from lightning_collapse.commands.hints import near
 from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.paths import expand_home
@@ -22,11 +24,15 @@ from lightning_collapse.commands.refusals import constant, refuse_as
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.lit.sections import within
-from lightning_collapse.runs.layout import Run
 
 expand_home()
 
-__all__ = ["check_configs", "check_own", "check_words", "keys_of_fit", "checkpoint_at"]
+__all__ = [
+    "check_measures",
+    "check_own",
+    "check_words",
+    "keys_of_fit",
+]
 
 _SECTIONS = {
     "model": ("lightning_collapse.lit.module", "CollapseModule"),
@@ -35,7 +41,7 @@ _SECTIONS = {
     "trainer": ("pytorch_lightning.trainer.trainer", "Trainer"),
 }
 # Set once for several of them, by keys without a section.
-_LINKED = {"model.seed", "data.seed"}
+_LINKED = {"model.seed", "data.seed", "data.run"}
 _NESTED = {
     "data.regime": ["lightning_collapse.regimes.rules", "lightning_collapse.regimes.schedules"],
     "data.curator": [
@@ -87,14 +93,10 @@ def check_words(words: Sequence[str]) -> None:
     if known.ckpt_path is not None:
         checkpoint_at(known.ckpt_path, known.run)
     for section, modules in _NESTED.items():
-        named = known[section]
-        table = named if isinstance(named, dict) else {}
-        name = table.get("class_path", _ALWAYS.get(section)) if table or not named else named
-        given = table.get("init_args", {} if "class_path" in table else table)
-        if isinstance(name, str) and name != "null":
-            _check_class(section, name, modules)
-            keys = given if isinstance(given, dict) else {}
-            _check_options(section, name, keys, _words_of(section, words))
+        _check_part(section, known[section], _words_of(section, words), modules)
+    check_measures("loop.measures", known["loop.measures"])
+    check_optimizer(known["model.optimizer"], _words_of("model.optimizer", words))
+    check_listed(vars(known.trainer), words)
 
 
 def check_own(config: Namespace) -> None:
@@ -127,32 +129,83 @@ def _check_values(known: Namespace) -> None:
     }
     for section in ("model", "data", "loop"):
         refuse_as(*_SECTIONS[section], given[section])
+    for room, made in (("noise", "LogNormal"), ("preconditioning", "EDM")):
+        module = f"lightning_collapse.networks.{room}"
+        own = outline(module)[made].parameters
+        with within("model"):
+            usual = {key: value for key, value in given["model"].items() if key in own}
+            refuse_as(module, made, usual)
     arguments = constant("lightning_collapse.lit.assemble", "TRAINER_DEFAULTS") | given["trainer"]
     refuse_as("lightning_collapse.lit.checks", "check_arguments", {"given": arguments})
 
 
-def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
-    """Refuses a class that is named without a module and that nothing of this package is."""
-    if not name.isidentifier():
+def _check_part(section: str, named: Any, words: Sequence[str], modules: Sequence[str]) -> None:
+    """Refuses a class that cannot be, or options without one, or options that it has not."""
+    if named is None and not words:
         return
-    if not is_defined(name):
-        known = [made for module in modules for made in outline(module) if made[0] != "_"]
+    if isinstance(named, str) and named.lstrip().startswith("{"):
+        named = load_yaml(named, section)
+    if named is not None and not isinstance(named, (str, dict)):
+        raise ValueError(f"{section} = {named}: must name a class")
+    table = named if isinstance(named, dict) else {}
+    name = table.get("class_path", _ALWAYS.get(section)) if table or not named else named
+    given = table.get("init_args", {} if "class_path" in table else table)
+    if isinstance(name, str) and name != "null":
+        _check_class(section, name, modules)
+        keys = given if isinstance(given, dict) else {}
+        _check_options(section, name, keys, words, modules)
+    elif words and name is None:
+        raise ValueError(f"{section}: missing; name its class, as --{section} NAME")
+
+
+def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
+    """Refuses what names no class, or one without a module that nothing of this package is."""
+    known = [made for module in modules for made in outline(module) if made[0] != "_"]
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"{section} = {name}: must name a class")
+    if name.isidentifier() and not is_defined(name):
         close = near(name, known)
         hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"{section} = {name}: unknown class{hint}")
 
 
+def check_measures(field: str, given: Any) -> None:
+    """Refuses what is no list of measures, by names, class paths or tables.
+
+    Raises:
+        ValueError: it is not, or one of them cannot be.
+    """
+    if isinstance(given, str):
+        given = load_yaml(given, field)
+    if given is None:
+        return
+    if not isinstance(given, list):
+        raise ValueError(f"{field} = {given}: must be a list, such as [Vendi, Energy]")
+    imports = parsed("lightning_collapse.metrics.families").body
+    named = [node.module for node in imports if isinstance(node, ast.ImportFrom) and node.module]
+    modules = [module for module in named if module.startswith("lightning_collapse.metrics.")]
+    for each in given:
+        _check_part(field, each, [], modules)
+
+
 def _check_options(
-    section: str, name: str, given: Mapping[str, Any], words: Sequence[str]
+    section: str,
+    name: str,
+    given: Mapping[str, Any],
+    words: Sequence[str],
+    modules: Sequence[str],
 ) -> None:
     """Refuses options that a class of ours has not, and values that they cannot have."""
     module, _, leaf = name.rpartition(".")
-    made = [outline(known) for known in _NESTED[section] if module in ("", known)]
+    made = [outline(known) for known in modules if module in ("", known)]
     if not any(leaf in each for each in made):
         return
     kinds: dict[str, Any] = {}
+    needed: set[str] = set()
     for each in made:
         own = each[leaf].parameters if leaf in each else {}
+        plain = {key: one for key, one in own.items() if one.kind is one.KEYWORD_ONLY}
+        needed |= {key for key, one in plain.items() if one.default is one.empty}
         if any(one.kind is one.VAR_KEYWORD for one in own.values()):
             # What it passes on is of something else there.
             kinds |= {key: Any for other in each.values() for key in other.parameters}
@@ -163,9 +216,13 @@ def _check_options(
     parser.parse_args([f"--{section}.{key}=null" for key in given if key not in kinds])
     told = parser.parse_args(list(words)).get(section)
     values = {**given, **{k: v for k, v in (vars(told) if told else {}).items() if v is not None}}
-    for known in _NESTED[section]:
+    for known in modules:
         with within(section):
             refuse_as(known, leaf, values)
+    for key in needed - {*values}:
+        raise ValueError(
+            f"{section}.{key}: missing; name it in the configuration or on the command line"
+        )
     if section == "model.network":
         _check_network(made, values)
 
@@ -198,57 +255,6 @@ def _words_of(section: str, words: Sequence[str]) -> list[str]:
         elif taking:
             kept.append(word)
     return kept
-
-
-def check_configs(words: Sequence[str]) -> None:
-    """Refuses configurations that are not there, with those that are near, or no plain table.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no configuration.
-    """
-    for name in _named("--config", words) + _named("-c", words):
-        _check_config(name)
-
-
-def _check_config(name: str) -> None:
-    path = Path(os.path.expanduser(name))
-    if (kept := Run(path).config.path).is_file():
-        raise FileNotFoundError(f"config = {name}: is a folder; name {kept}")
-    # The kernel's files, such as that of bash's <(…), are none by `is_file`.
-    if not path.exists() or path.is_dir():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise FileNotFoundError(f"config = {name}: {what}{_nearest(path)}")
-    if path.is_file():
-        text = path.read_bytes().decode(errors="replace")
-        if not isinstance(load_yaml(text, f"config = {name}"), dict):
-            raise ValueError(f"config = {name}: must be a table of options")
-
-
-def checkpoint_at(named: str | Path, run: Path | None) -> Path:
-    """Finds the checkpoint that `--ckpt_path` names: a file, or `last` for the run's last one.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    path = Path(named)
-    if path.is_file():
-        return path
-    if str(named) in ("last", "best", "hpc", "registry"):
-        if str(named) != "last":
-            raise FileNotFoundError(f"ckpt_path = {named}: must be a file, or last")
-        if run is not None and not Run(run).last.is_file():
-            raise FileNotFoundError(
-                f"ckpt_path = last: the run in {run} has no checkpoint; leave it out to start one"
-            )
-        return Path(named) if run is None else Run(run).last
-    if not path.is_dir():
-        raise FileNotFoundError(f"ckpt_path = {path}: no such file")
-    found = [*sorted(path.glob("*.ckpt")), *sorted(Run(path).checkpoints.glob("*.ckpt"))]
-    last = [file for file in found if file.name == Run(path).last.name] or found[-1:]
-    advice = f"name a file in it, such as {last[0]}" if last else "name a checkpoint"
-    own = f"; or go on with that run: --run {path}" if Run(path).last.is_file() else ""
-    raise FileNotFoundError(f"ckpt_path = {path}: is a folder; {advice}{own}")
 
 
 @cache
@@ -327,17 +333,3 @@ def _classes() -> Collection[str]:
         for key, parameter in outline(module)[name].parameters.items()
         if parameter.annotation is Any
     }
-
-
-def _named(option: str, words: Sequence[str]) -> list[str]:
-    """Values of an option that may be given several times."""
-    given = [value for word, value in zip(words, words[1:], strict=False) if word == option]
-    return given + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
-
-
-def _nearest(path: Path) -> str:
-    """Names the configuration that a path may be meant for."""
-    here = [path.parent, Path("configs")]
-    files = {file.stem: file for folder in here for file in sorted(folder.glob("*.y*ml"))}
-    close = near(path.name.partition(".")[0], files)
-    return f"; did you mean {files[close]}?" if close else ""

@@ -92,6 +92,8 @@ def generate(
     wanted = parse_seeds(seeds)
     if batch is not None and not 1 <= batch <= MAX_SHARD_ROWS:
         raise ValueError(f"batch = {batch}: must lie in 1..{MAX_SHARD_ROWS}")
+    if device is not None and not device.partition(":")[0].isalpha():
+        raise ValueError(f"device = {device}: must be such as cpu, cuda, cuda:1 or mps")
     sampler = _sampler(ckpt, trust_class, sampling, batch, label, _device(device), guide)
     _check_format(format, sampler.shape)
     recipe = {

@@ -15,6 +15,7 @@ from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.kept import Kept
+from lightning_collapse.sweeps.local import slots
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
 
@@ -86,6 +87,7 @@ def sweep(
     """
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once = {at_once}: must be at least 1")
+    slots(devices)  # refuses what names none
     told = Plan.read(plan)
     study = Study.of(told, checker(told), within)
     kept = None if records is None else Kept(records / told.name)

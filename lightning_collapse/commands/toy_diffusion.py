@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.metrics.families import NAMES
@@ -99,6 +100,7 @@ def diffusion(
         out: folder for rounds.csv, summary.json, the figure and the run.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     for name, value in (("images_per_round", images_per_round), ("batch_size", batch_size)):
         at_least(name, value, 1)
     for name, value in (("width", width), ("depth", depth)):

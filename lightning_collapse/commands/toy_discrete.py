@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.curators import Curator
 from lightning_collapse.theory.discrete import zipf
@@ -61,6 +62,7 @@ def discrete(
         out: folder for the results.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("categories", categories, 2)
     above("exponent", exponent, 0)
     above("shift", shift, -1)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.kde import Modes, check_memory, simulate, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
@@ -56,6 +57,7 @@ def kde(
         out: folder for the results.
     """
     check_loop(n, rounds, replicas, lambdas)
+    check_regime_name(regime)
     at_least("modes", modes, 1)
     at_least("dim", dim, modes)
     at_least("distance", distance, 0)

@@ -1,6 +1,7 @@
 """What cannot work, found out before anything is computed: a Trainer's arguments, the network."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,23 @@ _STRATEGIES = (
     "ddp_find_unused_parameters_true",
 )
 _PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
+_CHOICES = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"),
+    "deterministic": ("true", "false", "warn"),
+    "gradient_clip_algorithm": ("norm", "value"),
+    "profiler": ("simple", "advanced", "pytorch", "xla"),
+}
+_COUNTS = ("accumulate_grad_batches", "num_nodes")
+_SHARES = ("limit_val_batches", "limit_test_batches", "limit_predict_batches")
+_TIME = r"(\d+:){3}\d+"
+_FORMS = {
+    "max_time": (_TIME, "DD:HH:MM:SS"),
+    "val_check_interval": (rf"\d+|0?\.\d+|1\.0|{_TIME}", "a count, a share, or DD:HH:MM:SS"),
+    "devices": (
+        r"auto|-1|[1-9]\d*|\d+(, *\d*)+|\[\d+(, *\d+)*\]",
+        "auto, how many, or which, such as [0, 1]",
+    ),
+}
 
 # What would end an epoch elsewhere than at a round's end, and what to use instead.
 _BREAKING = {
@@ -100,11 +118,32 @@ def check_arguments(given: Mapping[str, Any]) -> None:
             f"trainer.precision = {precision}: must be one of {', '.join(_PRECISIONS)}; "
             "noise and preconditioning are in float32"
         )
+    for name, choices in _CHOICES.items():
+        value = given.get(name)
+        if isinstance(value, str) and value not in choices and not _is_path(value):
+            raise ValueError(f"trainer.{name} = {value}: must be one of {', '.join(choices)}")
+    for name in _COUNTS:
+        value = given.get(name)
+        if value is not None and value < 1:
+            raise ValueError(f"trainer.{name} = {value}: must be at least 1")
+    for name in _SHARES:
+        value = given.get(name)
+        if value is not None and (value < 0 or (value > 1 and isinstance(value, float))):
+            raise ValueError(f"trainer.{name} = {value}: must be a count, or a share in [0, 1]")
+    for name, (form, told) in _FORMS.items():
+        value = given.get(name)
+        if isinstance(value, (str, int, float, list)) and not re.fullmatch(form, str(value)):
+            raise ValueError(f"trainer.{name} = {value}: must be {told}")
     if isinstance(strategy, str) and strategy not in _STRATEGIES:
         raise ValueError(
             f"trainer.strategy = {strategy}: must be one of {', '.join(_STRATEGIES)}; "
             "every process holds the whole network, and is started as a command"
         )
+
+
+def _is_path(value: str) -> bool:
+    """Whether it names a class with its module."""
+    return "." in value and all(part.isidentifier() for part in value.split("."))
 
 
 def _is_off(name: str, value: Any) -> bool:

@@ -59,6 +59,10 @@ class Pixels(Features):
 
     side: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.side is not None and self.side < 1:
+            raise ValueError(f"side = {self.side}: must be at least 1")
+
     @property
     def name(self) -> str:
         return "pixels" if self.side is None else f"pixels{self.side}"

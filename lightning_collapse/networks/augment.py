@@ -59,6 +59,9 @@ class AugmentPipe:
         aniso_std: standard deviation of log2 of the stretch.
         aniso_rotate_prob: probability that the stretch is along any direction, not along x.
         translate_frac_std: standard deviation of the shift, as a fraction of the image's side.
+
+    Raises:
+        ValueError: p is no probability.
     """
 
     p: float
@@ -76,6 +79,10 @@ class AugmentPipe:
 
     label_dim: ClassVar[int] = 9
     """Width of the labels: 1 + 1 + 1 + 2 + 2 + 2 for the transformations in turn."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"p = {self.p}: must be a probability in [0, 1]")
 
     @staticmethod
     def draw(

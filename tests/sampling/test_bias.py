@@ -10,10 +10,11 @@ from lightning_collapse.sampling.solvers import (
     dpmpp_3m_sampler,
     euler_sampler,
     heun_sampler,
+    unipc_3m_sampler,
 )
 from lightning_collapse.seeds import generator
 
-SAMPLERS = [euler_sampler, heun_sampler, dpmpp_2m_sampler, dpmpp_3m_sampler]
+SAMPLERS = [euler_sampler, heun_sampler, dpmpp_2m_sampler, dpmpp_3m_sampler, unipc_3m_sampler]
 
 
 def rank_3_covariance():

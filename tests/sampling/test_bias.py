@@ -53,7 +53,7 @@ def test_known_standard_deviations(sampler, sigmas, percent):
 def test_vanishes_with_many_steps(sampler):
     few, many = (
         SamplerBias(sampler, log_uniform_sigmas(n), torch.eye(2)).total_variance_error
-        for n in (20, 2000)
+        for n in (10, 2000)  # few enough for the last two levels' own bias to be small beside it
     )
     assert abs(many) < 0.02 * abs(few)
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -196,12 +197,12 @@ def _correction(h: float, history: History) -> Tensor:
     D is the polynomial through all of them.
     """
     start = history[1][0]
-    places = torch.tensor([(at - start) / h for at, _ in history], dtype=torch.float64)
+    # Numbers, not tensors: some devices have no float64.
+    places = np.array([(at - start) / h for at, _ in history])
     moments = [-math.expm1(-h)]  # of (s / h)^k, by parts
     for k in range(1, len(history)):
         moments.append(1 - k / h * moments[-1])
-    powers = torch.stack([places**k for k in range(len(history))])
-    weights = torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64)).tolist()
+    weights = np.linalg.solve(np.vander(places, increasing=True).T, moments).tolist()
     return sum(
         (w * D for w, (_, D) in zip(weights, history, strict=True)), start=0 * history[0][1]
     )

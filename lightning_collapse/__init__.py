@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         dpmpp_3m_sampler,
         euler_sampler,
         heun_sampler,
+        unipc_3m_sampler,
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
@@ -114,6 +115,7 @@ _WHERE = {
         "euler_sampler",
         "dpmpp_2m_sampler",
         "dpmpp_3m_sampler",
+        "unipc_3m_sampler",
     ],
     "metrics.classes": ["Classes"],
     "metrics.copying": ["Copying", "DataCopying"],
@@ -227,6 +229,7 @@ __all__ = [
     "nvidia_network",
     "read_runs",
     "run",
+    "unipc_3m_sampler",
 ]
 
 

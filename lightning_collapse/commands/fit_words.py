@@ -41,7 +41,7 @@ _SECTIONS = {
     "trainer": ("pytorch_lightning.trainer.trainer", "Trainer"),
 }
 # Set once for several of them, by keys without a section.
-_LINKED = {"model.seed", "data.seed", "data.run"}
+_LINKED = {"model.seed", "data.seed"}
 _NESTED = {
     "data.regime": ["lightning_collapse.regimes.rules", "lightning_collapse.regimes.schedules"],
     "data.curator": [

@@ -21,6 +21,7 @@ from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
     drop_gradients,
+    fuse_on_cpu,
     poisoned,
     seeks_scale,
 )
@@ -217,6 +218,7 @@ class CollapseModule(LightningModule):
             if not group["lr"] <= torch.finfo(torch.float32).max:
                 raise ValueError(f"model.optimizer: lr = {group['lr']}: must fit in float32")
             group["base_lr"] = group["lr"]
+        fuse_on_cpu(optimizer)
         return optimizer
 
     def on_train_start(self) -> None:

@@ -49,7 +49,7 @@ class Sampling:
             every round those that sample i of round 0 has.
     """
 
-    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler"] = "dpmpp_3m"
+    solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler", "unipc_3m"] = "dpmpp_3m"
     schedule: Literal["log_uniform", "karras"] = "log_uniform"
     num_steps: int = 35
     sigma_min: float = 0.002
@@ -133,6 +133,7 @@ class Sampling:
             "dpmpp_3m": solvers.dpmpp_3m_sampler,
             "dpmpp_2m": solvers.dpmpp_2m_sampler,
             "euler": solvers.euler_sampler,
+            "unipc_3m": solvers.unipc_3m_sampler,
         }[self.solver]
         return solver(denoise, noise, self.sigmas)
 

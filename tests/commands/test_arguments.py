@@ -51,7 +51,10 @@ def test_its_defaults_are_the_commands(taken, default):
     ("words", "said"),
     [
         (["--steps=0"], "steps = 0: must be at least 1"),
-        (["--solver=huen"], "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler; did"),
+        (
+            ["--solver=huen"],
+            "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler, unipc_3m; did",
+        ),
         (["--num_steps=4"], "num_steps: unknown key"),
         (["--S_churn=4"], "S_churn = 4.0: only solver heun takes fresh noise"),
     ],

@@ -115,7 +115,6 @@ MISTAKES = {
     "--data.curator -1": "data.curator = -1: must name a class",
     "--data.curator.keep 0.5": "data.curator: missing; name its class, as --data.curator NAME",
     "--data.source [Digits]": "data.source = [Digits]: must name a class",
-    "--data.run x": "data.run: unknown key; did you mean run?",
     "--data.regime Turnover": "data.regime.synthetic_fraction: missing; name it in the config",
     "--loop.classes some": "loop.classes = some: must be one of uniform, proportional",
     "--loop.features Pixels --loop.features.side 0": "loop.features.side = 0: must be at least 1",

@@ -72,7 +72,10 @@ def test_data_of_a_store_is_a_gaussian_of_its_covariance(tmp_path):
         ("--steps=0", "steps = 0: must be at least 1"),
         ("--rounds=0", "rounds = 0: must be at least 1"),
         ("--data=nowhere", "data = nowhere: no such file or folder"),
-        ("--solver=huen", "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler"),
+        (
+            "--solver=huen",
+            "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler, unipc_3m",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, capsys, word, said):

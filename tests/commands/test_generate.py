@@ -218,7 +218,10 @@ def test_another_checkpoint_in_the_same_folder_is_refused(tmp_path, ckpt, capsys
         ({"steps": 0}, "steps = 0: must be at least 1"),
         ({"steps": "many"}, "steps = many: must be a whole number"),
         ({"batch": 0}, "batch = 0: must lie in 1..4096"),
-        ({"solver": "huen"}, "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler; did"),
+        (
+            {"solver": "huen"},
+            "solver = huen: must be one of dpmpp_3m, dpmpp_2m, heun, euler, unipc_3m; did",
+        ),
         ({"solver": "euler", "S_churn": 1}, "S_churn = 1.0: only solver heun takes fresh noise"),
         ({"S_churn": ".nan"}, "S_churn = nan: must be at least 0"),
         ({"sigma_min": 90}, "sigma_min and sigma_max must satisfy"),

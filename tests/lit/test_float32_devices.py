@@ -73,7 +73,13 @@ def test_training_and_a_rounds_samples_do_without(tmp_path, monkeypatch, no_floa
 
 @pytest.mark.parametrize(
     "sampling",
-    [CHURN, *(Sampling(solver, "karras", 4) for solver in ("euler", "dpmpp_2m", "dpmpp_3m"))],
+    [
+        CHURN,
+        *(
+            Sampling(solver, "karras", 4)
+            for solver in ("euler", "dpmpp_2m", "dpmpp_3m", "unipc_3m")
+        ),
+    ],
     ids=lambda sampling: sampling.solver,
 )
 def test_samples_of_seeds_do_without(sampling, no_float64):

@@ -256,3 +256,28 @@ def test_an_option_that_the_optimizer_cannot_have_is_said_to_be_its(lr, said):
     module = CollapseModule(mlp(), optimizer=lambda weights: torch.optim.Adam(weights, lr=lr))
     with pytest.raises(ValueError, match=rf"model\.optimizer: {said}"):
         module.configure_optimizers()
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_adam_is_fused_on_a_cpu_and_steps_as_torch_s_own_loop_does(kind):
+    fused = CollapseModule(mlp(), optimizer=lambda weights: kind(weights, lr=0.01))
+    loop = CollapseModule(mlp(), optimizer=lambda weights: kind(weights, lr=0.01, fused=False))
+    optimizers = [module.configure_optimizers() for module in (fused, loop)]
+    assert [o.param_groups[0]["fused"] for o in optimizers] == [True, False]
+    gradients = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        for a, b in zip(fused.model.parameters(), loop.model.parameters(), strict=True):
+            a.grad = torch.randn(a.shape, generator=gradients)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert_close = torch.testing.assert_close
+    assert_close(weights(fused.model), weights(loop.model), rtol=1e-5, atol=1e-6)
+    assert optimizers[0].state_dict()["state"].keys() == optimizers[1].state_dict()["state"].keys()
+
+
+def test_other_optimizers_and_a_chosen_loop_are_left_as_they_are():
+    sgd = CollapseModule(mlp(), optimizer=lambda weights: torch.optim.SGD(weights, lr=0.01))
+    assert not sgd.configure_optimizers().param_groups[0]["fused"]
+    each = CollapseModule(mlp(), optimizer=lambda w: torch.optim.Adam(w, lr=0.01, foreach=True))
+    assert not each.configure_optimizers().param_groups[0]["fused"]

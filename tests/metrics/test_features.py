@@ -55,7 +55,6 @@ def test_points_pass_through():
     [
         (Pixels(), torch.ones(3, 2), "pixels takes images"),
         (Pixels(side=9), images(), "side must lie in 1..8"),
-        (Pixels(side=0), images(), "side must lie in 1..8"),
         (Points(), images(), "points takes float rows"),
         (Points(), torch.ones(3, 2, dtype=torch.uint8), "points takes float rows"),
     ],
@@ -63,3 +62,8 @@ def test_points_pass_through():
 def test_refuses_other_rows(features, rows, message):
     with pytest.raises(ValueError, match=message):
         features(rows)
+
+
+def test_a_side_is_at_least_one_pixel():
+    with pytest.raises(ValueError, match="side = 0: must be at least 1"):
+        Pixels(side=0)

@@ -1,9 +1,11 @@
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from closed_forms import gaussian_denoiser
+from scipy.integrate import quad
 
 from lightning_collapse.sampling.oracles import mixture_denoiser
 from lightning_collapse.sampling.schedules import karras_sigmas, log_uniform_sigmas
@@ -13,10 +15,12 @@ from lightning_collapse.sampling.solvers import (
     euler_sampler,
     heun_sampler,
     state_dtype,
+    unipc_3m_sampler,
 )
 from lightning_collapse.seeds import generator
 
 SAMPLERS = [euler_sampler, heun_sampler, dpmpp_2m_sampler, dpmpp_3m_sampler]
+SAMPLERS += [unipc_3m_sampler]
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 
 
@@ -87,6 +91,7 @@ def error(case, steps, schedule, sampler):
         (heun_sampler, 250, 1e-3),
         (dpmpp_2m_sampler, 250, 1e-3),
         (dpmpp_3m_sampler, 200, 1e-4),
+        (unipc_3m_sampler, 200, 1e-4),
     ],
     ids=name,
 )
@@ -104,6 +109,7 @@ def test_converges_to_the_exact_flow(sampler, steps, tolerance, schedule, case):
         # Not more steps: the first step is of first order, and where D changes as little as at
         # sigma_max its error shows below 1e-7 only.
         (dpmpp_3m_sampler, 3, 100),
+        (unipc_3m_sampler, 3, 100),
     ],
     ids=name,
 )
@@ -138,6 +144,42 @@ def test_bias_with_the_exact_denoiser(sampler, schedule, steps, printed):
         assert 100 * (std / s - 1) == pytest.approx(float(expected), abs=0.51 * last_digit)
 
 
+def integrated(D, start, end):
+    """The step from lambda = start to end: exp(lambda - end) D, D through pairs, by quadrature."""
+    fit = np.polynomial.Polynomial.fit(*zip(*D, strict=True), deg=len(D) - 1)
+    return quad(lambda at: math.exp(at - end) * fit(at), start, end, epsabs=1e-13)[0]
+
+
+@pytest.mark.parametrize("s", [1, 0.2])
+def test_the_corrector_takes_each_step_again_with_the_denoised_end(s):
+    sigmas = log_uniform_sigmas(6, 0.1, 10.0)
+    levels = sigmas[:-1].tolist()
+    at, gains = -np.log(levels), [s**2 / (s**2 + level**2) for level in levels]
+    x, D = levels[0], [(at[0], gains[0] * levels[0])]
+    for i in range(1, len(levels)):
+        kept = levels[i] / levels[i - 1] * x
+        # The predictor's second step has a rule of its own, of second order too: the middle of D.
+        middle = np.polynomial.Polynomial.fit(*zip(*D[-2:], strict=True), deg=len(D[-2:]) - 1)
+        predicted = kept + (
+            -math.expm1(at[i - 1] - at[i]) * middle((at[i - 1] + at[i]) / 2)
+            if i < 3
+            else integrated(D[-3:], at[i - 1], at[i])
+        )
+        D.append((at[i], gains[i] * predicted))
+        x = kept + integrated(D[-4:], at[i - 1], at[i])
+    found = unipc_3m_sampler(gaussian_denoiser(torch.zeros(1), s**2), torch.ones(1, 1), sigmas)
+    assert found.item() == pytest.approx(D[-1][1], rel=1e-9)
+
+
+@pytest.mark.parametrize("steps", [35, 70])
+def test_the_corrector_errs_less_on_a_mixture_at_the_same_calls(steps):
+    plain, corrected = (
+        error(mixture_case, steps, log_uniform_sigmas, sampler)
+        for sampler in (dpmpp_3m_sampler, unipc_3m_sampler)
+    )
+    assert corrected < plain
+
+
 def test_one_dimensional_mixture_keeps_its_weights():
     denoise = mixture_denoiser(
         tensor([-1.0], [0.5]), tensor(0.0025, 0.0025).reshape(2, 1, 1), tensor(0.3, 0.7)
@@ -150,7 +192,8 @@ def test_one_dimensional_mixture_keeps_its_weights():
 
 @pytest.mark.parametrize(
     ("sampler", "calls"),
-    [(euler_sampler, 7), (heun_sampler, 13), (dpmpp_2m_sampler, 7), (dpmpp_3m_sampler, 7)],
+    [(euler_sampler, 7), (heun_sampler, 13), (dpmpp_2m_sampler, 7), (dpmpp_3m_sampler, 7)]
+    + [(unipc_3m_sampler, 7)],
     ids=name,
 )
 def test_network_calls(sampler, calls):

@@ -10,7 +10,7 @@ from lightning_collapse.curators import Curator
 from lightning_collapse.theory.discrete import zipf
 from lightning_collapse.toys.discrete import Law, check_condition, simulate, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
-from lightning_collapse.toys.spreads import draw_courses, end_table
+from lightning_collapse.toys.spreads import draw_courses, draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["discrete", "main"]
@@ -99,6 +99,7 @@ def discrete(
     }
     title = f"{summaries[0]['regime']}, N = {n:,}, {replicas:,} replicas"
     draw_courses(out, "discrete", summaries, panels, title)
+    draw_ends(out, summaries, "diversity", panels["diversity"])
     print(*end_table(summaries, list(panels)), f"results: {out}", sep="\n")
 
 

@@ -11,6 +11,7 @@ from lightning_collapse.toys.gaussian_figure import draw_figures
 from lightning_collapse.toys.gaussian_fits import Truth
 from lightning_collapse.toys.gaussian_summary import settling, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
+from lightning_collapse.toys.spreads import draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["main", "gaussian"]
@@ -90,6 +91,8 @@ def gaussian(
     )
     write_tables(out, command, summaries)
     draw_figures(out, summaries, courses, truth)
+    draw_ends(out, summaries, "variance", "variance of the fit (squared units of x)")
+    print(*end_table(summaries, ["variance", "log_variance"]), sep="\n")
     for told in filter(None, (settling(condition, truth) for condition in chosen)):
         print(told)
     print(f"results: {out}")

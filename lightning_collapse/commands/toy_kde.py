@@ -8,7 +8,7 @@ from lightning_collapse.commands.regime_names import check_regime_name
 from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.kde import Modes, check_memory, simulate, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
-from lightning_collapse.toys.spreads import draw_courses, end_table
+from lightning_collapse.toys.spreads import draw_courses, draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["kde", "main"]
@@ -94,4 +94,5 @@ def kde(
     }
     title = f"{summaries[0]['regime']}, N = {n:,}, {replicas:,} replicas, d = {dim}"
     draw_courses(out, "kde", summaries, panels, title)
+    draw_ends(out, summaries, "drift", panels["drift"])
     print(*end_table(summaries, list(panels)), f"results: {out}", sep="\n")

@@ -15,6 +15,7 @@ from lightning_collapse.toys.regression import (
     summarise_errors,
 )
 from lightning_collapse.toys.regression_figure import draw_errors
+from lightning_collapse.toys.spreads import draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["main", "regression"]
@@ -95,4 +96,6 @@ def regression(
     )
     write_tables(out, command, summaries)
     draw_errors(out, summaries)
+    draw_ends(out, summaries, "error", "squared error of the weights")
+    print(*end_table(summaries, ["error"]), sep="\n")
     print(f"results: {out}")

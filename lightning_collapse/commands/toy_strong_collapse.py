@@ -4,7 +4,13 @@ from pathlib import Path
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.toys.ranges import above, at_least, fractions, whole_numbers
-from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep, summarise_sweep
+from lightning_collapse.toys.strong_collapse import (
+    Mixture,
+    Sweep,
+    simulate_sweep,
+    summarise_sweep,
+    sweep_table,
+)
 from lightning_collapse.toys.strong_collapse_figure import draw_sweeps
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
@@ -80,4 +86,5 @@ def strong_collapse(
     ridge, projections = results
     write_tables(out, command, [*ridge, *projections])
     draw_sweeps(out, ridge, projections)
+    print(*sweep_table([*ridge, *projections]), sep="\n")
     print(f"results: {out}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,12 +234,7 @@ def _labels(told: Sequence[Condition]) -> list[str]:
             ", ".join(
                 [
                     regime,
-                    *(
-                        f"{_short(n)} = {own[n]:.4g}"
-                        if isinstance(own[n], float)
-                        else f"{_short(n)} = {own[n]}"
-                        for n in names
-                    ),
+                    *(f"{_short(n)} = {_value(own[n])}" for n in names),
                 ]
             )
         )
@@ -249,6 +245,15 @@ def _labels(told: Sequence[Condition]) -> list[str]:
         if len(set(labels)) == len(labels):
             return labels
     return [one.name for one in told]
+
+
+def _value(value: Any) -> str:
+    """A value in few words: of a regime inside another, its name and options."""
+    if isinstance(value, dict) and "class_path" in value:
+        options = (value.get("init_args") or {}).items()
+        inside = ", ".join(f"{_short(name)} = {_value(each)}" for name, each in options)
+        return f"{value['class_path'].rpartition('.')[2]}({inside})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _short(option: str) -> str:

@@ -8,6 +8,7 @@ these are added: accumulating costs the same in every round.
 
 import functools
 import itertools
+import math
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,14 @@ def counts(blocks: Sequence[Any]) -> tuple[int, int]:
     """Counts real and synthetic rows of a round without chance."""
     real = sum(len(block.rows) for block in blocks if 0 in block.born)
     return real, sum(map(len, blocks)) - real
+
+
+def real_rows(blocks: Blocks) -> list[float]:
+    """Counts the real rows of every round; NaN where chance has a say in it."""
+    known = (all(isinstance(block, Fixed) for block in now) for now in blocks)
+    return [
+        counts(now)[0] if fixed else math.nan for now, fixed in zip(blocks, known, strict=True)
+    ]
 
 
 def replaces_all(blocks: Blocks) -> bool:

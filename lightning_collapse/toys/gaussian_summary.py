@@ -9,6 +9,7 @@ from lightning_collapse.theory import gaussian as theory
 from lightning_collapse.toys.blocks import Blocks, only_adds, replaces_all
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Truth
+from lightning_collapse.toys.spreads import spread
 
 __all__ = ["predicted", "settling", "summarise"]
 
@@ -23,8 +24,9 @@ _ENOUGH = 0.95
 def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, Any]:
     """Gives a condition of `summary.json`: plain values, and lists over the rounds.
 
-    `variance`, `log_variance` and `mean` come with mean, median, 5 and 95 % quantile over
-    replicas; the rest are means over replicas. Where there is no number it is NaN or infinite.
+    `variance`, `log_variance` and `mean` come with mean, its standard error, median, 5 and
+    95 % quantile over replicas; the rest are means over replicas. Where there is no number it is
+    NaN or infinite.
     """
     rounds, replicas = course.mean.shape
     lists = {"round": np.arange(rounds), "n_real": _mean(course.n_real)}
@@ -98,13 +100,7 @@ def _increments(blocks: Blocks, variance: Array) -> Array:
 def _spread(name: str, values: Array) -> dict[str, Array]:
     """Mean, median and band over replicas of values (T, R)."""
     with np.errstate(invalid="ignore"):
-        q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95], axis=1)
-    return {
-        f"{name}_mean": _mean(values),
-        f"{name}_median": median,
-        f"{name}_q05": q05,
-        f"{name}_q95": q95,
-    }
+        return spread(name, values) | {f"{name}_median": np.median(values, axis=1)}
 
 
 def _mean(values: Array) -> Array:

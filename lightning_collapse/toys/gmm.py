@@ -22,10 +22,11 @@ from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
 from lightning_collapse.regimes import REAL, Drawn, Fixed
 from lightning_collapse.seeds import generator, key
-from lightning_collapse.toys.blocks import by_chance
+from lightning_collapse.toys.blocks import by_chance, real_rows
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.measured import PointMeasures, over_rounds
 from lightning_collapse.toys.ranges import above, at_least
+from lightning_collapse.toys.spreads import spread
 
 __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mixtures", "summary"]
 
@@ -293,5 +294,10 @@ def summary(
             for name, values in statistics.items()
             if name not in ("variance", "mean", "sq_error")
         },
+        **{
+            f"{name}_se": spread(name, statistics[name].T)[f"{name}_se"]
+            for name in ("variance", "modes_covered", "sliced_wasserstein")
+        },
+        "n_real": real_rows(condition.blocks[: protocol.rounds]),
         "sliced_wasserstein_floor": Meter(condition, protocol).floor(),
     }

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from lightning_collapse.learners.mixtures import Mixtures
 from lightning_collapse.toys.conditions import Condition
-from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure
+from lightning_collapse.toys.figures import (
+    draw_replicas,
+    label_lines,
+    new_figure,
+    ramp_of,
+    save_figure,
+)
 from lightning_collapse.toys.gmm import Course, Protocol, replica_seed
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ COURSES = {
 def draw_mixtures(out: Path, courses: Sequence[Course], protocol: Protocol) -> None:
     """Draws modes covered, distance and variance over rounds, and the last samples."""
     for name, label in COURSES.items():
-        figure = new_figure(6.4, 4.2)
+        figure = new_figure(6.8, 4.8)
         text = label.format(modes=len(protocol.modes), threshold=protocol.threshold)
         _draw_courses(figure.subplots(), courses, name, text)
         figure.suptitle(_title(courses, protocol), fontsize=10)
@@ -42,9 +48,10 @@ def draw_mixtures(out: Path, courses: Sequence[Course], protocol: Protocol) -> N
 
 
 def _draw_courses(axes: "Axes", courses: Sequence[Course], name: str, label: str) -> None:
-    draw_replicas(axes, {_counts(c.condition): c.statistics[name] for c in courses})
+    ramp = ramp_of([course.condition.fraction for course in courses])
+    draw_replicas(axes, {_counts(c.condition): c.statistics[name] for c in courses}, ramp)
     axes.set_ylabel(label)
-    axes.legend(fontsize=8, title="mean and 5–95 % of replicas", title_fontsize=8)
+    label_lines(axes, "mean and 5–95 % of replicas", ramp)
 
 
 def _counts(condition: Condition) -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lightning_collapse.chance import replica_generators, wishart_factors
 from lightning_collapse.regimes import Fixed
-from lightning_collapse.toys.blocks import TrainingSets, by_chance, only_adds
+from lightning_collapse.toys.blocks import TrainingSets, by_chance, only_adds, real_rows
 from lightning_collapse.toys.conditions import Condition
+from lightning_collapse.toys.spreads import spread
 
 __all__ = [
     "Task",
@@ -157,7 +158,6 @@ def summarise_errors(
     condition: Condition, inputs: str, task: Task, errors: Array, steps: Array
 ) -> dict[str, Any]:
     """Gives a condition of `summary.json`, from errors and squared steps (T, R)."""
-    q05, median, q95 = np.quantile(errors, [0.05, 0.5, 0.95], axis=1)
     return {
         "regime": condition.name,
         "inputs": inputs,
@@ -168,10 +168,9 @@ def summarise_errors(
         "samples_per_round": condition.samples_per_round,
         "replicas": task.replicas,
         "round": np.arange(task.rounds),
-        "error_mean": errors.mean(1),
-        "error_median": median,
-        "error_q05": q05,
-        "error_q95": q95,
+        "n_real": real_rows(condition.blocks[: task.rounds]),
+        **spread("error", errors),
+        "error_median": np.median(errors, axis=1),
         "mean_sq_increment": steps.mean(1),
         "theory": predicted_errors(condition, inputs, task),
     }

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_collapse.toys.figures import draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import draw_band, label_lines, new_figure, save_figure
 
 __all__ = ["draw_errors"]
 
 
 def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
     """Writes `error.png` and `error.pdf` to a folder."""
-    figure = new_figure(7, 4.8)
+    figure = new_figure(7, 5.4)
     axes = figure.subplots()
     for i, summary in enumerate(summaries):
         fits, expected = summary["round"] + 1, summary["theory"].get("error_mean")
@@ -29,7 +29,7 @@ def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
         f"{first['replicas']:,} replicas: mean and 5–95 %",
         fontsize=9,
     )
-    axes.legend(fontsize=7, frameon=False)
+    label_lines(axes, "")
     axes.grid(alpha=0.3)
     save_figure(figure, out, "error")
 

@@ -1,4 +1,4 @@
-"""What replicas come to, as lists, lines of a table and a picture, beside theory."""
+"""What replicas come to, as lists, lines of a table and pictures, beside theory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.toys.conditions import told
-from lightning_collapse.toys.figures import draw_band, new_figure, save_figure
+from lightning_collapse.toys.figures import (
+    draw_band,
+    label_lines,
+    new_figure,
+    ramp_of,
+    save_figure,
+    style,
+)
 
-__all__ = ["draw_courses", "end_table", "spread"]
+__all__ = ["aligned", "draw_courses", "draw_ends", "end_table", "spread"]
 
 Summary = Mapping[str, Any]
 
@@ -34,22 +41,79 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float
 def end_table(summaries: Sequence[Summary], names: Sequence[str]) -> list[str]:
     """Gives lines of a table: condition, what it ends at, the mean's 95 % interval, and theory."""
     lines = [("condition", "figure", "at last", "95 % interval", "theory")]
-    for summary in summaries:
+    for summary, label in zip(summaries, _labels(summaries), strict=True):
         for name in names:
-            mean, error = (float(summary[f"{name}_{part}"][-1]) for part in ("mean", "se"))
-            theory = summary["theory"].get(f"{name}_mean")
-            half = _HALF_WIDTH * error
-            lines.append(
-                (
-                    told(summary["regime"], summary["lambda"]),
-                    name,
-                    f"{mean:.4g}",
-                    f"{mean - half:.4g} to {mean + half:.4g}" if np.isfinite(half) else "-",
-                    "-" if theory is None else f"{float(theory[-1]):.4g}",
-                )
-            )
+            mean, half, theory = _end(summary, name)
+            between = f"{mean - half:.4g} to {mean + half:.4g}" if np.isfinite(half) else "-"
+            expected = "-" if theory is None else f"{theory:.4g}"
+            lines.append((label, name, f"{mean:.4g}", between, expected))
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Gives lines of a table with columns below each other."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _end(summary: Summary, name: str) -> tuple[float, float, float | None]:
+    """The mean at last, half of its 95 % interval, and what theory has."""
+    mean, error = (float(summary[f"{name}_{part}"][-1]) for part in ("mean", "se"))
+    theory = summary.get("theory", {}).get(f"{name}_mean")
+    return mean, _HALF_WIDTH * error, None if theory is None else float(theory[-1])
+
+
+def _labels(summaries: Sequence[Summary]) -> list[str]:
+    """What tells each condition from the others: regime, λ, and how it is modelled."""
+    several = len({summary["regime"] for summary in summaries}) > 1
+    found = []
+    for summary in summaries:
+        label = told(summary["regime"], summary["lambda"])
+        regime = [summary["regime"]] if several and label != summary["regime"] else []
+        inputs = [f"{summary['inputs']} inputs"] if "inputs" in summary else []
+        model = [summary["model"]] if "model" in summary else []
+        found.append(", ".join([*model, *regime, label, *inputs]))
+    return found
+
+
+def draw_ends(out: Path, summaries: Sequence[Summary], name: str, label: str) -> None:
+    """Writes ends.png and ends.pdf: the last round against λ, and against the real rows in it.
+
+    Args:
+        out: folder.
+        summaries: of conditions; nothing is drawn of fewer than two.
+        name: of what is drawn: the mean over replicas, with its 95 % interval and theory's.
+        label: of the axis.
+    """
+    axes_of = {
+        "λ": [summary["lambda"] for summary in summaries],
+        "real rows in the last round": [float(summary["n_real"][-1]) for summary in summaries],
+    }
+    known = {
+        title: np.array(values, float)
+        for title, values in axes_of.items()
+        if None not in values and len({v for v in values if np.isfinite(v)}) > 1
+    }
+    if not known:
+        return
+    ends = [_end(summary, name) for summary in summaries]
+    regimes = list(dict.fromkeys(summary["regime"] for summary in summaries))
+    figure = new_figure(5.0 * len(known), 4.6)
+    row = figure.subplots(1, len(known), squeeze=False)[0]
+    for axes, (title, x) in zip(row, known.items(), strict=True):
+        for i, regime in enumerate(regimes):
+            own = [j for j in np.argsort(x) if summaries[j]["regime"] == regime]
+            looks = style(i, len(own)) | {"lw": 1, "capsize": 3}
+            means, halves = ([ends[j][part] for j in own] for part in (0, 1))
+            axes.errorbar(x[own], means, halves, label=regime, **looks)
+            theory = [(x[j], ends[j][2]) for j in own if ends[j][2] is not None]
+            if theory:
+                looks = {"color": "black", "ls": "", "marker": "_", "ms": 12}
+                axes.plot(*zip(*theory, strict=True), label="theory" if i == 0 else "_", **looks)
+        axes.set(xlabel=title, ylabel=label)
+        axes.grid(alpha=0.3)
+        label_lines(axes, "mean of replicas at last, and its 95 % interval")
+    save_figure(figure, out, "ends")
 
 
 def draw_courses(
@@ -66,13 +130,14 @@ def draw_courses(
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(5.5 * len(panels), 4.4)
+    ramp = ramp_of([summary["lambda"] for summary in summaries])
+    figure = new_figure(5.5 * len(panels), 5.0)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, label) in zip(row, panels.items(), strict=True):
         for i, summary in enumerate(summaries):
             band = (summary[f"{name}_{part}"] for part in ("mean", "q05", "q95"))
             who = told(summary["regime"], summary["lambda"])
-            draw_band(axes, summary["round"], *band, i=i, label=who)
+            draw_band(axes, summary["round"], *band, i=i, label=who, ramp=ramp)
             if (expected := summary["theory"].get(f"{name}_mean")) is not None:
                 axes.plot(summary["round"], expected, "--", color="black", lw=1, zorder=3)
         if any(f"{name}_mean" in summary["theory"] for summary in summaries):
@@ -80,7 +145,7 @@ def draw_courses(
         axes.set(xlabel="round", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
-        axes.legend(fontsize=7, title="mean and 5–95 % of replicas", title_fontsize=7)
+        label_lines(axes, "mean and 5–95 % of replicas", ramp)
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     save_figure(figure, out, file)

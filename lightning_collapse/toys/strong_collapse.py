@@ -9,7 +9,7 @@ A mixture is compared with real rows alone, at the same inputs and noise; what i
 Source: Dohmatob et al. 2024 (2410.04840); forms and their limits in `theory.regression`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from tqdm import tqdm
 from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
 from lightning_collapse.theory.regression import MixtureError, projected_ridge_error, ridge_error
+from lightning_collapse.toys.spreads import aligned
 
-__all__ = ["Mixture", "Sweep", "ridge", "simulate_sweep", "summarise_sweep"]
+__all__ = ["Mixture", "Sweep", "ridge", "simulate_sweep", "summarise_sweep", "sweep_table"]
 
 Array = NDArray[np.float64]
 
@@ -180,3 +181,23 @@ def _parts(rows: int, width: int | None, fraction: float, mixture: Mixture) -> M
         penalty=mixture.penalty,
         noise=mixture.noise,
     )
+
+
+def sweep_table(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Gives lines of a table: share, a sweep's last error, ζ with its 95 % interval, theory."""
+    lines = [("model", "synthetic share", "rows, width", "error", "ζ", "95 % interval", "theory")]
+    for one in summaries:
+        zeta, half = float(one["zeta_mean"][-1]), 1.959964 * float(one["zeta_error"][-1])
+        expected = one["theory"]
+        lines.append(
+            (
+                one["model"],
+                f"{one['lambda']:g}",
+                ", ".join(f"{one[key][-1]:,}" for key in ("n", "width") if key in one),
+                f"{float(one['error_mean'][-1]):.4g}",
+                f"{zeta:.3g}",
+                f"{zeta - half:.3g} to {zeta + half:.3g}",
+                f"{float(expected['error_mean'][-1] - expected['real_error_mean'][-1]):.3g}",
+            )
+        )
+    return aligned(lines)

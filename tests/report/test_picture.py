@@ -122,6 +122,15 @@ def test_a_grid_of_regimes_has_a_line_of_panels_for_each_on_common_axes(tmp_path
     assert all(axes.get_ylim()[0] == 0 for axes in panels[::3])
 
 
+def test_a_regime_inside_another_is_told_by_name_and_options(tmp_path):
+    for share in (0.0, 0.5):
+        then = {"class_path": "x.rules.Replace", "init_args": {"synthetic_fraction": share}}
+        own = {"regime": "Then", "regime_options": {"first": "Replace", "at": 4, "then": then}}
+        write_run(tmp_path / f"{share}", columns(1.0, 0), 0, **own)
+    labels = [each.label for each in compare(find_runs([tmp_path]))[0].judged]
+    assert labels == ["Then, then = Replace(λ = 0)", "Then, then = Replace(λ = 0.5)"]
+
+
 def test_a_single_run_still_has_its_table(cli, study):
     run = study / "replace-0"
     status, out, _ = cli("plot", run)

@@ -114,7 +114,18 @@ def test_replicas_show_bands(tmp_path, capsys):
     learned = conditions(tmp_path)[0]
     assert learned["replicas"] == 3
     assert learned["sliced_wasserstein_q05"][1] < learned["sliced_wasserstein_q95"][1]
-    assert capsys.readouterr().out == f"results: {tmp_path}\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "condition",
+        "figure",
+        "at",
+        "last",
+        "95",
+        "%",
+        "interval",
+        "theory",
+    ]
+    assert len(lines) == 1 + 2 * 3 + 1 and lines[-1] == f"results: {tmp_path}"
 
 
 def test_it_goes_on_where_it_stopped(tmp_path, undrawn):

@@ -190,8 +190,15 @@ def command(*arguments):
 
 def test_the_command_writes_tables_and_figures(tmp_path, capsys):
     assert command(*SMALL, "--out", tmp_path / "a") == 0
-    assert capsys.readouterr().out == f"results: {tmp_path / 'a'}\n"
-    for name in ("modes_covered.png", "sliced_wasserstein.png", "variance.png", "samples.png"):
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 * 3 + 1 and lines[-1] == f"results: {tmp_path / 'a'}"
+    for name in (
+        "modes_covered.png",
+        "sliced_wasserstein.png",
+        "variance.png",
+        "samples.png",
+        "ends.png",
+    ):
         with Image.open(tmp_path / "a" / name) as picture:
             assert min(picture.size) > 400
     content = json.loads((tmp_path / "a" / "summary.json").read_text())

@@ -84,6 +84,7 @@ def test_what_the_command_writes(tmp_path, capsys):
     assert run(tmp_path / "b", *small) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2 * (1 + 2 * 2 + 1)
     names = {"rounds.csv", "summary.json", "kde.png", "kde.pdf"}
+    names |= {"ends.png", "ends.pdf"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -3,7 +3,15 @@ import pytest
 from PIL import Image
 
 from lightning_collapse.toys.conditions import condition, conditions
-from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure, style
+from lightning_collapse.toys.figures import (
+    draw_band,
+    draw_replicas,
+    label_lines,
+    new_figure,
+    ramp_of,
+    save_figure,
+    style,
+)
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_figure import _finish_variance
 from lightning_collapse.toys.gaussian_fits import Truth
@@ -57,3 +65,20 @@ def test_the_legend_names_no_band_where_theory_has_none(n, has_band):
     course = simulate(setting, 2, 3, truth=truth, seed=0)
     _finish_variance(axes, [summarise(setting, course, truth)], truth)
     assert ("theory, 5 and 95 %" in axes.get_legend_handles_labels()[1]) == has_band
+
+
+def test_many_shares_are_told_at_their_ends_in_rising_colours_without_overlap():
+    axes = new_figure(5, 4).subplots()
+    shares = [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+    n = ramp_of(shares)
+    assert n == 6 and ramp_of(shares[:3]) == ramp_of([None] * n) == 0
+    for i, share in enumerate(shares):
+        y = [1.0, 1 + 1e-3 * i]
+        draw_band(axes, [0, 1], y, y, y, i=i, label=f"λ = {share}", ramp=n)
+    axes.axhline(1.0, label="truth")
+    label_lines(axes, "mean", n)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["truth"]
+    assert len({text.get_color() for text in axes.texts}) == n
+    heights = sorted(text.xyann[1] for text in axes.texts)
+    assert min(np.diff(heights)) > 0.05 and heights[-1] <= 1
+    assert min(text.xyann[0] for text in axes.texts) > 1

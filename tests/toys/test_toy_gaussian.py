@@ -242,7 +242,7 @@ def test_what_the_command_writes(tmp_path, capsys):
     names = {
         "rounds.csv",
         "summary.json",
-        *(f"{a}.{b}" for a in ("variance", "increments") for b in ("png", "pdf")),
+        *(f"{a}.{b}" for a in ("variance", "increments", "ends") for b in ("png", "pdf")),
     }
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
@@ -265,7 +265,8 @@ def test_what_the_command_writes(tmp_path, capsys):
 def test_where_the_loop_settles_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(toy_gaussian, "draw_figures", lambda *_: None)
     assert run(tmp_path, "--lambdas", "0.9,1", "--rounds", 2, "--replicas", 3) == 0
-    mix, full, _ = capsys.readouterr().out.splitlines()
+    *table, mix, full, _ = capsys.readouterr().out.splitlines()
+    assert len(table) == 1 + 2 * 2
     # theory.md: 1.97059 for N = 1000, λ = 0.9; 30 rows for 95 %.
     keep = "; 30 real rows of 1,000, the same in every round, keep 95%"
     assert mix == f"theory, λ = 0.9: the variance settles at 1.971 of 2{keep}"

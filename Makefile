@@ -31,12 +31,19 @@ bench: export OMP_NUM_THREADS = 1
 bench: .venv/ready
 	$(BIN)/python benchmarks/bench.py -o runs/bench.md
 
-# Figures and verdicts of all runs whose records are kept: docs/results/<plan>.{svg,txt}.
+# Figures and verdicts of all runs whose records are kept, docs/results/<plan>.{svg,txt}, and of
+# what is quick enough to be made anew.
 results: export OMP_NUM_THREADS = 1
 results: .venv/ready
 	set -e; for kept in docs/results/records/*; do \
 	  $(BIN)/lightning-collapse plot $$kept -o docs/results/$${kept##*/}.svg \
 	    > docs/results/$${kept##*/}.txt; done
+	$(BIN)/lightning-collapse analyse zeta --toy diffusion --replicas 12 \
+	  --lambdas 0.01,0.1,0.25,0.5,0.75,0.9,0.99 --out runs/results/zeta
+	$(BIN)/lightning-collapse control --solver heun --schedule karras --steps 18 --rounds 8 \
+	  --out runs/results/heun_18
+	cp runs/results/zeta/zeta.png docs/results/zeta.png
+	cp runs/results/heun_18/bias.png docs/results/heun_18.png
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -18,7 +18,9 @@ _NOTES = {
     "trace_ratio": "unbiased, but for the real rows' own trace",
     "feature_mean": "biased upward, by 1/n + 1/N of its square: compare at equal n",
     "covariance_shift": "biased upward: compare at equal n",
+    "spectrum": "its first biased upward: compare at equal n",
 }
+_LEADING = 16
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Dispersion(Measure):
     Figures, each ending in `_<space>`, with mean m and covariance S of samples, and M and R of
     real rows: `effective_rank` and `participation` of S, see `effective_rank` and
     `participation_ratio`; `trace_ratio`, tr S / tr R; `feature_mean`, |m - M| / (tr R)^1/2;
-    `covariance_shift`, ‖S - R‖ / ‖R‖ in the Frobenius norm. The last three are null where real
-    rows do not vary, and the first two where samples do not.
+    `covariance_shift`, ‖S - R‖ / ‖R‖ in the Frobenius norm; `spectrum`, the largest eigenvalues of
+    S, 16 at most, from the first on. The three of R are null where real rows do not vary, and the
+    first two where samples do not.
     """
 
     needs_rows: ClassVar[bool] = False
@@ -42,6 +45,7 @@ class Dispersion(Measure):
             "effective_rank": effective_rank(spectrum),
             "participation": participation_ratio(spectrum),
             **_beside(mine, theirs),
+            "spectrum": spectrum.flip(0)[:_LEADING].tolist(),
         }
         return {f"{name}_{samples.space}": value for name, value in told.items()}
 

@@ -16,7 +16,7 @@ from lightning_collapse.report.looks import INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Panel", "draw_course", "draw_panel", "draw_shares", "panels"]
+__all__ = ["Panel", "draw_course", "draw_panel", "draw_profiles", "panels"]
 
 _SHARES = ("precision", "recall", "coverage")
 _MOST_SEED_POINTS = 3_000
@@ -117,21 +117,51 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     return Drawn(panel.figure, figure, panel.caption, told, values)
 
 
-def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
-    """Draws the shares of classes, or else of modes, in the last round that all runs have."""
+@dataclass(frozen=True)
+class _Profile:
+    """A figure that is a list, drawn of the last round."""
+
+    name: str
+    record: str
+    title: str
+    axis: str
+    caption: str
+
+
+def _profiles(one: Comparison) -> list[_Profile]:
+    """The spectrum, and shares of classes or else of modes, as far as records have them."""
+    space, record = one.first.space, one.first.first[-1]
+    lost = "A share that falls to 0 is lost for good where no real row comes back."
+    told = [
+        _Profile(
+            "spectrum",
+            f"spectrum_{space}",
+            "leading variances",
+            "direction, by its variance",
+            "Eigenvalues of the features' covariance; few of them left is contraction.",
+        ),
+        _Profile("shares", "class_shares", "share of classes", "class", lost),
+        _Profile("shares", f"mode_shares_{space}", "share of modes", "mode", lost),
+    ]
+    known = [one for one in told if isinstance(record.get(one.record), list)]
+    return list({one.name: one for one in reversed(known)}.values())[::-1]
+
+
+def draw_profiles(one: Comparison, *, legend: bool) -> list[Drawn]:
+    """Draws figures that are lists, of the last round that all runs have; none of a crowd."""
+    return [] if one.is_crowd else [_draw_profile(one, each, legend) for each in _profiles(one)]
+
+
+def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
     from matplotlib.figure import Figure
 
-    names = ("class_shares", f"mode_shares_{one.first.space}")
-    name = next((n for n in names if isinstance(one.first.first[-1].get(n), list)), None)
-    if name is None or one.is_crowd:
-        return []
     with drawing():
         figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
         axes = figure.subplots()
         longest = 0
         for judged in one.all:
             own = [
-                np.array(records[judged.condition.rounds - 1].get(name) or [], float)
+                np.array(records[judged.condition.rounds - 1].get(profile.record) or [], float)
                 for records in judged.condition.records.values()
             ]
             if len({part.shape for part in own}) == 1 and own[0].size:
@@ -140,19 +170,17 @@ def draw_shares(one: Comparison, *, legend: bool) -> list[Drawn]:
                 axes.plot(
                     np.mean(own, 0), label=judged.label, gid=SERIES + judged.look.key, **options
                 )
-        real = one.first.first[0].get(f"{name}_floor")
+        real = one.first.first[0].get(f"{profile.record}_floor")
         if isinstance(real, list) and None not in real:
             axes.plot(real, color=INK, ls=(0, (1, 1.5)), lw=1.1, label="held-out real rows")
-        axes.set_xlabel("class" if name == names[0] else "mode")
-        axes.set_xticks(range(longest))
+        axes.set_xlabel(profile.axis)
+        axes.set_xticks(range(0, longest, max(1, longest // 8)))
         axes.set_ylim(bottom=0)
-        what = "classes" if name == names[0] else "modes"
-        figure.suptitle(f"share of {what}, last round", fontsize=9, ha="left", x=0.01)
+        figure.suptitle(f"{profile.title}, last round", fontsize=9, ha="left", x=0.01)
         if legend:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         lay_out(figure)
-    caption = "A share that falls to 0 is lost for good where no real row comes back."
-    return [Drawn("shares", figure, caption, f"share of {what} in the last round")]
+    return Drawn(profile.name, figure, profile.caption, f"{profile.title} in the last round")
 
 
 def _shape(n: int) -> tuple[int, int]:

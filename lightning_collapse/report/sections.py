@@ -10,7 +10,7 @@ import numpy as np
 
 from lightning_collapse.analysis.verdict import RULE
 from lightning_collapse.report.comparison import Comparison, Judged, course
-from lightning_collapse.report.curves import draw_panel, draw_shares, panels
+from lightning_collapse.report.curves import draw_panel, draw_profiles, panels
 from lightning_collapse.report.dose import draw_doses, least_real
 from lightning_collapse.report.drawn import Drawn, inline_svg
 from lightning_collapse.report.figures import run_sampler
@@ -145,7 +145,7 @@ def figures_of(one: Comparison, *, legend: bool) -> dict[str, list[Drawn]]:
         section: [draw_panel(one, panel, legend=legend) for panel in panels(one, section)]
         for section in ("curves", "structure")
     }
-    drawn["structure"] += draw_shares(one, legend=legend)
+    drawn["structure"] += draw_profiles(one, legend=legend)
     return drawn | {"dose": draw_doses(one, legend=legend)}
 
 

@@ -25,6 +25,7 @@ def test_figures_are_those_of_numpy():
     s, r = np.cov(x.numpy().T.astype(float)), np.cov(y.numpy().T.astype(float))
     shares = np.linalg.eigvalsh(s) / np.trace(s)
     m, n = x.numpy().astype(float).mean(0), y.numpy().astype(float).mean(0)
+    assert told.pop("spectrum_points") == pytest.approx(np.linalg.eigvalsh(s)[::-1], rel=1e-6)
     assert told == pytest.approx(
         {
             "effective_rank_points": np.exp(entropy(shares)),
@@ -76,3 +77,9 @@ def test_the_distance_at_infinity_is_nearer_to_the_truth_than_that_of_all_sample
 def test_the_distance_at_infinity_needs_four_rows_a_dimension():
     x = sample(normal(31, 8))
     assert FrechetInfinity().figures(x, RealRows(x, None)) == {"fd_points_infinity": None}
+
+
+def test_the_spectrum_ends_with_its_sixteenth():
+    x = sample(normal(50, 20))
+    told = Dispersion().figures(x, RealRows(x, None, all_features=x.features))["spectrum_points"]
+    assert len(told) == 16 and told == sorted(told, reverse=True) and told[-1] > 0

@@ -26,6 +26,7 @@ def columns(slope: float, seed: int, fd: str = "fd_pixels") -> dict[str, list]:
         "recall_pixels": [0.9 - 0.05 * slope * r for r in rounds],
         "recall_pixels_floor": [0.95] * ROUNDS,
         "effective_rank_pixels": [12.0 - r for r in rounds],
+        "spectrum_pixels": [[4.0 - 0.1 * r, 2.0, 1.0] for r in rounds],
         "class_shares": [[0.5, 0.5 - 0.1 * r] for r in rounds],
         "collapsed": [None] * ROUNDS,
     }

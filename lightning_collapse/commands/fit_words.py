@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from inspect import Signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
@@ -20,7 +21,7 @@ from lightning_collapse.commands.fit_others import check_listed, check_optimizer
 from lightning_collapse.commands.hints import near
 from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.paths import expand_home
-from lightning_collapse.commands.refusals import constant, refuse_as
+from lightning_collapse.commands.refusals import constant, defaults, refuse_as
 from lightning_collapse.commands.table import refuse_once
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.lit.sections import within
@@ -92,8 +93,11 @@ def check_words(words: Sequence[str]) -> None:
     _check_values(known)
     if known.ckpt_path is not None:
         checkpoint_at(known.ckpt_path, known.run)
-    for section, modules in _NESTED.items():
-        _check_part(section, known[section], _words_of(section, words), modules)
+    told = {
+        section: _check_part(section, known[section], _words_of(section, words), modules)
+        for section, modules in _NESTED.items()
+    }
+    _check_augmented(told["model.network"], told["model.augment"])
     check_measures("loop.measures", known["loop.measures"])
     check_optimizer(known["model.optimizer"], _words_of("model.optimizer", words))
     check_listed(vars(known.trainer), words)
@@ -139,10 +143,27 @@ def _check_values(known: Namespace) -> None:
     refuse_as("lightning_collapse.lit.checks", "check_arguments", {"given": arguments})
 
 
-def _check_part(section: str, named: Any, words: Sequence[str], modules: Sequence[str]) -> None:
-    """Refuses a class that cannot be, or options without one, or options that it has not."""
+def _check_augmented(network: Mapping[str, Any] | None, augment: Mapping[str, Any] | None) -> None:
+    """Refuses augmentation of which a network of ours is not told."""
+    if network and augment:
+        told = defaults("lightning_collapse.networks.augment", "AugmentPipe")
+        given = {
+            "augment_dim": network.get("augment_dim", 0),
+            "augment": SimpleNamespace(label_dim=told["label_dim"]),
+        }
+        refuse_as("lightning_collapse.lit.module", "_check_told", given)
+
+
+def _check_part(
+    section: str, named: Any, words: Sequence[str], modules: Sequence[str]
+) -> dict[str, Any] | None:
+    """Refuses a class that cannot be, or options without one, or options that it has not.
+
+    Returns:
+        the options of a class of ours, as far as they are given; None of any other.
+    """
     if named is None and not words:
-        return
+        return None
     if isinstance(named, str) and named.lstrip().startswith("{"):
         named = load_yaml(named, section)
     if named is not None and not isinstance(named, (str, dict)):
@@ -153,9 +174,10 @@ def _check_part(section: str, named: Any, words: Sequence[str], modules: Sequenc
     if isinstance(name, str) and name != "null":
         _check_class(section, name, modules)
         keys = given if isinstance(given, dict) else {}
-        _check_options(section, name, keys, words, modules)
-    elif words and name is None:
+        return _check_options(section, name, keys, words, modules)
+    if words and name is None:
         raise ValueError(f"{section}: missing; name its class, as --{section} NAME")
+    return None
 
 
 def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
@@ -194,12 +216,12 @@ def _check_options(
     given: Mapping[str, Any],
     words: Sequence[str],
     modules: Sequence[str],
-) -> None:
+) -> dict[str, Any] | None:
     """Refuses options that a class of ours has not, and values that they cannot have."""
     module, _, leaf = name.rpartition(".")
     made = [outline(known) for known in modules if module in ("", known)]
     if not any(leaf in each for each in made):
-        return
+        return None
     kinds: dict[str, Any] = {}
     needed: set[str] = set()
     for each in made:
@@ -225,6 +247,7 @@ def _check_options(
         )
     if section == "model.network":
         _check_network(made, values)
+    return values
 
 
 def _check_network(made: Sequence[Mapping[str, Signature]], given: Mapping[str, Any]) -> None:

@@ -122,6 +122,7 @@ MISTAKES = {
     "--loop.measures [Vendy]": "loop.measures = Vendy: unknown class; did you mean Vendi?",
     "--model.augment.p 3": "model.augment.p = 3.0: must be a probability in [0, 1]",
     "--model.augment.scale 1": "model.augment.p: missing; name it in the configuration",
+    "--model.augment.p 0.1": "model.network.augment_dim = 0: must be 9 with model.augment, or the",
     "--model.P_std -1": "model.P_std = -1.0: must be at least 0, and finite",
     "--model.sigma_data 0": "model.sigma_data = 0.0: must be a number > 0",
     "--model.optimizer Addam": "model.optimizer = Addam: unknown class; did you mean Adam?",

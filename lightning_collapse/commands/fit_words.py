@@ -234,7 +234,7 @@ def _check_options(
         kinds |= {key: one.annotation for key, one in own.items()}
     parser = _Parser(prog="lightning-collapse fit", allow_abbrev=False)
     for key, kind in kinds.items():
-        parser.add_argument(f"--{section}.{key}", type=_anything if kind is Any else kind)
+        parser.add_argument(f"--{section}.{key}", type=_as_written if kind is Any else kind)
     parser.parse_args([f"--{section}.{key}=null" for key in given if key not in kinds])
     told = parser.parse_args(list(words)).get(section)
     values = {**given, **{k: v for k, v in (vars(told) if told else {}).items() if v is not None}}
@@ -326,6 +326,14 @@ def _own_options() -> list[str]:
 def _anything(value: Any) -> Any:
     """A type of argument: jsonargparse would import what `Any` names a class of."""
     return value
+
+
+def _as_written(value: Any) -> Any:
+    """A type of argument, for what a class passes on to another: the number that a word writes."""
+    try:
+        return load_yaml(value, "") if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _simple(words: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import subprocess
 import sys
 from importlib import import_module
@@ -11,7 +12,7 @@ import pytest
 from lightning_collapse import __main__ as door
 from lightning_collapse.commands import hints
 from lightning_collapse.commands.declared import entry, outline
-from lightning_collapse.commands.fit_words import _NESTED, _SECTIONS, keys_of_fit
+from lightning_collapse.commands.fit_words import _NESTED, _SECTIONS, check_words, keys_of_fit
 
 
 def under(name: str) -> list[str]:
@@ -220,16 +221,16 @@ def test_an_outline_has_the_parameters_of_the_real_constructor(section):
 def test_what_an_entry_calls_is_the_real_function(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "said.py").write_text(
-        "import nowhere\nfrom pathlib import Path\n\nDEFAULT = Path('x')\n\n"
+        "import unwritten\nfrom pathlib import Path\n\nDEFAULT = Path('x')\n\n"
         "def main(words):\n    return work(words, path=DEFAULT), work\n\n"
         'def work(words, path: Path = DEFAULT):\n    """Works."""\n'
-        "    return nowhere.at, words, path\n"
+        "    return unwritten.at, words, path\n"
     )
     main = entry("said", "main")
     assert "said" not in sys.modules
-    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+    with pytest.raises(ModuleNotFoundError, match="unwritten"):
         main([1])
-    (tmp_path / "nowhere.py").write_text("at = 'here'\n")
+    (tmp_path / "unwritten.py").write_text("at = 'here'\n")
     result, work = main([1])
     assert result == ("here", [1], import_module("said").DEFAULT)
     assert work.__doc__ == "Works." and list(inspect.signature(work).parameters)[1] == "path"
@@ -238,18 +239,18 @@ def test_what_an_entry_calls_is_the_real_function(tmp_path, monkeypatch):
 def test_the_checks_that_a_function_begins_with_are_done_without_its_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "checking.py").write_text(
-        "from math import isfinite\nfrom torch import nowhere\n\n"
+        "from math import isfinite\nfrom torch import unwritten\n\n"
         "def main(*words):\n    return work(*words)\n\n"
         "def work(x, y=0):\n    isfinite(x)\n"
         "    for each in (x, y):\n        if each < 0:\n            raise ValueError(each)\n"
-        "    nowhere(x)\n    if y > 9:\n        raise ValueError('after what is slow')\n"
+        "    unwritten(x)\n    if y > 9:\n        raise ValueError('after what is slow')\n"
     )
     main = entry("checking", "main")
     with pytest.raises(ValueError, match="-1"):
         main(0, -1)
     with pytest.raises(TypeError):
         main("x")
-    with pytest.raises(ImportError, match="nowhere"):
+    with pytest.raises(ImportError, match="unwritten"):
         main(1, 10)
 
 
@@ -259,6 +260,30 @@ def test_every_option_of_every_class_may_be_named_before_torch():
             real = getattr(import_module(module), name)
             if isinstance(real, type) and name[0] != "_":
                 assert set(read.parameters) == set(inspect.signature(real).parameters), name
+
+
+def test_what_a_class_takes_is_taken_from_the_line_before_torch():
+    needed = {"path": "configs", "synthetic_fraction": 0.5, "first": "Replace", "then": "Replace"}
+    needed |= {"img_resolution": 8, "in_channels": 1, "out_channels": 1}
+    tried = 0
+    for section, modules in _NESTED.items():
+        for module, name in ((each, name) for each in modules for name in outline(each)):
+            made = getattr(import_module(module), name)
+            if name[0] == "_" or not isinstance(made, type) or inspect.isabstract(made):
+                continue
+            told = ["--model.network.augment_dim=9"] * (section == "model.augment")
+            own = inspect.signature(made).parameters
+            for key in [key for key, one in own.items() if one.default is one.empty]:
+                told += [f"--{section}.{key}={needed.get(key, 1)}"] * (key != "passed")
+            options = {key: one.default for key, one in own.items()}
+            plain = {k: v for k, v in options.items() if isinstance(v, (int, float, str))}
+            for key, value in plain.items():
+                value = ".inf" if value == math.inf else value
+                line = ["--config=configs/digits_mix.yaml", f"--{section}={name}"]
+                for full in (f"{section}.{key}", f"{section}.init_args.{key}"):
+                    check_words([*line, *told, f"--{full}={value}"])
+                    tried += 1
+    assert tried > 150
 
 
 def test_every_hint_names_an_option_that_there_is():

@@ -22,6 +22,15 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert len(re.findall(r"^\d \d+ [\d.]+$", out, flags=re.MULTILINE)) == 5 + 2
 
 
+def test_the_mixture_of_the_example_loses_modes_where_all_is_replaced_alone(tmp_path, cli):
+    (words,) = re.findall(r"^    lightning-collapse (toy gmm .*)$", README, flags=re.MULTILINE)
+    status, out, err = cli(*words.split(), "--out", str(tmp_path))
+    assert status == 0, err
+    modes = re.findall(r"^λ = (\S+) +modes_covered +(\S+)", out, flags=re.MULTILINE)
+    left = {share: float(number) for share, number in modes}
+    assert left["0.1"] == left["0.5"] == 3 and left["1"] < 1.5
+
+
 def test_table_names_every_configuration():
     named = set(re.findall(r"^\| `(\w+)` \| ", EXPERIMENT, flags=re.MULTILINE))
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= named

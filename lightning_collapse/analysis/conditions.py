@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_runs, distance_name, runs_in
 
-__all__ = ["Condition", "Replica", "check_comparable", "conditions", "controls_among", "find_runs"]
+__all__ = [
+    "Condition",
+    "Replica",
+    "check_comparable",
+    "conditions",
+    "controls_among",
+    "find_runs",
+    "unlike",
+]
 
 Array = NDArray[np.float64]
 Record = Mapping[str, Any]
@@ -37,6 +45,9 @@ _RECORDED = (
 )
 _SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
+# What round 0 depends on already, but for chance; how later rounds begin is no part of it.
+_BEFORE_MIXING = ("model.", "loop.sampling", "data.source", "data.batch_size", "data.images_per_")
+_LATER = ("model.restart", "model.init_from")
 _CLASS = ".class_path"
 
 
@@ -180,6 +191,24 @@ def check_comparable(condition: Condition, other: Condition) -> None:
                 f"control: its runs have {name} = {b}, those of {condition.name} {a}; figures are "
                 "compared at equal numbers of rows"
             )
+    if name := unlike(condition, other):
+        a, b = condition.settings.get(name), other.settings.get(name)
+        raise ValueError(
+            f"control: its runs have {name} = {b}, those of {condition.name} {a}; name a control "
+            "that is like them but for what its later rounds train on"
+        )
+
+
+def unlike(condition: Condition, other: Condition) -> str:
+    """The first option on which round 0 depends in which two conditions differ; "" if none."""
+    both = (condition.settings, other.settings)
+    if not all(any(name.startswith("model.") for name in own) for own in both):
+        return ""  # runs of a script, whose options are not known
+    for name in sorted({*condition.settings, *other.settings}):
+        early = name.startswith(_BEFORE_MIXING) and not name.startswith(_LATER)
+        if early and condition.settings.get(name) != other.settings.get(name):
+            return name
+    return ""
 
 
 def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Replica]:

@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.conditions import Condition, conditions, controls_among
+from lightning_collapse.analysis.conditions import (
+    Condition,
+    conditions,
+    controls_among,
+    unlike,
+)
 from lightning_collapse.analysis.meanings import headline, headline_figure
 from lightning_collapse.analysis.profile import chosen_control
 from lightning_collapse.analysis.verdict import Verdict
@@ -210,16 +215,16 @@ def _compared(read: Sequence[Condition]) -> Comparison:
 
 
 def _control_of(one: Condition, controls: Sequence[Condition]) -> Condition | None:
-    """The control that differs the least from a condition, but by the regime; None in doubt."""
+    """The control that differs the least from a condition, and not in round 0; None in doubt."""
 
     def apart(other: Condition) -> int:
         names = {name for name in {*one.settings, *other.settings} if not name.startswith(_REGIME)}
         return sum(one.settings.get(name) != other.settings.get(name) for name in names)
 
-    if len(controls) == 1:
-        return chosen_control([one], controls)[1]
-    ranked = sorted(controls, key=apart)
-    return ranked[0] if ranked and apart(ranked[0]) < apart(ranked[1]) else None
+    fitting = sorted((other for other in controls if not unlike(one, other)), key=apart)
+    if len(fitting) == 1:
+        return chosen_control([one], fitting)[1]
+    return fitting[0] if fitting and apart(fitting[0]) < apart(fitting[1]) else None
 
 
 def _labels(told: Sequence[Condition]) -> list[str]:

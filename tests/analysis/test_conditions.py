@@ -10,6 +10,7 @@ from lightning_collapse.analysis.conditions import (
     controls_among,
     find_runs,
 )
+from lightning_collapse.report.comparison import compare
 
 FLAT = {"fd_pixels": [0.5, 0.6, None]}
 
@@ -104,6 +105,31 @@ def test_figures_of_other_sizes_are_not_compared(tmp_path):
     )
     with pytest.raises(ValueError, match="fd_n = 100, those of Replace"):
         check_comparable(one, other)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"model": {"network": {"width": 64}}},
+        {"model": {"augment": {"p": 0.1}}},
+        {"loop": {"sampling": {"num_steps": 5}}},
+        {"data": {"images_per_round": 9}},
+    ],
+    ids=str,
+)
+def test_a_control_of_another_network_or_sampler_is_none(tmp_path, own):
+    usual = {"model": {"network": {"width": 32}}, "data": {"regime": "Replace"}}
+    mixed, real = write_run(tmp_path / "a", FLAT), write_run(tmp_path / "b", FLAT, **CONTROL)
+    real.config.write(usual | {"data": {"curator": "Nothing"}})
+    mixed.config.write(usual | {"model": usual["model"] | {"restart": "warm"}})
+    one, control = conditions([mixed, real])
+    check_comparable(one, control)
+    assert compare([mixed, real])[0].judged[0].control is not None
+    mixed.config.write({key: usual.get(key, {}) | own.get(key, {}) for key in {*usual, *own}})
+    one, control = conditions([mixed, real])
+    with pytest.raises(ValueError, match=r"^control: its runs have (model|loop|data)\."):
+        check_comparable(one, control)
+    assert compare([mixed, real])[0].judged[0].control is None
 
 
 def test_runs_are_found_in_folders_of_them(tmp_path):

@@ -206,7 +206,9 @@ def unlike(condition: Condition, other: Condition) -> str:
         return ""  # runs of a script, whose options are not known
     for name in sorted({*condition.settings, *other.settings}):
         early = name.startswith(_BEFORE_MIXING) and not name.startswith(_LATER)
-        if early and condition.settings.get(name) != other.settings.get(name):
+        # An option, but not a part, may be one that the version of the other run did not have.
+        told = name.endswith(_CLASS) or all(name in own for own in both)
+        if early and told and condition.settings.get(name) != other.settings.get(name):
             return name
     return ""
 

@@ -111,17 +111,23 @@ def test_figures_of_other_sizes_are_not_compared(tmp_path):
     "own",
     [
         {"model": {"network": {"width": 64}}},
-        {"model": {"augment": {"p": 0.1}}},
+        {"model": {"augment": {"class_path": "AugmentPipe", "init_args": {"p": 0.1}}}},
         {"loop": {"sampling": {"num_steps": 5}}},
         {"data": {"images_per_round": 9}},
     ],
     ids=str,
 )
 def test_a_control_of_another_network_or_sampler_is_none(tmp_path, own):
-    usual = {"model": {"network": {"width": 32}}, "data": {"regime": "Replace"}}
+    usual = {
+        "model": {"network": {"width": 32}},
+        "loop": {"sampling": {"num_steps": 35}},
+        "data": {"images_per_round": 8},
+    }
     mixed, real = write_run(tmp_path / "a", FLAT), write_run(tmp_path / "b", FLAT, **CONTROL)
-    real.config.write(usual | {"data": {"curator": "Nothing"}})
-    mixed.config.write(usual | {"model": usual["model"] | {"restart": "warm"}})
+    real.config.write(usual)
+    # What later versions have, and how later rounds begin, make it no other.
+    later = {"restart": "warm", "P_mean": -1.2}
+    mixed.config.write(usual | {"model": usual["model"] | later})
     one, control = conditions([mixed, real])
     check_comparable(one, control)
     assert compare([mixed, real])[0].judged[0].control is not None

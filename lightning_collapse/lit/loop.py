@@ -120,6 +120,12 @@ class GenerationLoop(Callback):
         self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
         self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
+        for measure in self.measures if sampling.latents == "same" else ():
+            if measure.needs_fresh_latents:
+                raise ValueError(
+                    f"loop.measures = {type(measure).__name__}: needs loop.sampling.latents = "
+                    "fresh; the same in every round lie near those trained on by that alone"
+                )
         self.classes, self.guide, self.inpaint = classes, guide, inpaint
         self.started = False
         self.ended_by: str | None = None

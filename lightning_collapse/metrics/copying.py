@@ -73,6 +73,7 @@ class Copying(Measure):
     seed: int = 0
 
     has_step: ClassVar[bool] = False
+    needs_fresh_latents: ClassVar[bool] = True
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         names = [f"{name}_{samples.space}" for name in ("authenticity", "generalisation")]

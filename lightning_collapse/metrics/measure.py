@@ -189,6 +189,8 @@ class Measure(ABC):
     """Whether it compares two sets: the samples of the round before may stand for real rows."""
     splits_held_out: ClassVar[bool] = False
     """Whether it uses held-out rows itself: its floor then takes a half of them for samples."""
+    needs_fresh_latents: ClassVar[bool] = False
+    """Whether it says nothing of samples that share latents with those that a round trained on."""
 
     def __post_init__(self) -> None:
         if self.rows < 1:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_runs import Fit, records
 
-from lightning_collapse import Copying, Replace, Run, Sampling
+from lightning_collapse import Copying, Replace, Run, Sampling, SlicedWasserstein
 from lightning_collapse.commands.evaluate import evaluate
 from lightning_collapse.runs.measuring import RunMeasuring
 
@@ -16,7 +16,18 @@ OWN = ("authenticity_points", "generalisation_points")
 
 
 def fit(folder, sampling=SAME, **options):
-    return Fit(folder, options={"sampling": sampling, "measures": [Copying()]}, **options)()
+    return Fit(folder, options={"sampling": sampling}, **options)()
+
+
+def nearness(run, r):
+    """What `measure` adds to a record."""
+    return RunMeasuring(Run(run), [Copying()]).fields(r)
+
+
+def test_a_measure_that_needs_fresh_latents_is_refused_before_the_run(tmp_path):
+    with pytest.raises(ValueError, match=r"loop\.measures = Copying: needs .*latents = fresh"):
+        Fit(tmp_path, options={"sampling": SAME, "measures": [Copying()]})
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +64,25 @@ def test_steps_are_null_and_say_why(runs):
 
 
 def test_nearness_to_training_samples_of_the_same_latents_is_null_and_says_why(runs):
-    first, second = records(runs / "same")
+    first, second = (nearness(runs / "same", r) for r in (0, 1))
+    fresh = nearness(runs / "fresh", 1)
     for name in OWN:
         assert first[name] is not None and second[name] is None
         assert second[f"{name}_rest"] is not None
         assert second["cautions"][name] == "shares latents with samples that the round trained on"
-        assert records(runs / "fresh")[1][name] is not None
+        assert fresh[name] is not None
 
 
 def test_where_a_round_trains_on_real_rows_alone_nearness_is_told(tmp_path):
     fit(tmp_path, data={"regime": Replace(0.0), "samples_per_round": 48})
-    record = records(tmp_path)[1]
-    assert all(record[name] is not None for name in OWN)
-    assert record["sw2_points_step"] is None
+    told = nearness(tmp_path, 1)
+    assert all(told[name] is not None for name in OWN)
+    assert records(tmp_path)[1]["sw2_points_step"] is None
 
 
 def test_a_run_measured_again_tells_the_same(runs):
     record = records(runs / "same")[1]
-    fields = RunMeasuring(Run(runs / "same"), [Copying()]).fields(1)
+    fields = RunMeasuring(Run(runs / "same"), [SlicedWasserstein()]).fields(1)
     assert fields == {name: record[name] for name in fields} | {
         "measured_rows": fields["measured_rows"],
         "cautions": fields["cautions"],

@@ -1,12 +1,18 @@
 """A sampler biased to quality: precision is kept, and recall falls all the faster.
 
-The bias is the temperature of the sampler's noise, .7 of the variance. That is another bias than
-theirs, guidance and truncation, which draw samples to the modes: colder noise draws them to the
-centre of all, where there is none, so that precision falls with recall. What differs is the
-definition of the bias; by classes and guidance it remains to be run.
+Theirs are guidance and truncation, which draw samples to the modes. The bias here does that
+where the modes are told apart: below a noise level of .2, of modes that lie 1.1 apart with a
+deviation of .09, the score counts 1.2 times, which leaves .7 of a mode's variance: their λ. The
+temperature of all noise (`Sampling.temperature`) is another bias, exact for one Gaussian alone: of
+several it draws samples to the centre of all, where there is none, so that precision falls too.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from lightning_collapse.analysis.verdict import late
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
@@ -14,26 +20,46 @@ from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 from lightning_collapse.sampling.choice import Sampling
 
-_TEMPERATURE, _SHARE = 0.7, 0.05
+_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class _ToModes(Sampling):
+    """Samples of score times `weight` below a noise level: `below` tells modes apart."""
+
+    weight: float = 1.2
+    below: float = 0.2
+
+    def __call__(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        noise: Tensor,
+        randn_like: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        def drawn(x: Tensor, sigma: Tensor) -> Tensor:
+            weight = torch.where(sigma < self.below, self.weight, 1.0)
+            return x + weight * (denoise(x, sigma) - x)
+
+        return super().__call__(drawn, noise, randn_like)
 
 
 def _measure(task: Task) -> Evidence:
-    count, biased = replicas(task), Sampling(num_steps=18, temperature=_TEMPERATURE)
-    cold = series(Loop(Replace(), sampling=biased), count, task.seed)
+    count = replicas(task)
+    drawn = series(Loop(Replace(), sampling=_ToModes(num_steps=18)), count, task.seed)
     usual = series(Loop(Replace()), count, task.seed)
     apart = {
-        name: late((cold[f"{name}_points"] - usual[f"{name}_points"]).T)
+        name: late((drawn[f"{name}_points"] - usual[f"{name}_points"]).T)
         for name in ("precision", "recall")
     }
     findings = (
         Finding("precision, biased less unbiased", "above 0", apart["precision"], low=0.0),
         Finding("recall, biased less unbiased", f"below -{_SHARE}", apart["recall"], high=-_SHARE),
     )
-    rounds = np.arange(len(cold["recall_points"]))
+    rounds = np.arange(len(drawn["recall_points"]))
     lines = [
         ours(f"{name}, {told}", rounds, values[f"{name}_points"])
         for name in ("precision", "recall")
-        for told, values in ((f"temperature {_TEMPERATURE}", cold), ("unbiased", usual))
+        for told, values in (("biased", drawn), ("unbiased", usual))
     ]
     return Evidence(findings, Plot("round", "share of rows", lines))
 
@@ -42,12 +68,11 @@ CLAIM = Claim(
     authors="Alemohammad et al.",
     source="2024, 2307.01850",
     says="a sampler biased to quality keeps precision and loses recall faster",
-    setting=f"fully synthetic, three Gaussians, N = 500, temperature {_TEMPERATURE}, 8 rounds",
+    setting="fully synthetic, three Gaussians, N = 500, .7 of each mode's variance, 8 rounds",
     figure="precision kept or rising, recall falling (figures)",
     provenance="abstract and figures, qualitative",
     data="points",
     cost=(4, 1),
     measure=_measure,
-    why="recall falls faster, but precision too: the temperature of noise draws samples to the "
-    "centre of all modes, theirs (guidance, truncation) to each of them",
+    why="",
 )

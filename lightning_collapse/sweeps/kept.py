@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.study import PlannedRun, Study, has_ended
 
@@ -54,8 +55,11 @@ class Kept:
         if (kept := self._kept_rounds(run)) > (here := Run(run.folder).rounds):
             print(f"{run.name}: {kept} rounds are kept, and stay; here are {here}", flush=True)
             return
-        for source in _files(run, run.folder):
-            _copy(source, self.folder / run.name / source.name)
+        if not run.is_toy:
+            _keep_config(Run(run.folder).config, Run(self.folder / run.name).config, run.name)
+        table = run.summary if run.is_toy else Run(run.folder).table
+        # Last: it tells that all is there.
+        _copy(table, self.folder / run.name / table.name)
 
     def _kept_rounds(self, run: PlannedRun) -> int:
         """How many rounds are kept of a run; 0 for those that cannot be read, and for toys."""
@@ -71,10 +75,15 @@ def _copy(source: Path, target: Path) -> None:
         write_atomically(target, lambda file: file.write(content))
 
 
-def _files(run: PlannedRun, folder: Path) -> list[Path]:
-    """What is kept of a run; the last tells that all of it is."""
-    of_run = Run(folder)
-    return [run.summary] if run.is_toy else [of_run.config.path, of_run.table]
+def _keep_config(source: ConfigFile, target: ConfigFile, name: str) -> None:
+    """Copies a configuration, less where on this machine the run was."""
+    config = source.read()
+    kept = {**config, "run": name, "data": {**(config.get("data") or {}), "run": name}}
+    kept.pop("share", None)
+    if not target.path.exists() or target.read() != kept:
+        make_folder(target.path.parent)
+        target.restore(source.path.read_text())
+        target.write(kept)
 
 
 def _is_whole(run: PlannedRun, folder: Path) -> bool:

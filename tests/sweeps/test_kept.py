@@ -9,6 +9,7 @@ import pytest
 import yaml
 from test_plans import checked, plan
 
+from lightning_collapse.runs.config_file import Change
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.kept import Kept
@@ -60,6 +61,24 @@ def test_a_run_that_has_stopped_on_collapse_is_kept_and_one_that_is_to_go_on_is_
     kept.keep(study.runs[1])
     longer = [replace(run, checked=Checked(run.name[-8:], rounds=3)) for run in study.runs]
     assert not kept.marked(replace(study, runs=longer)).runs[1].is_done
+
+
+def test_a_configuration_is_kept_without_the_paths_of_its_machine(study, kept, tmp_path):
+    run = study.runs[0]
+    made(run.folder, 2)
+    own = {"regime": "Replace", "run": str(run.folder)}
+    here = {"run": str(run.folder), "share": str(tmp_path), "data": own}
+    config = Run(run.folder).config
+    config.write(here, [Change("trainer.max_epochs", "1", "2", "recorded")])
+    kept.keep(run)
+    there = Run(kept.folder / run.name).config
+    assert str(tmp_path) not in there.path.read_text()
+    assert "trainer.max_epochs = 2 (was 1)" in there.path.read_text()
+    assert there.experiment() == config.experiment()
+    assert kept.marked(study).runs[0].is_done
+    before = there.path.stat().st_mtime_ns
+    kept.keep(run)
+    assert there.path.stat().st_mtime_ns == before
 
 
 def test_what_a_cell_is_called_does_not_matter(study, kept):

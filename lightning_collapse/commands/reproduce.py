@@ -29,11 +29,12 @@ def reproduce(
     list: bool = False,
     quick: bool = False,
     out: Path = Path("runs/papers"),
+    records: Path | None = None,
 ) -> None:
     """Runs published claims on toys, points and digits, and tells whether they hold here.
 
-    Writes verdicts.json, claims.md, and a figure a claim with theirs and ours. Claims that are
-    finished are not run again.
+    Writes verdicts.json and claims.md, of all claims finished in the folder, and a figure a claim
+    with theirs and ours. Claims that are finished are not run again.
 
     Args:
         names: of claims. Default: all but those that take runs of `fit`, which are hours; they
@@ -42,31 +43,36 @@ def reproduce(
         quick: a quarter of the seeds of what is trained; without names all takes 15 minutes on
             two cores.
         out: folder for the results, -o for short.
+        records: folder where records of plans' runs are kept, as of `sweep`; what is kept there is
+            not run again.
     """
     wanted = chosen(names or [])
     if list:
         for name in wanted:
             print(listed(name, claim_of(name)))
         return
-    left = {} if names else {name: one for name in wanted if (one := claim_of(name)).by_plan}
-    wanted = [name for name in wanted if name not in left]
+    if not names:
+        wanted = [name for name in wanted if not claim_of(name).by_plan]
     open_folder(out)
-    task = Task(_QUICK if quick else 1.0, study=lambda plan: _run_plan(plan, out))
+    task = Task(_QUICK if quick else 1.0, study=lambda plan: _run_plan(plan, out, records))
     for i, (name, verdict, now) in enumerate(run_claims(wanted, task, out), start=1):
         spent = f"{verdict['seconds']:.0f} s" if now else "done before"
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
-    told = read_verdicts(out)
+    told, known = read_verdicts(out), chosen([])
     words = ["lightning-collapse reproduce", *(names or ()), *(["--quick"] if quick else [])]
-    text = page({name: told[name] for name in wanted}, " ".join(words), left)
+    left = {} if names else {name: claim_of(name) for name in known if name not in told}
+    text = page({name: told[name] for name in known if name in told}, " ".join(words), left)
     write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
     print(f"results: {out}")
 
 
-def _run_plan(path: Path, out: Path) -> Study:
+def _run_plan(path: Path, out: Path, records: Path | None = None) -> Study:
     """Runs a plan as `sweep` does, and gives its study."""
     from lightning_collapse.commands.sweep import sweep
+    from lightning_collapse.sweeps.kept import Kept
 
     within = out / "sweeps"
     # Which ends the command where a run fails.
-    sweep(path, within=within)
-    return Study.at(within / Plan.read(path).name)
+    sweep(path, within=within, records=records)
+    study = Study.at(within / (name := Plan.read(path).name))
+    return study if records is None else Kept(records / name).read_from(study)

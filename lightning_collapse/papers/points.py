@@ -24,6 +24,7 @@ from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.papers.claim import Task
 from lightning_collapse.regimes import Regime, Replace
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.toys.stacked import Replicas, Training
 
 __all__ = ["EIGHT", "THREE", "Loop", "control_of", "margin_of", "replicas", "series"]
@@ -51,6 +52,9 @@ class Loop:
     width: int = 64
     sampling: Sampling = Sampling(num_steps=18)  # noqa: RUF009 - frozen
     measures: Sequence[Measure] = (*ALWAYS, SlicedWasserstein(rows=500), Balls(rows=500))
+    guide: Guide | None = None
+    is_warm: bool = False
+    """Whether rounds start from one another's weights, and not from new ones."""
     real_rows: int | None = None
     """That there are in all, where a regime takes fresh ones; else N."""
 
@@ -62,7 +66,7 @@ def replicas(task: Task) -> int:
 
 def control_of(loop: Loop) -> Loop:
     """The same loop on real rows alone."""
-    return replace(loop, regime=Replace(0.0), real_rows=None)
+    return replace(loop, regime=Replace(0.0), guide=None, real_rows=None)
 
 
 @lru_cache(maxsize=32)
@@ -75,7 +79,8 @@ def series(loop: Loop, replicas: int, seed: int) -> Mapping[str, Array]:
         loop.regime,
         SigmaMLP(2, width=loop.width),
         seeds,
-        training=Training(51_200, 128),
+        training=Training(51_200, 128, restart="warm" if loop.is_warm else "scratch"),
+        guide=loop.guide,
         sampling=loop.sampling,
         train_rows=loop.real_rows or loop.n,
         held_out_rows=500,

@@ -36,10 +36,20 @@ class Kept:
         Raises:
             ValueError: records or a configuration are not as they were kept.
         """
-        # A cell may have been given another label since.
-        there = {path.name[-8:]: path for path in sorted(self.folder.glob("*-????????"))}
+        there = self._by_digest
         runs = [
             replace(run, is_kept=run.name[-8:] in there and _is_whole(run, there[run.name[-8:]]))
+            for run in study.runs
+        ]
+        return replace(study, runs=runs)
+
+    def read_from(self, study: Study) -> Study:
+        """Gives the study whose runs are, where they are not here, what is kept of them."""
+        there = self._by_digest
+        runs = [
+            replace(run, folder=there[run.name[-8:]])
+            if run.name[-8:] in there and not Run(run.folder).table.is_file()
+            else run
             for run in study.runs
         ]
         return replace(study, runs=runs)
@@ -60,6 +70,11 @@ class Kept:
         table = run.summary if run.is_toy else Run(run.folder).table
         # Last: it tells that all is there.
         _copy(table, self.folder / run.name / table.name)
+
+    @property
+    def _by_digest(self) -> dict[str, Path]:
+        # A cell may have been given another label since.
+        return {path.name[-8:]: path for path in sorted(self.folder.glob("*-????????"))}
 
     def _kept_rounds(self, run: PlannedRun) -> int:
         """How many rounds are kept of a run; 0 for those that cannot be read, and for toys."""

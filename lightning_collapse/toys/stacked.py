@@ -33,6 +33,8 @@ from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import ReadRows, Rows, from_network_units, nonfinite_as_zero
 from lightning_collapse.runs.split import Subset, samples_of, split
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.guide import Guide
+from lightning_collapse.sampling.solvers import Denoiser
 from lightning_collapse.seeds import KeyedNormal, generator, key
 
 __all__ = ["Replicas", "StackedRound", "Training"]
@@ -151,6 +153,7 @@ class Replicas:
         split_seeds: Sequence[int] | None = None,
         micro_batch: int = 256,
         measures: Sequence[Measure] = (*ALWAYS, *DEFAULT),
+        guide: Guide | None = None,
     ) -> None:
         """Reads the real rows and measures their floors.
 
@@ -168,6 +171,7 @@ class Replicas:
             micro_batch: samples of a replica made at a time, and held-out rows whose noise is
                 drawn together.
             measures: taken of every round.
+            guide: makes of the rounds' denoisers those that samples are made with.
 
         Raises:
             ValueError: an option cannot be, or there are not enough rows.
@@ -184,7 +188,11 @@ class Replicas:
                 f"sampling.latents = {sampling.latents}: must be fresh for replicas that are "
                 "trained together; run each seed by fit"
             )
+        if guide is not None:
+            guide.check(network, training.restart)
         self.regime, self.training, self.sampling = regime, training, sampling
+        self._guide = guide
+        self._first: EDMPrecond | None = None
         self._micro_batch = micro_batch
         self._loss = EDMLoss(training.P_mean, training.P_std, training.sigma_data)
         self._replicas = []
@@ -306,7 +314,7 @@ class Replicas:
     def _sample(self, average: StackedMLP, r: int) -> tuple[Tensor, list[int]]:
         """Makes the samples (R, n, d) of a round, and tells how many of each were not finite."""
         parts, n = [], self.n_samples
-        denoise = EDMPrecond(average, self.training.sigma_data)
+        denoise = self._guided(EDMPrecond(average, self.training.sigma_data), r)
         shape = self._networks[0].row_shape
         for first in range(0, n, self._micro_batch):
             indices = range(first, min(n, first + self._micro_batch))
@@ -321,6 +329,16 @@ class Replicas:
         finite, bad = nonfinite_as_zero(torch.cat(parts, 1).flatten(0, 1))
         rows = from_network_units(finite).reshape(len(self._replicas), n, *shape)
         return rows, bad.reshape(len(rows), n).sum(1).tolist()
+
+    def _guided(self, denoiser: EDMPrecond, r: int) -> Denoiser:
+        if self._guide is None:
+            return denoiser
+        if self._guide.needs_first and r == 0:
+            self._first = copy.deepcopy(denoiser)
+        if (guide := self._guide.at(r)) is None:
+            return denoiser
+        made = guide(denoiser, self._first)
+        return lambda x, sigma: made(x, sigma, None)
 
     def _told(self, replica: _Replica) -> dict[str, Any]:
         """What the round is of, as fields of a record."""

@@ -46,7 +46,14 @@ def test_a_finished_claim_is_not_run_again(cli, tmp_path):
     assert told["verdict"] in ("holds", "cannot be told")
     assert told["provenance"] and told["findings"][0]["interval"]
     assert (tmp_path / f"{QUICK}.png").stat().st_size > 1000
-    assert QUICK in (tmp_path / "claims.md").read_text()
+    before = told | {"says": "what was run here before"}
+    (tmp_path / "verdicts.json").write_text(
+        json.dumps({"claims": {"he-weights": before, QUICK: told}})
+    )
+    code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
+    page = (tmp_path / "claims.md").read_text()
+    assert QUICK in page and "what was run here before" in page
+    (tmp_path / "verdicts.json").write_text(verdicts)
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     assert code == 0 and "done before" in out
     assert (tmp_path / "verdicts.json").read_text() == verdicts
@@ -75,6 +82,6 @@ def test_a_claims_plan_is_run_by_sweep_below_the_results(tmp_path):
 
 def test_a_claims_plan_that_is_not_there_is_told_in_a_line(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, err = cli("reproduce", "neon", "-o", "out")
+    code, out, err = cli("reproduce", "he-weights", "-o", "out")
     assert (code, out) == (2, "")
-    assert err == "error: plan = plans/ways_out_extrapolation.yaml: no such file\n"
+    assert err == "error: plan = plans/ways_out_weights.yaml: no such file\n"

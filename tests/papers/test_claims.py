@@ -73,7 +73,7 @@ def test_a_claim_on_points_has_its_figures_from_loops(name, monkeypatch):
 
 def test_loops_on_points_give_rounds_by_seeds_of_what_records_hold(monkeypatch):
     training = points.Training(128, 64)
-    monkeypatch.setattr(points, "Training", lambda *_: training)
+    monkeypatch.setattr(points, "Training", lambda *_, **__: training)
     points.series.cache_clear()
     measures = (SlicedWasserstein(rows=40),)
     loop = points.Loop(Replace(), Mixture(n=600), n=40, rounds=2, width=8, measures=measures)
@@ -134,8 +134,8 @@ def test_a_claim_that_is_not_told_says_what_would_tell():
 
 
 def test_the_page_says_what_was_not_run_and_what_it_takes():
-    assert "Not run, as they take runs of `fit`: neon (1 h)." in page(
-        {}, "reproduce", {"neon": claim_of("neon")}
+    assert "Not run, as they take runs of `fit`: he-weights (40 min)." in page(
+        {}, "reproduce", {"he-weights": claim_of("he-weights")}
     )
 
 

@@ -52,6 +52,16 @@ def test_a_run_is_done_by_its_records_alone(study, kept):
     assert Claims(elsewhere).line() == "1 done, 0 running, 2 waiting, 0 failed"
 
 
+def test_records_are_read_where_they_are(study, kept):
+    first, second, _ = study.runs
+    for run in (first, second):
+        made(run.folder, 2, told=run.name)
+        kept.keep(run)
+    shutil.rmtree(second.folder)
+    found = [run.folder for run in kept.read_from(study).runs]
+    assert found == [first.folder, kept.folder / second.name, study.runs[2].folder]
+
+
 def test_a_run_that_has_stopped_on_collapse_is_kept_and_one_that_is_to_go_on_is_not(study, kept):
     made(study.runs[0].folder, 1, collapsed="mean")
     kept.keep(study.runs[0])

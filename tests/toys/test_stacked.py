@@ -6,7 +6,17 @@ import pytest
 import torch
 from tiny_runs import BATCH, POINTS, STEPS, Fit, mlp, records
 
-from lightning_collapse import Accumulate, Augment, Mixture, Replace, Sampling, SigmaMLP, Turnover
+from lightning_collapse import (
+    Accumulate,
+    Augment,
+    Mixture,
+    NegativeGuidance,
+    Replace,
+    Sampling,
+    SigmaMLP,
+    Turnover,
+    WeightExtrapolation,
+)
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.stacked import StackedMLP
 from lightning_collapse.regimes import REAL, Fixed, Regime
@@ -102,6 +112,18 @@ def test_so_it_is_with_every_option_that_training_has(tmp_path):
         assert_close(ours, {name: known[name] for name in ours}, f"round {ours['round']}")
 
 
+@pytest.mark.parametrize("guide", [NegativeGuidance(0.5), WeightExtrapolation(0.5)], ids=str)
+def test_so_it_is_with_a_guide(tmp_path, guide):
+    options = {"sampling": Sampling(num_steps=4), "micro_batch": 8, "guide": guide}
+    run = fitted(tmp_path, Replace(), 5, options=options, restart="warm")
+    made = list(stacked(Replace(), [4, 5], training={"restart": "warm"}, **options).rounds(2))
+    plain = list(stacked(Replace(), [4, 5], training={"restart": "warm"}).rounds(2))
+    for r, known in enumerate(records(run.folder)):
+        ours = made[r].records[1]
+        assert_close(ours, {name: known[name] for name in ours}, f"round {r}")
+        assert torch.equal(made[r].samples, plain[r].samples) is (r == 0)
+
+
 def test_who_is_trained_beside_it_does_not_matter():
     together = [made.samples[1] for made in stacked(Accumulate()).rounds(2)]
     alone = [made.samples[0] for made in stacked(Accumulate(), SEEDS[1:2]).rounds(2)]
@@ -155,6 +177,7 @@ def test_rounds_go_on_where_they_were_left():
         ({"train_rows": 80}, "train_rows = 80: the set has 64 rows"),
         ({"network": SigmaMLP(3)}, "must be points of network.dim = 3 numbers"),
         ({"network": SigmaMLP(2, label_dim=3)}, "network.label_dim = 3: must be 0"),
+        ({"guide": WeightExtrapolation()}, "set model.restart to warm, not scratch"),
         ({"training": {"batch_size": 0}}, "batch_size = 0: must be at least 1"),
         ({"training": {"images_per_round": 0}}, "images_per_round = 0: must be at least 1"),
         ({"training": {"lr_rampup": 2.0}}, r"lr_rampup = 2.0: must be a share in \[0, 1\]"),

@@ -10,9 +10,11 @@ from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.commands.wandb_account import wandb_account
 from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.papers.running import VERDICTS, read_verdicts
+from lightning_collapse.papers.table import CLAIMS, FINDINGS, RULE, claim_rows, finding_rows
 from lightning_collapse.report.comparison import Comparison, compare, told_in_a_line
 from lightning_collapse.report.log import append_log
-from lightning_collapse.report.page import page, save_figures
+from lightning_collapse.report.page import Table, page, save_figures
 from lightning_collapse.report.words import closing
 from lightning_collapse.runs.records import check_runs
 from lightning_collapse.sweeps.study import Study
@@ -32,6 +34,7 @@ def report(
     figures: Path | None = None,
     log: Path | None = None,
     wandb: str | None = None,
+    claims: Path | None = None,
 ) -> None:
     """Writes one page of runs: verdict, curves, samples, and what they were made by.
 
@@ -46,6 +49,7 @@ def report(
             is not in it with its last round.
         wandb: ENTITY/PROJECT of W&B, in which a workspace of the runs' figures is made, by regime
             and λ; for those who are logged in, with `pip install wandb-workspaces`.
+        claims: folder of `reproduce`, whose verdicts on published claims become a section.
     """
     for option, path in (("out", out), ("log", log)):
         if path is not None and path.is_dir():
@@ -53,6 +57,7 @@ def report(
     check_runs(runs)
     if wandb is not None:
         _check_wandb(wandb)
+    further = {} if claims is None else {"Published claims": _claims(claims)}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_runs(runs)
@@ -63,7 +68,7 @@ def report(
     title = ", ".join(path.resolve().name for path in runs[:3]) + ", …" * (len(runs) > 3)
     left_out = [str(each.message) for each in caught]
     with told_in_a_line(runs[0]):
-        text = page(comparisons, title, _commands(runs), left_out)
+        text = page(comparisons, title, _commands(runs), left_out, further)
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(text.encode()))
     for one in comparisons:
@@ -77,6 +82,16 @@ def report(
     print(f"report: {out}")
     if wandb is not None:
         _push(comparisons, wandb, title)
+
+
+def _claims(folder: Path) -> tuple[str, Sequence[Table]]:
+    if not (verdicts := read_verdicts(folder)):
+        raise ValueError(
+            f"claims = {folder}: holds no {VERDICTS}; `reproduce -o {folder}` makes it"
+        )
+    with told_in_a_line(folder / VERDICTS):
+        tables: list[Table] = [(CLAIMS, claim_rows(verdicts)), (FINDINGS, finding_rows(verdicts))]
+        return RULE.replace("*", ""), tables
 
 
 def _check_wandb(project: str) -> None:

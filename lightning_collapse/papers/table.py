@@ -1,13 +1,21 @@
 """Verdicts as a table, for the screen and for a page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_collapse.papers.claim import Claim
 
-__all__ = ["listed", "line_of", "page"]
+__all__ = ["CLAIMS", "FINDINGS", "RULE", "claim_rows", "finding_rows", "line_of", "listed", "page"]
 
 _UNKNOWN = "–"
+CLAIMS = ("claim", "says", "source", "data", "theirs", "verdict", "why")
+FINDINGS = ("claim", "finding", "theirs", "ours, with interval", "replicas", "")
+RULE = (
+    "*Holds*: the interval of ours lies within what the claim allows; *does not hold*: outside; "
+    "else it cannot be told. The findings of a claim share 5 % of error. A claim that fails is a "
+    "result."
+)
+"""When a claim holds, in Markdown."""
 
 
 def listed(name: str, claim: Claim) -> str:
@@ -24,6 +32,33 @@ def line_of(name: str, verdict: Mapping[str, Any]) -> str:
     return f"{told} ({needed})" if needed else told
 
 
+def claim_rows(verdicts: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Cells of a line a claim, as `CLAIMS` has them."""
+    return [
+        [
+            name,
+            one["says"],
+            f"{one['authors']}, {one['source']}",
+            f"{one['data']}: {one['setting']}",
+            f"{one['figure']} ({one['provenance']})",
+            one["verdict"],
+            "; ".join(filter(None, (one["why"], _needed(one)))),
+        ]
+        for name, one in verdicts.items()
+    ]
+
+
+def finding_rows(verdicts: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Cells of a line a finding, as `FINDINGS` has them."""
+    rows = []
+    for name, one in verdicts.items():
+        for found in one["findings"]:
+            told = f"{_number(found['ours'])} [{', '.join(map(_number, found['interval']))}]"
+            what, theirs, word = (str(found[key]) for key in ("what", "theirs", "verdict"))
+            rows.append([name, what, theirs, told, str(found["replicas"]), word])
+    return rows
+
+
 def page(
     verdicts: Mapping[str, Mapping[str, Any]], command: str, left: Mapping[str, Claim]
 ) -> str:
@@ -34,37 +69,19 @@ def page(
         command: that made them.
         left: claims that were not run, by their names.
     """
+    claims = [
+        [f"**{name}**: {says}", *cells, f"**{word}**", why]
+        for name, says, *cells, word, why in claim_rows(verdicts)
+    ]
     lines = [
         "# Published claims, checked here",
         "",
-        f"Made by `{command}`. *Holds*: the interval of ours lies within what the claim allows; "
-        "*does not hold*: outside; else it cannot be told. The findings of a claim share 5 % of "
-        "error. A claim that fails is a result.",
+        f"Made by `{command}`. {RULE}",
         "",
-        "| claim | source | data | theirs | verdict | why |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, one in verdicts.items():
-        cells = (
-            f"**{name}**: {one['says']}",
-            f"{one['authors']}, {one['source']}",
-            f"{one['data']}: {one['setting']}",
-            f"{one['figure']} ({one['provenance']})",
-            f"**{one['verdict']}**",
-            "; ".join(filter(None, (one["why"], _needed(one)))),
-        )
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
-    lines += [
+        *_markdown(["claim", *CLAIMS[2:]], claims),
         "",
-        "| claim | finding | theirs | ours, with interval | replicas | |",
-        "|---|---|---|---|---|---|",
+        *_markdown(FINDINGS, finding_rows(verdicts)),
     ]
-    for name, one in verdicts.items():
-        for found in one["findings"]:
-            told = f"{_number(found['ours'])} [{', '.join(map(_number, found['interval']))}]"
-            what, theirs, word = (str(found[key]) for key in ("what", "theirs", "verdict"))
-            cells = (name, what, theirs, told, str(found["replicas"]), word)
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
     if left:
         costs = (f"{name} ({_minutes(one.cost[0])})" for name, one in left.items())
         lines += ["", f"Not run, as they take runs of `fit`: {', '.join(costs)}."]
@@ -86,8 +103,9 @@ def _number(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:.4g}"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *lines)]
 
 
 def _minutes(minutes: float) -> str:

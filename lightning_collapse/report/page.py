@@ -23,6 +23,7 @@ from lightning_collapse.report.sections import (
     plots,
     sampler_words,
     strips_of,
+    table,
     verdict_box,
     what_was_run,
 )
@@ -46,6 +47,9 @@ SECTIONS = {
 }
 """Ids of a comparison's sections, in their order, and their headings."""
 
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The head and the lines of a table."""
+
 _STRIPS = 24
 """Samples of so many rounds are shown, of all conditions together, but two of each."""
 
@@ -55,6 +59,7 @@ def page(
     title: str,
     commands: Mapping[Path, str] | None = None,
     left_out: Iterable[str] = (),
+    further: Mapping[str, tuple[str, Sequence[Table]]] | None = None,
 ) -> str:
     """Gives the page as HTML.
 
@@ -63,6 +68,7 @@ def page(
         title: of the page.
         commands: of runs, by their resolved folders, where they are not in the runs' files.
         left_out: what was left out of the page, and why.
+        further: sections, by their headings: a text, and tables of plain text, head and lines.
     """
     body = [f"<h1>{escape(title)}</h1>"]
     if len(comparisons) > 1:
@@ -72,6 +78,14 @@ def page(
         )
     for i, one in enumerate(comparisons):
         body.append(_comparison(one, f"g{i}-", len(comparisons) > 1, commands or {}))
+    for heading, (text, several) in (further or {}).items():
+        made = [
+            table(head, [list(map(escape, line)) for line in lines]) for head, lines in several
+        ]
+        body.append(
+            f"<section><h2>{escape(heading)}</h2><p class=mute>{escape(text)}</p>{''.join(made)}"
+            "</section>"
+        )
     if noted := list(left_out):
         body.append(f"<p class=mute>{escape('; '.join(noted))}</p>")
     return (

@@ -231,3 +231,23 @@ def test_each_condition_stands_beside_the_control_that_differs_by_the_regime_alo
     for each in one.judged:
         steps = each.condition.settings["loop.sampling.num_steps"]
         assert each.control.settings["loop.sampling.num_steps"] == steps
+
+
+def test_verdicts_on_claims_are_a_section(cli, study, tmp_path):
+    found = {"what": "drift <&>", "theirs": "below 0", "ours": -2.0, "interval": [-2.5, None]}
+    found |= {"replicas": 24, "verdict": "holds", "replicas_needed": 0}
+    told = dict.fromkeys(("says", "authors", "source", "data", "setting", "figure"), "a word")
+    told |= {"provenance": "derived", "verdict": "holds", "why": "", "findings": [found]}
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    line = ("report", str(study), "-o", str(tmp_path / "page.html"), "--claims", str(papers))
+    code, _, err = cli(*line)
+    assert code == 2 and err.startswith(f"error: claims = {papers}: holds no verdicts.json; `")
+    (papers / "verdicts.json").write_text(json.dumps({"claims": {"one-claim": told}}))
+    code, _, err = cli(*line)
+    assert code == 0, err
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "Published claims" in text and "drift <&>" in text and "-2 [-2.5, –]" in text
+    (papers / "verdicts.json").write_text(json.dumps({"claims": {"one-claim": {}}}))
+    code, _, err = cli(*line)
+    assert code == 2 and err.count("\n") == 1 and "verdicts.json" in err

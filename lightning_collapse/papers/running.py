@@ -6,7 +6,7 @@ import hashlib
 import json
 import pkgutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -75,8 +75,8 @@ def reproduce(
 ) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Runs claims that are not finished, writing `verdicts.json` and a figure after each.
 
-    A claim is finished where its verdict is there, of the same effort, seed and file of the claim,
-    whatever else of the package has changed; how it is worded is taken anew.
+    A claim is finished where its verdict is there, of as much effort, and of the same seed and
+    file of the claim, whatever else of the package has changed; how it is worded is taken anew.
 
     Args:
         names: of claims.
@@ -93,7 +93,7 @@ def reproduce(
         asked = replace(task, effort=1.0) if claim.data == "toy" else task
         made_by = _made_by(name, asked)
         before = told.get(name, {})
-        if before.get("made_by") == made_by and (out / f"{name}.png").is_file():
+        if _is_enough(before.get("made_by"), made_by) and (out / f"{name}.png").is_file():
             told[name] = before | described(claim)
             _write(out, told)
             yield name, told[name], False
@@ -119,6 +119,15 @@ def _made_by(name: str, task: Task) -> dict[str, Any]:
     tree.body = [node for node in tree.body if not isinstance(node, ast.Expr) and not _named(node)]
     digest = hashlib.blake2b(ast.dump(tree).encode(), digest_size=8).hexdigest()
     return {"effort": task.effort, "seed": task.seed, "code": digest}
+
+
+def _is_enough(before: Any, asked: Mapping[str, Any]) -> bool:
+    try:
+        return {**before, "effort": None} == {**asked, "effort": None} and (
+            before["effort"] >= asked["effort"]
+        )
+    except (TypeError, KeyError):
+        return False
 
 
 def _named(node: ast.stmt) -> bool:

@@ -1,6 +1,7 @@
 """`reproduce`: claims named, listed, run once, and told of wrong names in one line."""
 
 import json
+import re
 
 import pytest
 
@@ -57,6 +58,12 @@ def test_a_finished_claim_is_not_run_again(cli, tmp_path):
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     assert code == 0 and "done before" in out
     assert (tmp_path / "verdicts.json").read_text() == verdicts
+    # More effort than is asked for will do, less will not.
+    for effort, is_done in (("2.0", True), ("0.01", False)):
+        other = re.sub(r'"effort": [0-9.]+', f'"effort": {effort}', verdicts)
+        (tmp_path / "verdicts.json").write_text(other)
+        code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
+        assert code == 0 and ("done before" in out) is is_done
     # Of other code, it is another result.
     (tmp_path / "verdicts.json").write_text(verdicts.replace('"code": "', '"code": "0'))
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))

@@ -170,8 +170,10 @@ def of_conditions(
     if not mixed:
         raise ValueError("runs: none trains on samples; name conditions that do, beside m rows")
     figure, margin = headline_figure(control), headline_margin(control, of_floor)
-    excess = _fitted(mixed, control, figure, _last_third)
-    rises = _fitted(mixed, control, figure, _rise)
+    # Of all alike: late is a matter of how many rounds there are.
+    rounds = min(one.rounds for one in (control, *mixed.values()))
+    excess = _fitted(mixed, control, figure, _last_third, rounds)
+    rises = _fitted(mixed, control, figure, _rise, rounds)
     shape, passes = None, None
     n = int(control.first[-1]["n_real"])
     if excess is not None:
@@ -180,6 +182,7 @@ def of_conditions(
         _level(
             one,
             control,
+            rounds,
             None if excess is None else excess.bounds()[i],
             None if rises is None else rises.bounds()[i],
             None if shape is None else float(shape[i]),
@@ -222,9 +225,9 @@ def _fitted(
     control: Condition,
     figure: str,
     told: Callable[[Array], float],
+    rounds: int,
 ) -> Pooled | None:
     def of(one: Condition) -> dict[Replica, float]:
-        rounds = min(one.rounds, control.rounds) if one.rounds > 1 else one.rounds
         numbers = {replica: told(y[:rounds]) for replica, y in one.series(figure).items()}
         return {replica: y for replica, y in numbers.items() if np.isfinite(y)}
 
@@ -247,6 +250,7 @@ def _rise(y: Array) -> float:
 def _level(
     one: Condition,
     control: Condition,
+    rounds: int,
     excess: Bound | None,
     rise: Bound | None,
     fit: float | None,
@@ -256,13 +260,13 @@ def _level(
     bounded = None
     if rise is not None:
         if -margin <= rise.low and rise.high <= margin:
-            bounded = True if needed is not None and one.rounds >= needed else None
+            bounded = True if needed is not None and rounds >= needed else None
         elif rise.low > 0:
             bounded = False
     return Level(
         int(one.first[-1]["n_real"]),
         len(one.runs.keys() & control.runs.keys()),
-        one.rounds,
+        rounds,
         needed,
         excess,
         rise,
@@ -274,7 +278,7 @@ def _level(
 
 
 def _alone(alone: Mapping[int, Condition], control: Condition, figure: str) -> list[Alone]:
-    fit = _fitted(alone, control, figure, _last_third)
+    fit = _fitted(alone, control, figure, _last_third, control.rounds)
     bounds = [None] * len(alone) if fit is None else fit.bounds()
     return [
         Alone(m, len(one.runs.keys() & control.runs.keys()), bound)

@@ -55,6 +55,20 @@ def test_runs_are_free_and_bounded_from_where_their_excess_says(tmp_path):
     assert [one.excess.value for one in told.alone] == pytest.approx([1, 0.2], abs=0.02)
 
 
+def test_all_are_compared_over_the_rounds_that_all_have(tmp_path):
+    """A control that drifts as all do has gone on: what is late of it alone is no excess."""
+    for seed in range(3):
+        for m, rounds in ((500, 6), (800, 12), (1000, 12)):
+            drift = 0.1 * np.arange(rounds) + 0.001 * seed * (m == 500)
+            fixed = {"regime_options": {"m": m}, "n_real": m, "n_synthetic": 1000 - m}
+            columns = {"fd_pixels": (0.5 + drift).tolist()}
+            fixed = CONTROL if m == 1000 else fixed
+            write_run(tmp_path / f"m{m}-{seed}", columns, seed=seed, **fixed)
+    told = answer(tmp_path)
+    assert [level.excess.value for level in told.levels] == pytest.approx([0.001, 0], abs=1e-9)
+    assert [level.rounds for level in told.levels] == [6, 6]
+
+
 def test_a_wider_margin_frees_fewer_rows(tmp_path):
     a_grid(tmp_path, 12)
     assert answer(tmp_path, of_floor=2.5).least_free == 100

@@ -1,52 +1,53 @@
 """Weights extrapolated away from the self-trained network's, in kind: Neon on points.
 
-Theirs is one step: a network goes on training on its own samples, and what is sampled are weights
-beyond where it began, seen from where it ended; these samples are better than the first ones. So
-is round 1 here. Later rounds train on such samples, which is not theirs.
+Theirs is one step: a network goes on training on its own samples for a little, and what is sampled
+are weights beyond where it began, seen from where it ended, by a weight that is searched for;
+these samples are better than the first ones. So is round 1 here, by a weight of a quarter beside
+one of 0, which is the first network on the same latents. As a loop it goes astray: see
+`plans/ways_out_extrapolation.yaml`.
 """
 
 import numpy as np
 
-from lightning_collapse.analysis.verdict import late
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
-from lightning_collapse.papers.points import Loop, control_of, replicas, series
+from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 from lightning_collapse.sampling.guide import WeightExtrapolation
 
-_FIGURE = "sw2_points"
+_WEIGHTS, _CHOSEN = (0.0, 0.1, 0.25, 0.5, 1.0), 0.25
 
 
 def _measure(task: Task) -> Evidence:
-    loop, count = Loop(Replace(), is_warm=True), replicas(task)
-    loops = {
-        "extrapolated": Loop(Replace(), is_warm=True, guide=WeightExtrapolation(1.0)),
-        "plain": loop,
-        "control": control_of(loop),
+    count = replicas(task)
+    told = {
+        weight: series(
+            Loop(Replace(), rounds=2, is_warm=True, guide=WeightExtrapolation(weight)),
+            count,
+            task.seed,
+        )["sw2_points"][1]
+        for weight in _WEIGHTS
     }
-    course = {name: series(one, count, task.seed)[_FIGURE] for name, one in loops.items()}
-    better = course["extrapolated"]
-    findings = (
-        Finding("sliced W2, round 1 less round 0", "below 0", better[1] - better[0], high=0.0),
-        Finding(
-            "sliced W2, extrapolated less plain, last third",
-            "below 0",
-            late((better - course["plain"]).T),
-            high=0.0,
-        ),
+    apart = np.array([told[weight] - told[0.0] for weight in _WEIGHTS])
+    finding = Finding(
+        f"sliced W2, weight {_CHOSEN:g} less the first network",
+        "below 0",
+        apart[_WEIGHTS.index(_CHOSEN)],
+        high=0.0,
     )
-    rounds = np.arange(loop.rounds)
-    lines = [ours(name, rounds, values) for name, values in course.items()]
-    return Evidence(findings, Plot("round", "sliced Wasserstein-2 distance", lines))
+    line = ours("less the first network", np.array(_WEIGHTS), apart)
+    return Evidence([finding], Plot("weight", "sliced Wasserstein-2 distance", [line]))
 
 
 CLAIM = Claim(
     authors="Alemohammad et al. (Neon)",
     source="2025, 2510.03597",
     says="extrapolating from the self-trained weights back through the first improves samples",
-    setting="three Gaussians, N = 500, Replace, networks go on from round 0's, weight 1, 8 rounds",
+    setting="three Gaussians, N = 500, one round of self-training, weight 1/4",
     figure="FID 1.98 to 1.38 on CIFAR-10",
     provenance="abstract",
     data="points",
-    cost=(6, 2),
+    cost=(4, 1),
     measure=_measure,
+    why="self-training is a whole round on 500 samples here, theirs a hundredth of the training; "
+    "larger weights are worse (figure)",
 )

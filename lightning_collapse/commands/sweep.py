@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,17 +89,20 @@ def sweep(
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once = {at_once}: must be at least 1")
     slots(devices)  # refuses what names none
+    for option, folder in (("within", within), ("records", records)):
+        if folder is not None and folder.is_file():
+            raise ValueError(f"{option} = {folder}: is a file; name a folder")
     told = Plan.read(plan)
     study = Study.of(told, checker(told), within)
     kept = None if records is None else Kept(records / told.name)
     if kept is not None:
         study = kept.marked(study)
+    study.check_unchanged()
     if status:
         _tell(study)
         return
     if told.control is None and told.toy is None:
         print("the plan has no control: collapse cannot be told from retraining", file=sys.stderr)
-    study.check_unchanged()
     claims = Claims(study)
     left = [run for run in study.runs if not run.is_done]
     failed = [run for run in left if claims.ended(run).failed]
@@ -153,7 +157,13 @@ def _parser() -> "OptionsOf":
 
 
 def _check_toy(words: Sequence[str]) -> Checked:
+    if words[1] == "gmm-samples":
+        raise ValueError("toy = gmm-samples: is no experiment; make its samples by itself")
     return Checked(run_digest({**_toy_options(words[1:]), "out": None}, _toy_options(words[1:2])))
+
+
+# Where NVIDIA's driver has a file for each GPU: not under Windows' Linux, nor of AMD's.
+_NUMBERED = sys.platform == "linux" and not any(map(os.path.exists, ("/dev/dxg", "/dev/kfd")))
 
 
 def _toy_options(words: Sequence[str]) -> dict[str, Any]:
@@ -174,7 +184,9 @@ def _toy_options(words: Sequence[str]) -> dict[str, Any]:
 def _tell(study: Study) -> None:
     claims = Claims(study)
     for run in study.runs:
-        print(f"{claims.state(run):8} {run.rounds_done:4}  {run.name}  {claims.ended(run)}")
+        state = claims.state(run)
+        why = claims.ended(run) if state == "failed" else ""
+        print(f"{state:8} {run.rounds_done:4}  {run.name}  {why}".rstrip())
     print(claims.line())
 
 
@@ -182,15 +194,22 @@ def _end(study: Study, claims: Claims) -> None:
     print(f"nothing to do: {claims.line()}")
     failed = [run for run in study.runs if claims.state(run) == "failed"]
     for run in failed:
-        print(f"{run.name}: {claims.ended(run)}", file=sys.stderr)
+        print(f"{run.name}: {claims.ended(run)}; see {run.log}", file=sys.stderr)
     if failed:
+        print("--retry-failed tries them again", file=sys.stderr)
         sys.exit(1)
 
 
 def _local(study: Study, runs: list[PlannedRun], asked: Asked) -> int:
-    from lightning_collapse.sweeps.local import Driver, slots
+    from lightning_collapse.sweeps.local import Driver, gpus_here, slots
 
-    named = slots(asked.devices)
+    named, there = slots(asked.devices), gpus_here()
+    for slot in named if asked.devices is not None and _NUMBERED else ():
+        if slot.name.isdecimal() and int(slot.name) >= there:
+            raise ValueError(
+                f"devices = {asked.devices}: there is no GPU {slot.name} here, but {there}; name "
+                "those that there are, or cpu"
+            )
     return Driver(study, runs, named[: asked.at_once], kept=asked.kept).run()
 
 

@@ -1,7 +1,8 @@
 """Who runs what in a study: locks that end with their holders, and a list of events.
 
     .claims/regime=replace-lambda=0.5-seed=0-3dbfe8f4.lock   one run
-    .claims/slot-HOST-cpu-0.lock                             one device of one machine
+    .claims/slot-HOST-cpu-0.lock                             one slot of one machine; of a GPU in
+                                                             the folder for temporary files
     .claims/lock                                             whose turn it is to choose a run
     .claims/events.jsonl                                     every start and every end
 
@@ -18,9 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal
 
 from lightning_collapse.data.files import make_folder
+from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.study import PlannedRun, Study
 
 __all__ = ["Claims", "Ending", "event_line"]
@@ -72,15 +75,19 @@ class Claims:
 
     def claim(self, run: PlannedRun) -> int | None:
         """Takes a run: gives a descriptor that holds it, None if another process has it."""
-        return self._take(run.name)
+        # It may have been started by its command, without a driver.
+        return None if _is_locked(Run(run.folder).lock_file) else self._take(run.name)
 
     def take_slot(self, slot: str) -> int | None:
-        """Takes a device of this machine, likewise."""
-        return self._take(f"slot-{socket.gethostname()}-{slot}")
+        """Takes a device of this machine, likewise; a GPU from all studies of this user."""
+        name = f"slot-{socket.gethostname()}-{slot}"
+        if slot.startswith("cpu-"):
+            return self._take(name)
+        return self._take(name, Path(gettempdir(), f"lightning_collapse-{os.getuid()}"))
 
-    def _take(self, name: str) -> int | None:
-        make_folder(self.folder)
-        held = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    def _take(self, name: str, folder: Path | None = None) -> int | None:
+        make_folder(folder := folder or self.folder)
+        held = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,15 +97,7 @@ class Claims:
 
     def is_held(self, run: PlannedRun) -> bool:
         """Whether a process has the run."""
-        path = self.folder / f"{run.name}.lock"
-        if not path.exists():
-            return False
-        with open(path) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return any(map(_is_locked, (self.folder / f"{run.name}.lock", Run(run.folder).lock_file)))
 
     def state(self, run: PlannedRun) -> State:
         """Tells how a run stands."""
@@ -170,3 +169,14 @@ def append(path: Path, line: bytes) -> None:
         os.write(descriptor, line)
     finally:
         os.close(descriptor)
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with open(path) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -7,6 +7,7 @@ and so may they: the system tells the children, which save and stop, and the sam
 import ctypes
 import math
 import os
+import re
 import select
 import signal
 import subprocess
@@ -74,10 +75,11 @@ def slots(devices: str | None) -> list[Slot]:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     names = _all_gpus() or ["cpu"] * cores if devices is None else devices.split(",")
-    for name in names:
-        if name != "cpu" and not name.isdecimal():
+    for i, name in enumerate(names if devices is not None else ()):
+        if name != "cpu" and not re.fullmatch("[0-9]+", name):
             raise ValueError(f"devices = {devices}: must be numbers of GPUs, or cpu, as in 0,1")
-        if name != "cpu" and names.count(name) > 1:
+        names[i] = name = name if name == "cpu" else str(int(name))
+        if name != "cpu" and names[: i + 1].count(name) > 1:
             raise ValueError(f"devices = {devices}: names {name} twice; name it once")
     threads, count = max(1, cores // max(1, names.count("cpu"))), Counter[str]()
     found = []
@@ -89,11 +91,17 @@ def slots(devices: str | None) -> list[Slot]:
 
 def _all_gpus() -> list[str]:
     if (seen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in seen.split(",") if name.isdecimal()]
-    # By the driver's files: torch takes seconds to import.
-    return sorted(
-        (path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*")), key=lambda name: int(name)
-    )
+        # Numbers, or names of GPUs and of parts of one.
+        return [name for name in map(str.strip, seen.split(",")) if name and name != "-1"]
+    return [str(i) for i in range(gpus_here())]
+
+
+def gpus_here() -> int:
+    """How many of NVIDIA's GPUs this machine has, by the driver's files.
+
+    In a container files may have gaps, numbers do not. torch takes seconds to import.
+    """
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 @dataclass
@@ -268,7 +276,7 @@ class Driver:
     def _how(self, run: PlannedRun, code: int) -> str:
         if run.is_done:
             return "done"
-        by_signal = code <= 0 or code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        by_signal = code < 0 or code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
         return "stopped" if by_signal or self._signal is not None else "failed"
 
     def _tell_failures(self) -> bool:

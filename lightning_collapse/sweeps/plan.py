@@ -32,6 +32,10 @@ Options = dict[str, Any]
 
 _LAUNCHERS = ("slurm", "htcondor", "wandb")
 _MOST_RUNS = 10_000
+_LONGEST_NAME = 200
+# Where a run is, and what would make it none.
+_OWN_OF_TOYS = ("out", "config", "help", "print_config")
+_OWN = ("run", "run_root", "share", *_OWN_OF_TOYS[1:])
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,12 @@ class Plan:
         options = dict(self.set)
         for axis, label in chosen.items():
             options |= self.grid[axis][label]
+        cell = Cell((*first, *chosen.items()), {})
+        if len(cell.name) > _LONGEST_NAME:
+            raise ValueError(
+                f"grid: {cell.name[:40]}… is a name of {len(cell.name)} letters, of which a run's "
+                f"folder can have {_LONGEST_NAME}; give shorter labels"
+            )
         filled = {key: _filled(value, chosen) for key, value in (options | last).items()}
         seed = filled.get("seed" if self.toy else "seed_everything")
         return Cell((*first, *chosen.items()), filled, seed)
@@ -156,11 +166,18 @@ def _fields(told: Any, path: Path, stored: bool) -> dict[str, Any]:
         raise ValueError(f"config = {config}: no such file in {path.parent} (the plan's folder)")
     tables = {key: _table(key, told.get(key)) for key in ("set", "grid", "control", *_LAUNCHERS)}
     grid, given = tables["grid"], tables["set"]
+    own = _OWN_OF_TOYS if toy else _OWN
     if not grid:
         raise ValueError("grid: is empty; name an axis, such as `seed: [0, 1, 2]`")
     named = _placeholders([told.get("set"), told.get("control"), *grid.values()])
     seed = "seed" if toy else "seed_everything"
     axes = {str(axis): _axis(str(axis), values, named, seed) for axis, values in grid.items()}
+    for where, options in [("set", given), ("control", tables["control"])] + [
+        (f"grid.{axis}", options) for axis, values in axes.items() for options in values.values()
+    ]:
+        for key in options:
+            if key.lstrip("-").partition(".")[0] in own:
+                raise ValueError(f"{where}: {key} is for the sweep to set; leave it out")
     if unknown := named - axes.keys():
         raise ValueError(f"{{{min(unknown)}}}: the grid has no such axis")
     n = 1
@@ -200,6 +217,8 @@ def _axis(axis: str, values: Any, named: set[str], seed: str) -> dict[str, Optio
     labels = [str(value) for value in values]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise ValueError(f"grid.{axis}: has {twice[0]} twice")
+    if axis == "seed" and any(type(value) is not int or value < 0 for value in values):
+        raise ValueError(f"grid.seed = {values}: must be whole numbers from 0 on")
     option = seed if axis == "seed" else axis
     if axis in named:
         return {label: {} for label in labels}

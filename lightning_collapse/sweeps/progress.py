@@ -64,7 +64,9 @@ class Progress:
     def _seconds_left(self) -> float | None:
         """Tells by the rounds that were made since the start."""
         done = self._rounds()
+        failed = [run for run in self._study.runs if self._claims.state(run) == "failed"]
         total = sum(run.rounds for run in self._study.runs)
+        total -= sum(run.rounds - min(run.rounds_done, run.rounds) for run in failed)
         if done <= self._before or done >= total:
             return None
         return (time.monotonic() - self._started) / (done - self._before) * (total - done)

@@ -17,12 +17,14 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.plan import Cell, Plan
 
@@ -271,10 +273,33 @@ def _is_sound(told: Checked) -> bool:
     return whole and re.fullmatch("[0-9a-f]{8}", told.digest) is not None
 
 
+_FILES = (".yaml", ".yml", ".json")
+
+
 def _parsed_by(plan: Plan) -> str:
     """The digest of what commands come to something by, beside their words."""
-    config = plan.config.read_bytes() if plan.config and plan.config.is_file() else b""
-    return hashlib.sha256(config).hexdigest()
+    digest, folder = hashlib.sha256(), Path()
+    told: list[Any] = [plan.set, plan.grid, plan.control]
+    if plan.config and plan.config.is_file():
+        digest.update(text := plan.config.read_bytes())
+        with suppress(ValueError):  # of which `fit` will tell
+            told.append(load_yaml(text.decode(errors="replace"), str(plan.config)))
+        folder = plan.config.parent
+    # Sections of a configuration may be files of their own.
+    for name in sorted({text for text in _texts(told) if text.endswith(_FILES)}):
+        for path in {Path(name), folder / name}:
+            if path.is_file():
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _texts(told: Any) -> Iterator[str]:
+    """All texts in a table or list, however deep."""
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, (dict, list)):
+        for each in told.values() if isinstance(told, dict) else told:
+            yield from _texts(each)
 
 
 def _write(path: Path, text: str) -> None:

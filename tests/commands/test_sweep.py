@@ -100,6 +100,7 @@ def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned, 
     status, said, errors = cli("sweep", plan)
     assert status == 1 and said == "nothing to do: 0 done, 0 running, 0 waiting, 1 failed\n"
     assert "data.train_rows = 60" in errors
+    assert "see sweeps/tiny/seed=0-" in errors and "--retry-failed tries them again" in errors
     status, said, _ = cli("sweep", plan, "--retry-failed", "--launcher", "print")
     assert status == 0 and said.startswith("lightning-collapse fit ")
     assert "0 waiting, 1 failed" in cli("sweep", plan, "--status")[1]
@@ -107,6 +108,27 @@ def test_a_run_that_has_failed_is_told_and_tried_again_when_asked(cli, planned, 
     assert "0 waiting, 1 failed" in cli("sweep", plan, "--status")[1]
     events = (tmp_path / "sweeps/tiny/.claims/events.jsonl").read_text()
     assert events.count('"start"') == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--devices", "999"], "devices = 999: there is no GPU 999 here, but "),
+        (["--within", "plan.yaml"], "within = plan.yaml: is a file; name a folder"),
+        (["--records", "plan.yaml"], "records = plan.yaml: is a file; name a folder"),
+    ],
+)
+def test_places_that_there_are_not_are_refused_in_one_line(cli, planned, words, said):
+    plan = planned(**tiny(), grid={"seed": [0]}, control=CONTROL)
+    status, _, errors = cli("sweep", plan, *words)
+    assert status == 2 and errors.startswith(f"error: {said}") and errors.count("\n") == 1
+
+
+def test_how_a_changed_plan_stands_is_not_told(cli, planned, tmp_path):
+    Study.of(Plan.read(planned(**TOY)), lambda words: Checked("00000000"), tmp_path / "s").open()
+    plan = planned(**{**TOY, "set": {**TOY["set"], "n": 30}})
+    status, said, errors = cli("sweep", plan, "--status", "--within", "s")
+    assert (status, said) == (2, "") and "have changed since" in errors
 
 
 def test_print_gives_the_commands_and_starts_nothing(cli, planned, tmp_path):

@@ -35,6 +35,8 @@ def main(words: list[str]) -> None:
     if "failing" in run.name and not (Path(os.environ["MARKS"]) / "mended").exists():
         print("warming up\nerror: data.source = x: no such file")
         sys.exit(2)
+    if "idle" in run.name:
+        return
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
     rounds = int(words[words.index("--trainer.max_epochs") + 1])

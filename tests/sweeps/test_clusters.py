@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -241,12 +242,30 @@ def test_w_and_b_s_grid_is_the_studys(study):
     assert folders == {run.folder for run in made.runs} and len(ran) == 6
 
 
-def test_what_is_no_product_is_refused(study):
-    uneven = {"size": {"a": {"data.train_rows": 9}, "b": {}}, "seed": [0, 1]}
+def test_a_grid_that_is_no_product_is_several_sweeps_which_are(study):
+    uneven = {"size": {"a": {"data.train_rows": 9}, "b": {"loop.fd_rows": None}}, "seed": [0, 1]}
     made = study(grid=uneven, control=None)
-    with pytest.raises(ValueError, match="grid: its options are not a product of values"):
-        write_sweeps(made)
-    assert not (made.folder / "wandb").exists()
+    files = write_sweeps(made)
+    assert [file.name for file in files] == ["sweep-size=a.yaml", "sweep-size=b.yaml"]
+    first, second = (yaml.safe_load(file.read_text()) for file in files)
+    assert first["parameters"]["data.train_rows"] == {"values": [9]}
+    # W&B would write None.
+    assert "loop.fd_rows" not in second["parameters"]
+    at = second["command"].index("--loop.fd_rows")
+    assert second["command"][at + 1] == "null"
+
+
+def test_every_plan_that_ships_can_be_gone_through(study):
+    made = 0
+    for path in sorted((CONFIG.parents[1] / "plans").glob("*.yaml")):
+        plan = Plan.read(path)
+        if plan.config is not None:
+            files = write_sweeps(Study.of(plan, by_words))
+            swept = [yaml.safe_load(file.read_text())["parameters"] for file in files]
+            sizes = [math.prod(len(p["values"]) for p in one.values()) for one in swept]
+            assert sum(sizes) == len(plan.cells()), path
+            made += 1
+    assert made > 25
 
 
 # The command

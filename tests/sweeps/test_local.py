@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import yaml
 from driver import study
 from tiny_runs import CONFIGS, arguments, assert_same, unshared
 
+from lightning_collapse.runs.lock import RunFolder
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.local import TRIES, slots
+from lightning_collapse.sweeps.study import Study
 
 HERE = Path(__file__).parent
 PLAN = """
@@ -38,14 +41,17 @@ class Sweep:
 
     def __init__(self, folder, labels=("a", "b"), seeds=2, rounds=3, slots="0,1", seconds=0.02):
         self.folder, self.slots, self.seconds = folder, slots, seconds
-        (folder / "marks").mkdir()
+        self.marks = folder / "marks"
+        self.marks.mkdir()
         (folder / "any.yaml").touch()
         table = ", ".join(f"{name}: {{data.regime: {name}}}" for name in labels)
         text = PLAN.replace("ROUNDS", str(rounds)).replace("LABELS", table)
         (folder / "plan.yaml").write_text(text.replace("SEEDS", str(list(range(seeds)))))
 
     def start(self) -> subprocess.Popen[str]:
-        marks = {"MARKS": str(self.folder / "marks"), "ROUND_SECONDS": str(self.seconds)}
+        marks = {"MARKS": str(self.marks), "ROUND_SECONDS": str(self.seconds)}
+        # There are the locks of GPUs.
+        marks["TMPDIR"] = str(self.marks)
         environment = {**os.environ, **marks, "PYTHONPATH": str(HERE.parent.parent)}
         environment.pop("OMP_NUM_THREADS", None)
         return subprocess.Popen(
@@ -73,7 +79,7 @@ class Sweep:
 
     @property
     def log(self) -> list[str]:
-        log = self.folder / "marks" / "log"
+        log = self.marks / "log"
         return log.read_text().splitlines() if log.exists() else []
 
     @property
@@ -276,6 +282,42 @@ class RealSweep(Sweep):
         (folder / "plan.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
 
 
+def test_two_studies_share_no_gpu(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one, other = (Sweep(tmp_path / name, slots="0", seconds=0.05) for name in "ab")
+    other.marks = one.marks
+    first, second = one.start(), other.start()
+    for driver in (first, second):
+        driver.communicate(timeout=60)
+        assert driver.returncode == 0
+    starts = [line for line in one.log if line.startswith("start")]
+    assert len(starts) == 8 and not [line for line in one.log if line.startswith("overlap slot")]
+
+
+def test_what_runs_without_a_driver_is_running_and_left_alone(tmp_path):
+    sweep = Sweep(tmp_path, seeds=1, labels=("a",))
+    (run,) = sweep.study.runs
+    with RunFolder(tmp_path / run.folder).locked():
+        claims = Claims(
+            Study(sweep.study.plan, tmp_path, [replace(run, folder=tmp_path / run.folder)])
+        )
+        assert claims.counts()["running"] == 1
+        driver = sweep.start()
+        time.sleep(1.5)
+        assert driver.poll() is None and sweep.log == []
+    driver.communicate(timeout=60)
+    assert driver.returncode == 0
+    assert [event["event"] for event in sweep.events] == ["start", "end"]
+
+
+def test_a_run_that_ends_well_without_its_rounds_has_failed(tmp_path):
+    sweep = Sweep(tmp_path, seeds=1, labels=("idle",))
+    status, said = sweep.finish()
+    assert status == 1 and "failed with status 0" in said
+    assert [event["event"] for event in sweep.events] == ["start", "end"]
+
+
 @pytest.mark.slow
 def test_real_runs_end_as_if_nobody_had_been_killed(tmp_path):
     for name in ("killed", "left alone"):
@@ -299,7 +341,14 @@ def test_slots_are_told_apart():
     assert slots("cpu")[0].environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
-@pytest.mark.parametrize("devices", ["gpu", "0,0", "", "-1"])
+def test_a_gpu_is_named_as_the_driver_or_whoever_gave_it_does(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8932f937, MIG-1")
+    assert [slot.name for slot in slots(None)] == ["GPU-8932f937", "MIG-1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert {slot.name[:4] for slot in slots(None)} == {"cpu-"}
+
+
+@pytest.mark.parametrize("devices", ["gpu", "0,0", "0,00", "²", "", "-1"])
 def test_other_devices_are_refused(devices):
     with pytest.raises(ValueError, match="devices = "):
         slots(devices)

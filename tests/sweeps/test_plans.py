@@ -1,7 +1,9 @@
 """Plans: what they come to, what is refused, and that those which ship can start."""
 
 import re
+import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -77,6 +79,11 @@ def test_the_grid_is_every_combination_and_the_control_takes_the_place_of_the_re
         ({"name": "../x", **GRID}, "name = '../x': must be letters, digits and ._+-"),
         ({"config": "none.yaml", **GRID}, "config = none.yaml: no such file in "),
         ({"config": None, **GRID}, "config: name the configuration"),
+        ({"grid": {"seed": ["a"]}}, "grid.seed = ['a']: must be whole numbers from 0 on"),
+        ({"grid": {"seed": [True]}}, "grid.seed = [True]: must be whole numbers from 0 on"),
+        ({"set": {"run": "x"}, **GRID}, "set: run is for the sweep to set; leave it out"),
+        ({"grid": {"a": {"b": {"--help": True}}}}, "grid.a: --help is for the sweep to set"),
+        ({"control": {"share": "x"}, **GRID}, "control: share is for the sweep to set"),
         ({"grid": {"seed": [*range(101)], "a.b": [*range(100)]}}, "grid: has 10100 runs; at"),
     ],
 )
@@ -84,6 +91,36 @@ def test_a_plan_that_is_none_is_refused_in_one_line(tmp_path, told, said):
     with pytest.raises(ValueError, match="plan.yaml: ") as refused:
         plan(tmp_path, **told)
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path):
+    long = plan(tmp_path, grid={"way": {"x" * 300: {"data.regime": "Replace"}}})
+    with pytest.raises(ValueError, match="is a name of 304 letters, of which .* shorter labels"):
+        Study.of(long, checked)
+
+
+def test_a_section_in_a_file_of_its_own_is_of_the_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for told in ({"set": {"model": "net.yaml"}}, {"config": "whole.yaml"}):
+        (tmp_path / "net.yaml").write_text("width: 8")
+        (tmp_path / "whole.yaml").write_text("model: net.yaml\n")
+        made = Study.of(plan(tmp_path, **told, **GRID), checked, tmp_path)
+        made.open()
+        check = Mock(side_effect=checked)
+        Study.of(made.plan, check, tmp_path)
+        assert check.call_count == 0
+        (tmp_path / "net.yaml").write_text("width: 32")
+        Study.of(made.plan, check, tmp_path)
+        assert check.call_count == 2
+        shutil.rmtree(made.folder)
+
+
+def test_a_time_is_no_number_to_the_base_of_60(tmp_path):
+    (tmp_path / "c.yaml").touch()
+    (tmp_path / "p.yaml").write_text(
+        "config: c.yaml\ngrid: {seed: [0]}\nslurm: {time: 12:00:00}\n"
+    )
+    assert Plan.read(tmp_path / "p.yaml").launchers == {"slurm": {"time": "12:00:00"}}
 
 
 def test_equal_conditions_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import yaml
 __all__ = ["load_yaml"]
 
 _MAX_CHARACTERS = 2**17
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def load_yaml(text: str, name: str) -> Any:
@@ -28,6 +29,11 @@ def load_yaml(text: str, name: str) -> Any:
 
 
 class _Plain(yaml.SafeLoader):
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        # To YAML 1.1 12:00:00 is a number to the base of 60.
+        return "tag:yaml.org,2002:str" if tag in _NUMBERS and ":" in str(value) else tag
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise ValueError("it has an alias; write the value out")

@@ -20,6 +20,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,10 @@ class Plan:
                 f"grid: {cell.name[:40]}… is a name of {len(cell.name)} letters, of which a run's "
                 f"folder can have {_LONGEST_NAME}; give shorter labels"
             )
-        filled = {key: _filled(value, chosen) for key, value in (options | last).items()}
+        filled = {
+            key: _placed(_filled(value, chosen), self.path.parent)
+            for key, value in (options | last).items()
+        }
         seed = filled.get("seed" if self.toy else "seed_everything")
         return Cell((*first, *chosen.items()), filled, seed)
 
@@ -194,6 +198,16 @@ def _fields(told: Any, path: Path, stored: bool) -> dict[str, Any]:
         "control": tables["control"] if told.get("control") is not None else None,
         "launchers": {key: tables[key] for key in _LAUNCHERS if key in told},
     }
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """Gives a value in which what is a path from a folder on is seen from here."""
+    if isinstance(value, dict):
+        return {key: _placed(part, folder) for key, part in value.items()}
+    if isinstance(value, str) and "/" in value and not os.path.isabs(value):
+        with suppress(OSError, ValueError):  # a text that no file can be called
+            return str(_seen_from_here(folder / value)) if (folder / value).exists() else value
+    return value
 
 
 def _seen_from_here(path: Path) -> Path:

@@ -124,6 +124,12 @@ def test_places_that_there_are_not_are_refused_in_one_line(cli, planned, words, 
     assert status == 2 and errors.startswith(f"error: {said}") and errors.count("\n") == 1
 
 
+def test_a_toy_that_is_no_experiment_is_refused(cli, planned):
+    told = {"name": "s", "toy": "gmm-samples", "grid": {"seed": [0]}}
+    status, _, errors = cli("sweep", planned(**told))
+    assert status == 2 and "toy = gmm-samples: is no experiment" in errors
+
+
 def test_how_a_changed_plan_stands_is_not_told(cli, planned, tmp_path):
     Study.of(Plan.read(planned(**TOY)), lambda words: Checked("00000000"), tmp_path / "s").open()
     plan = planned(**{**TOY, "set": {**TOY["set"], "n": 30}})

@@ -115,6 +115,18 @@ def test_a_section_in_a_file_of_its_own_is_of_the_configuration(tmp_path, monkey
         shutil.rmtree(made.folder)
 
 
+def test_paths_are_relative_to_the_plan(tmp_path, monkeypatch):
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    source = {"class_path": "ImageFolder", "init_args": {"path": "../data"}}
+    given = {"data.source": source, "a.path": "../data", "b": "no/such", "c": "x" * 9999 + "/"}
+    (cell,) = plan(tmp_path / "plans", set=given, grid={"seed": [0]}).cells()
+    assert cell.options["data.source"]["init_args"] == {"path": "data"}
+    assert cell.options["a.path"] == "data" and cell.options["b"] == "no/such"
+    assert cell.options["c"] == given["c"]
+
+
 def test_a_time_is_no_number_to_the_base_of_60(tmp_path):
     (tmp_path / "c.yaml").touch()
     (tmp_path / "p.yaml").write_text(

@@ -61,6 +61,8 @@ class Sweep:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Tests in the background of a shell ignore it, and so would the driver.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finish(self) -> tuple[int, str]:

@@ -40,8 +40,7 @@ def reproduce(
         names: of claims. Default: all but those that take runs of `fit`, which are hours; they
             are run where they are named.
         list: tells of every claim its name, source, data and cost, and runs none.
-        quick: a quarter of the seeds of what is trained; without names all takes 15 minutes on
-            two cores.
+        quick: a quarter of the seeds of what is trained; `--list` tells what each claim takes.
         out: folder for the results, -o for short.
         records: folder where records of plans' runs are kept, as of `sweep`; what is kept there is
             not run again.

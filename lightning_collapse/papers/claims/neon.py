@@ -1,8 +1,7 @@
 """Weights extrapolated away from the self-trained network's, in kind: Neon on points.
 
 Theirs is one step: a network goes on training on its own samples for a little, and what is sampled
-are weights beyond where it began, seen from where it ended, by a weight that is searched for;
-these samples are better than the first ones. So is round 1 here, by a weight of a quarter beside
+are weights beyond where it began, seen from where it ended; these samples are better than the first ones. So is round 1 here, by a weight of a quarter beside
 one of 0, which is the first network on the same latents. As a loop it goes astray: see
 `plans/ways_out_extrapolation.yaml`.
 """
@@ -48,6 +47,5 @@ CLAIM = Claim(
     data="points",
     cost=(4, 1),
     measure=_measure,
-    why="self-training is a whole round on 500 samples here, theirs a hundredth of the training; "
-    "larger weights are worse (figure)",
+    why="self-training is a whole round on 500 samples here; larger weights are worse (figure)",
 )

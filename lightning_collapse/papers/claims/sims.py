@@ -46,5 +46,5 @@ CLAIM = Claim(
     cost=(6, 2),
     measure=_measure,
     why="it takes a third off what is lost, and does not prevent it: one weight for all rounds, "
-    "where .5 did better on other seeds; theirs is searched for",
+    "of which others may do better: three seeds did not tell .5 from 1",
 )

@@ -1,9 +1,9 @@
 """Weights extrapolated away from the self-trained network's, in kind: Neon on points.
 
 Theirs is one step: a network goes on training on its own samples for a little, and what is sampled
-are weights beyond where it began, seen from where it ended; these samples are better than the first ones. So is round 1 here, by a weight of a quarter beside
-one of 0, which is the first network on the same latents. As a loop it goes astray: see
-`plans/ways_out_extrapolation.yaml`.
+are weights beyond where it began, seen from where it ended; these samples are better than the
+first ones. So is round 1 here, by a weight of a quarter beside one of 0, which is the first
+network on the same latents. As a loop it goes astray: see `plans/ways_out_extrapolation.yaml`.
 """
 
 import numpy as np

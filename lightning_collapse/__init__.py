@@ -78,7 +78,8 @@ if TYPE_CHECKING:
     )
     from lightning_collapse.sweeps.study import Study
     from lightning_collapse.toys.generations import generations
-    from lightning_collapse.toys.stacked import Replicas, Training
+    from lightning_collapse.toys.stacked import Replicas
+    from lightning_collapse.toys.training import Training
 
 __version__ = "0.1.0"
 
@@ -133,7 +134,8 @@ _WHERE = {
     "interop.denoisers": ["load_denoiser"],
     "learners.learner": ["GaussianMLE", "GaussianMixtureEM"],
     "toys.generations": ["generations"],
-    "toys.stacked": ["Replicas", "Training"],
+    "toys.stacked": ["Replicas"],
+    "toys.training": ["Training"],
     "runs.layout": ["Run"],
     "runs.records": ["read_runs"],
     "sweeps.study": ["Study"],

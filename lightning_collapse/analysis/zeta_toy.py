@@ -11,7 +11,8 @@ from lightning_collapse.metrics.families import ALWAYS
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.regimes import Replace
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.toys.stacked import Replicas, Training
+from lightning_collapse.toys.stacked import Replicas
+from lightning_collapse.toys.training import Training
 
 __all__ = ["points_conditions"]
 

@@ -10,8 +10,8 @@ from lightning_collapse.analysis.zeta_figure import draw_zetas
 from lightning_collapse.analysis.zeta_toy import points_conditions
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.toys.ranges import above, at_least, fractions, whole_numbers
-from lightning_collapse.toys.stacked import Training
 from lightning_collapse.toys.tables import command_line, open_folder, write_summary
+from lightning_collapse.toys.training import Training
 
 __all__ = ["main", "zeta"]
 

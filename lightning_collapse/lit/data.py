@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_collapse.curators import Curator
+from lightning_collapse.curators.curation import Curated, CuratorError, check_curator, curated
 from lightning_collapse.data.sources.imports import import_notes
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
-from lightning_collapse.lit.curation import Curated, check_curator, curated
 from lightning_collapse.lit.sections import within
+from lightning_collapse.lit.telling import RunError
 from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
@@ -200,7 +201,8 @@ class PoolDataModule(LightningDataModule):
         self.regime.check(len(self.train), self.n_trainable, rounds)
         if self.curator is not None:
             sizes = [len(self.train)] + [self.n_trainable] * (rounds - 1)
-            check_curator(self.curator, self.regime, sizes, self.seed)
+            with within("data"):
+                check_curator(self.curator, self.regime, sizes, self.seed)
 
     def check_share(self, world_size: int) -> None:
         """Raises ValueError where the processes cannot have equal shares of a batch."""
@@ -233,7 +235,11 @@ class PoolDataModule(LightningDataModule):
         """
         if self._curated[0] != self.pool.round:
             # A function of the pool and the seed, so that it is the same after a resume.
-            made = curated(self.curator, self.pool, self.regime, self.train, self.seed)
+            try:
+                with within("data"):
+                    made = curated(self.curator, self.pool, self.regime, self.train, self.seed)
+            except CuratorError as error:
+                raise RunError(str(error)) from error
             self._curated = self.pool.round, made
         return self._curated[1]
 

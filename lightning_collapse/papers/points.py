@@ -25,7 +25,8 @@ from lightning_collapse.papers.claim import Task
 from lightning_collapse.regimes import Regime, Replace
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
-from lightning_collapse.toys.stacked import Replicas, Training
+from lightning_collapse.toys.stacked import Replicas
+from lightning_collapse.toys.training import Training
 
 __all__ = ["EIGHT", "THREE", "Loop", "control_of", "margin_of", "replicas", "series"]
 

@@ -28,7 +28,8 @@ from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
 from lightning_collapse.toys.measured import over_rounds
-from lightning_collapse.toys.stacked import Replicas, Training
+from lightning_collapse.toys.stacked import Replicas
+from lightning_collapse.toys.training import Training
 
 __all__ = [
     "MICRO_BATCH",

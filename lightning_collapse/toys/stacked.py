@@ -10,12 +10,15 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
+from lightning_collapse.curators import Curator
+from lightning_collapse.curators.curation import Curated, check_curator, curated
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
 from lightning_collapse.metrics.features import Points
@@ -36,59 +39,12 @@ from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.solvers import Denoiser
 from lightning_collapse.seeds import KeyedNormal, generator, key
+from lightning_collapse.toys.training import Training
 
-__all__ = ["Replicas", "StackedRound", "Training"]
+__all__ = ["Replicas", "StackedRound"]
 
 _STEPS_READ = 16
 """Steps whose rows are read together."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a round trains: by Adam, with the options of `fit` and their defaults.
-
-    Attributes:
-        images_per_round: rows seen in a round, rounded up to whole batches.
-        batch_size: rows in a step of each replica.
-        lr: learning rate.
-        restart: where a round's weights start from: a new random network, the average that made
-            the last samples, or what round 0 started from.
-        sigma_data: standard deviation of the data.
-        P_mean: mean of ln sigma.
-        P_std: standard deviation of ln sigma.
-        lr_rampup: share of a round's images over which the learning rate rises from 0.
-        ema_halflife: longest half-life of the average, in images; None for no limit.
-        ema_rampup: half-life of the average as a share of the round's images so far.
-    """
-
-    images_per_round: int = 76_800
-    batch_size: int = 128
-    lr: float = 1e-3
-    restart: Literal["scratch", "warm", "initial"] = "scratch"
-    sigma_data: float = 0.5
-    P_mean: float = -1.2
-    P_std: float = 1.2
-    lr_rampup: float = 0.05
-    ema_halflife: int | None = None
-    ema_rampup: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name in ("images_per_round", "batch_size"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} = {value}: must be at least 1")
-        for name in ("lr", "sigma_data", "P_std"):
-            if not (value := getattr(self, name)) > 0:
-                raise ValueError(f"{name} = {value}: must be a number > 0")
-        for name in ("lr_rampup", "ema_rampup"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"{name} = {value}: must be a share in [0, 1]")
-        if self.ema_halflife is not None and self.ema_halflife < 1:
-            raise ValueError(f"ema_halflife = {self.ema_halflife}: must be at least 1 image")
-
-    @property
-    def steps(self) -> int:
-        """Steps of a round."""
-        return -(-self.images_per_round // self.batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +110,7 @@ class Replicas:
         micro_batch: int = 256,
         measures: Sequence[Measure] = (*ALWAYS, *DEFAULT),
         guide: Guide | None = None,
+        curator: Curator | None = None,
     ) -> None:
         """Reads the real rows and measures their floors.
 
@@ -172,6 +129,7 @@ class Replicas:
                 drawn together.
             measures: taken of every round.
             guide: makes of the rounds' denoisers those that samples are made with.
+            curator: weighs the samples that the regime takes, and leaves some out; None for all.
 
         Raises:
             ValueError: an option cannot be, or there are not enough rows.
@@ -191,7 +149,7 @@ class Replicas:
         if guide is not None:
             guide.check(network, training.restart)
         self.regime, self.training, self.sampling = regime, training, sampling
-        self._guide = guide
+        self._guide, self._curator = guide, curator
         self._first: EDMPrecond | None = None
         self._micro_batch = micro_batch
         self._loss = EDMLoss(training.P_mean, training.P_std, training.sigma_data)
@@ -216,10 +174,15 @@ class Replicas:
         """Trains, samples and measures one round after another, until n are made.
 
         Raises:
-            ValueError: the regime cannot be satisfied, before anything is trained; or a loss is
-                not finite.
+            ValueError: the regime or the curator cannot be satisfied, before anything is trained;
+                or a loss is not finite.
         """
-        self.regime.check(self._replicas[0].pool.sizes[0], self.n_trainable, n)
+        n_real = self._replicas[0].pool.sizes[0]
+        self.regime.check(n_real, self.n_trainable, n)
+        if self._curator is not None:
+            sizes = [n_real] + [self.n_trainable] * (n - 1)
+            for replica in self._replicas:
+                check_curator(self._curator, self.regime, sizes, replica.seed)
         while (r := self._replicas[0].pool.round) < n:
             with _without_denormals():
                 made = self._round(r)
@@ -227,15 +190,19 @@ class Replicas:
 
     def _round(self, r: int) -> StackedRound:
         starts = self._start(r)
-        average, losses = self._train(r)
+        curations = [
+            curated(self._curator, replica.pool, self.regime, replica.train, replica.seed)
+            for replica in self._replicas
+        ]
+        average, losses = self._train(r, curations)
         for i, network in enumerate(self._networks):
             average.copy_to(i, network)
         samples, bad = self._sample(average, r)
         records = []
         for i, (replica, network) in enumerate(zip(self._replicas, self._networks, strict=True)):
-            trained_on = replica.pool.drawn(self.regime)
+            trained_on = replica.pool.at(curations[i].positions)
             records.append(
-                {"round": r, **self._told(replica), "train_loss": losses[i]}
+                {"round": r, **self._told(replica, curations[i]), "train_loss": losses[i]}
                 | self._held_out_loss(replica, network)
                 | replica.measured(samples[i], bad[i], trained_on)
                 | {"weights_moved": _moved(starts[i], network)}
@@ -251,7 +218,7 @@ class Replicas:
                 randomise(network, key(replica.seed, "init", born))
         return [_weights(network) for network in self._networks]
 
-    def _train(self, r: int) -> tuple[StackedMLP, list[float]]:
+    def _train(self, r: int, curations: list[Curated]) -> tuple[StackedMLP, list[float]]:
         """Trains a round; gives the average of all networks, and the mean loss of each."""
         how, size = self.training, self.training.batch_size
         networks = StackedMLP(self._networks)
@@ -261,9 +228,11 @@ class Replicas:
         averages: list[Tensor] = [*average.parameters()]
         adam = torch.optim.Adam(weights, lr=how.lr, fused=True)
         losses = torch.zeros(len(self._networks), dtype=torch.float64)
-        for step, x in enumerate(self._batches(r)):
+        for step, (x, weights_of_rows) in enumerate(self._batches(r, curations)):
             sigma, noise = self._noise(x, r, step)
             loss = self._loss(model, x.flatten(0, 1), sigma, noise)
+            if self._curator is not None:
+                loss = loss * weights_of_rows.reshape(-1, 1)
             losses += loss.detach().reshape(len(x), -1).mean(1)
             adam.zero_grad()
             torch.autograd.backward(loss.sum() / size)
@@ -278,19 +247,23 @@ class Replicas:
                 self._refuse_diverged(losses, r, step)
         return average, (losses / how.steps).tolist()
 
-    def _batches(self, r: int) -> Iterator[Tensor]:
-        """Yields the rows (R, B, d) of every step."""
+    def _batches(self, r: int, curations: list[Curated]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the rows (R, B, d) of every step, and their weights (R, B) in the loss."""
         size, steps = self.training.batch_size, self.training.steps
-        drawn = [_all(replica.pool.drawn(self.regime)) for replica in self._replicas]
+        drawn = [
+            (replica.seed, replica.pool[curation.positions], curation.weights)
+            for replica, curation in zip(self._replicas, curations, strict=True)
+        ]
         for first in range(0, steps, _STEPS_READ):
-            parts = []
-            for replica, rows in zip(self._replicas, drawn, strict=True):
-                stream = replica.seed, r
+            parts, shares = [], []
+            for seed, rows, weights in drawn:
                 # Batches follow each other without a seam, so that several are a larger one.
                 many = first // _STEPS_READ
-                order = batch_order(len(rows), _STEPS_READ * size, many, stream)
+                order = batch_order(len(rows), _STEPS_READ * size, many, (seed, r))
                 parts.append(rows[order].reshape(_STEPS_READ, size, -1))
-            yield from torch.stack(parts, 1)[: steps - first]
+                shares.append(weights[order].reshape(_STEPS_READ, size))
+            several = zip(torch.stack(parts, 1), torch.stack(shares, 1), strict=True)
+            yield from islice(several, steps - first)
 
     def _noise(self, x: Tensor, r: int, step: int) -> tuple[Tensor, Tensor]:
         """Draws noise levels (R · B,) and noise (R · B, d)."""
@@ -340,19 +313,24 @@ class Replicas:
         made = guide(denoiser, self._first)
         return lambda x, sigma: made(x, sigma, None)
 
-    def _told(self, replica: _Replica) -> dict[str, Any]:
+    def _told(self, replica: _Replica, curation: Curated) -> dict[str, Any]:
         """What the round is of, as fields of a record."""
         how = self.training
-        return replica.pool.composition(self.regime) | {
-            "n_train": len(replica.train),
-            "n_held_out": len(replica.held_out),
-            "n_samples": self.n_samples,
-            "n_trainable": self.n_trainable,
-            "images_seen": how.steps * how.batch_size,
-            "seed": replica.seed,
-            "split_seed": replica.split_seed,
-            "restart": how.restart,
-        }
+        choice = {k: v for k, v in curation.record.items() if k != "seconds_curate"}
+        return (
+            replica.pool.composition(self.regime, curation.counts)
+            | choice
+            | {
+                "n_train": len(replica.train),
+                "n_held_out": len(replica.held_out),
+                "n_samples": self.n_samples,
+                "n_trainable": self.n_trainable,
+                "images_seen": how.steps * how.batch_size,
+                "seed": replica.seed,
+                "split_seed": replica.split_seed,
+                "restart": how.restart,
+            }
+        )
 
     def _held_out_loss(self, replica: _Replica, network: SigmaMLP) -> dict[str, Any]:
         denoise = EDMPrecond(network, self.training.sigma_data)

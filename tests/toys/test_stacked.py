@@ -9,8 +9,10 @@ from tiny_runs import BATCH, POINTS, STEPS, Fit, mlp, records
 from lightning_collapse import (
     Accumulate,
     Augment,
+    ByDensity,
     Mixture,
     NegativeGuidance,
+    RealWeight,
     Replace,
     Sampling,
     SigmaMLP,
@@ -20,7 +22,8 @@ from lightning_collapse import (
 from lightning_collapse.networks.edm import EDMPrecond
 from lightning_collapse.networks.stacked import StackedMLP
 from lightning_collapse.regimes import REAL, Fixed, Regime
-from lightning_collapse.toys.stacked import Replicas, Training
+from lightning_collapse.toys.stacked import Replicas
+from lightning_collapse.toys.training import Training
 
 SEEDS = (3, 4, 7)
 MANY = 8 * STEPS * BATCH
@@ -124,6 +127,18 @@ def test_so_it_is_with_a_guide(tmp_path, guide):
         assert torch.equal(made[r].samples, plain[r].samples) is (r == 0)
 
 
+@pytest.mark.parametrize("curator", [ByDensity(order="top"), RealWeight(0.8)], ids=str)
+def test_so_it_is_with_a_curator(tmp_path, curator):
+    run = fitted(tmp_path, Augment(0.5), 5, data={"curator": curator})
+    made = list(stacked(Augment(0.5), [4, 5], curator=curator).rounds(2))
+    plain = list(stacked(Augment(0.5), [4, 5]).rounds(2))
+    for r, known in enumerate(records(run.folder)):
+        ours = made[r].records[1]
+        assert_close(ours, {name: known[name] for name in ours}, f"round {r}")
+        assert torch.equal(made[r].samples, plain[r].samples) is (r == 0)
+    assert ours["curator"] == type(curator).__name__ and ours["n_offered"] > 0
+
+
 def test_who_is_trained_beside_it_does_not_matter():
     together = [made.samples[1] for made in stacked(Accumulate()).rounds(2)]
     alone = [made.samples[0] for made in stacked(Accumulate(), SEEDS[1:2]).rounds(2)]
@@ -188,6 +203,11 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(change, said):
     network = change.pop("network", mlp())
     with pytest.raises(ValueError, match=said):
         stacked(Replace(), **{"network": network, **change})
+
+
+def test_a_curator_that_keeps_too_few_is_refused_before_anything_is_trained():
+    with pytest.raises(ValueError, match="curator = .* keeps 0 of the 48 samples that round 1"):
+        next(stacked(Replace(), curator=ByDensity(keep=0.01)).rounds(2))
 
 
 def test_too_few_samples_are_refused_before_anything_is_trained():

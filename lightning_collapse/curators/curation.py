@@ -10,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_collapse.curators import Curator, Offer
-from lightning_collapse.lit.telling import RunError
+from lightning_collapse.curators.curator import Curator, Offer
 from lightning_collapse.pool import Pool
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import key
 
-__all__ = ["Curated", "check_curator", "curated"]
+__all__ = ["Curated", "CuratorError", "check_curator", "curated"]
 
 _LEAST = 2
 """Samples that a curator must keep: of one there is no variance."""
+
+
+class CuratorError(ValueError):
+    """Says of which curator, in which round, that it cannot choose, or keeps too little."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Curated:
 
 
 def check_curator(curator: Curator, regime: Regime, sizes: Sequence[int], seed: int) -> None:
-    """Raises ValueError where a curator is known to keep too little in one of the rounds.
+    """Raises CuratorError where a curator is known to keep too little in one of the rounds.
 
     Args:
         curator: of the run.
@@ -54,13 +57,13 @@ def check_curator(curator: Curator, regime: Regime, sizes: Sequence[int], seed: 
     for r in range(len(sizes)):
         rows = regime.select(sizes[: r + 1], key(seed, "regime"))
         n = int((rows >= sizes[0]).sum())
-        _refuse_few(ValueError, curator, curator.keeps(n), n, r)
+        _refuse_few(curator, curator.keeps(n), n, r)
 
 
-def _refuse_few(kind: type[Exception], curator: Curator, kept: int, n: int, r: int) -> None:
+def _refuse_few(curator: Curator, kept: int, n: int, r: int) -> None:
     if n and kept < _LEAST:
-        raise kind(
-            f"data.curator = {curator}: keeps {kept} of the {n} samples that round {r} may train "
+        raise CuratorError(
+            f"curator = {curator}: keeps {kept} of the {n} samples that round {r} may train "
             f"on; must keep at least {_LEAST}"
         )
 
@@ -76,7 +79,7 @@ def curated(curator: Curator | None, pool: Pool, regime: Regime, real: Rows, see
         seed: of the run.
 
     Raises:
-        RunError: the curator cannot choose, or keeps too little.
+        CuratorError: the curator cannot choose, or keeps too little.
     """
     started, positions = time.monotonic(), pool.select(regime)
     is_synthetic = positions >= len(real)
@@ -118,12 +121,10 @@ def _weights(curator: Curator, offer: Offer, r: int) -> Tensor:
     except Exception as error:  # of a class that anyone may have written
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-        raise RunError(
-            f"data.curator = {curator}: round {r}: {error!r:.200} in {where}"
-        ) from error
+        raise CuratorError(f"curator = {curator}: round {r}: {error!r:.200} in {where}") from error
     if weights.shape != (n,) or not weights.isfinite().all() or (weights < 0).any():
-        raise RunError(
-            f"data.curator = {curator}: round {r}: must give {n} finite weights >= 0, one a sample"
+        raise CuratorError(
+            f"curator = {curator}: round {r}: must give {n} finite weights >= 0, one a sample"
         )
-    _refuse_few(RunError, curator, int((weights > 0).sum()), n, r)
+    _refuse_few(curator, int((weights > 0).sum()), n, r)
     return weights

@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
+from lightning_collapse.curators import Curator
+from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.metrics.coverage import Balls
@@ -28,7 +32,7 @@ from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.toys.stacked import Replicas
 from lightning_collapse.toys.training import Training
 
-__all__ = ["EIGHT", "THREE", "Loop", "control_of", "margin_of", "replicas", "series"]
+__all__ = ["EIGHT", "THREE", "Components", "Loop", "control_of", "margin_of", "replicas", "series"]
 
 Array = NDArray[np.float64]
 
@@ -43,6 +47,33 @@ THREE = Mixture(n=8000)
 
 
 @dataclass(frozen=True)
+class Components(Source):
+    """scikit-learn's digits in their first principal components, as points.
+
+    Attributes:
+        dim: components.
+        classes: of the digits that there are.
+        rarer: by how much the last class is rarer than the others.
+    """
+
+    dim: int
+    classes: Sequence[int] = range(10)
+    rarer: int = 1
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor]:
+        images, labels = Digits().read(seed)
+        assert labels is not None
+        last = labels == self.classes[-1]
+        few = last & (last.cumsum(0) <= round(int(last.sum()) / self.rarer))
+        chosen = torch.isin(labels, torch.tensor(self.classes)) & (~last | few)
+        rows = images[chosen].flatten(1).double()
+        rows -= rows.mean(0)
+        rows = rows @ torch.linalg.svd(rows, full_matrices=False).Vh[: self.dim].mT
+        # A standard deviation of 1/2 over all axes, as EDM expects of data.
+        return (rows / (2 * rows.square().mean().sqrt())).float(), labels[chosen]
+
+
+@dataclass(frozen=True)
 class Loop:
     """A loop of diffusion on points."""
 
@@ -54,10 +85,14 @@ class Loop:
     sampling: Sampling = Sampling(num_steps=18)  # noqa: RUF009 - frozen
     measures: Sequence[Measure] = (*ALWAYS, SlicedWasserstein(rows=500), Balls(rows=500))
     guide: Guide | None = None
+    curator: Curator | None = None
     is_warm: bool = False
     """Whether rounds start from one another's weights, and not from new ones."""
     real_rows: int | None = None
     """That there are in all, where a regime takes fresh ones; else N."""
+    dim: int = 2
+    """Of a point."""
+    held_out_rows: int = 500
 
 
 def replicas(task: Task) -> int:
@@ -67,24 +102,28 @@ def replicas(task: Task) -> int:
 
 def control_of(loop: Loop) -> Loop:
     """The same loop on real rows alone."""
-    return replace(loop, regime=Replace(0.0), guide=None, real_rows=None)
+    return replace(loop, regime=Replace(0.0), guide=None, curator=None, real_rows=None)
 
 
 @lru_cache(maxsize=32)
 def series(loop: Loop, replicas: int, seed: int) -> Mapping[str, Array]:
-    """Runs a loop under several seeds; gives what its records hold, by name, as (K, R)."""
+    """Runs a loop under several seeds; gives what its records hold, by name, as (K, R).
+
+    What is a list in a record, such as `class_shares`, is (K, R, …).
+    """
     seeds = range(seed * replicas, (seed + 1) * replicas)
     # One seed of the rows and of chance, so that loops are compared on the same of both.
     several = Replicas(
         loop.source,
         loop.regime,
-        SigmaMLP(2, width=loop.width),
+        SigmaMLP(loop.dim, width=loop.width),
         seeds,
         training=Training(51_200, 128, restart="warm" if loop.is_warm else "scratch"),
         guide=loop.guide,
+        curator=loop.curator,
         sampling=loop.sampling,
         train_rows=loop.real_rows or loop.n,
-        held_out_rows=500,
+        held_out_rows=loop.held_out_rows,
         samples_per_round=loop.n,
         micro_batch=500,
         measures=loop.measures,
@@ -92,7 +131,7 @@ def series(loop: Loop, replicas: int, seed: int) -> Mapping[str, Array]:
     made = several.rounds(loop.rounds)
     rounds = tqdm(made, str(loop.regime), loop.rounds, leave=False, disable=None)
     records = [now.records for now in rounds]
-    names = [name for name, value in records[0][0].items() if isinstance(value, int | float)]
+    names = [n for n, value in records[0][0].items() if isinstance(value, int | float | list)]
     return {
         name: np.array([[one[name] for one in now] for now in records], float) for name in names
     }

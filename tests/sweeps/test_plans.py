@@ -184,7 +184,6 @@ def test_the_issues_plans_are_all_there():
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "claim_entropy_digits",
-        "claim_likelihood_digits",
         "demo",
         "domains_digits_patches",
         *[f"drives_{name}" for name in drives],

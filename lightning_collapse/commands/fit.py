@@ -2,6 +2,7 @@
 
 from argparse import Action
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from lightning_collapse.lit.checks import check_arguments
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.processes import is_first
 from lightning_collapse.lit.sections import within
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import Measure
@@ -46,6 +48,7 @@ from lightning_collapse.runs.config_file import run_digest
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.inpainting import Inpainting
+from lightning_collapse.sweeps.claims import noted
 
 __all__ = ["OptionsOf", "run_fit"]
 
@@ -281,16 +284,18 @@ class CollapseCLI(LightningCLI):
 
     def fit(self) -> None:
         """Runs, or goes on with, the run; then shows what came of it."""
-        conduct(
-            self.model,
-            self.datamodule,
-            self.config_init.loop,
-            config=self.config_dump,
-            share=self.config.share,
-            ckpt_path=self.config.ckpt_path,
-            exit_code_on_stop=self.config.exit_code_on_stop,
-            **self.config_init.trainer,
-        )
+        root, run = self.config.run_root, self.config.run
+        with noted(root, run.name) if root and is_first() else nullcontext():
+            conduct(
+                self.model,
+                self.datamodule,
+                self.config_init.loop,
+                config=self.config_dump,
+                share=self.config.share,
+                ckpt_path=self.config.ckpt_path,
+                exit_code_on_stop=self.config.exit_code_on_stop,
+                **self.config_init.trainer,
+            )
 
 
 class _Options(CollapseCLI):

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from lightning_collapse.commands import toy
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
@@ -19,6 +20,7 @@ from lightning_collapse.sweeps.kept import Kept
 from lightning_collapse.sweeps.local import slots
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
+from lightning_collapse.toys.tables import only_checks
 
 if TYPE_CHECKING:
     from lightning_collapse.commands.fit import OptionsOf
@@ -130,9 +132,9 @@ def _keep(study: Study, claims: Claims, kept: Kept | None) -> None:
 
 
 def checker(plan: Plan) -> Check:
-    """Gives what parses the commands of a plan's runs, without starting them."""
+    """Gives what checks the commands of a plan's runs, without starting them."""
     if plan.toy:
-        return _check_toy
+        return _refusing(_check_toy)
     parser = cache(_parser)
 
     def check(words: Sequence[str]) -> Checked:
@@ -144,7 +146,23 @@ def checker(plan: Plan) -> Check:
             rounds=config["trainer"]["max_epochs"],
         )
 
-    return check
+    return _refusing(check)
+
+
+def _refusing(check: Check) -> Check:
+    """Makes of a command's own refusal an error, of which its run can be told."""
+
+    def checked(words: Sequence[str]) -> Checked:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                made = check(words)
+        except SystemExit:
+            raise ValueError(said.getvalue().strip().removeprefix("error: ")) from None
+        sys.stderr.write(said.getvalue())
+        return made
+
+    return checked
 
 
 def _parser() -> "OptionsOf":
@@ -159,7 +177,10 @@ def _parser() -> "OptionsOf":
 def _check_toy(words: Sequence[str]) -> Checked:
     if words[1] == "gmm-samples":
         raise ValueError("toy = gmm-samples: is no experiment; make its samples by itself")
-    return Checked(run_digest({**_toy_options(words[1:]), "out": None}, _toy_options(words[1:2])))
+    options = _toy_options(words[1:])
+    with only_checks():
+        toy.main(list(words[1:]))
+    return Checked(run_digest({**options, "out": None}, _toy_options(words[1:2])))
 
 
 # Where NVIDIA's driver has a file for each GPU: not under Windows' Linux, nor of AMD's.
@@ -167,7 +188,6 @@ _NUMBERED = sys.platform == "linux" and not any(map(os.path.exists, ("/dev/dxg",
 
 
 def _toy_options(words: Sequence[str]) -> dict[str, Any]:
-    from lightning_collapse.commands import toy
     from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
     printed = io.StringIO()

@@ -26,7 +26,7 @@ from lightning_collapse.data.files import make_folder
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sweeps.study import PlannedRun, Study
 
-__all__ = ["Claims", "Ending", "event_line"]
+__all__ = ["Claims", "Ending", "event_line", "noted"]
 
 State = Literal["done", "running", "failed", "waiting"]
 STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
@@ -154,6 +154,32 @@ class Claims:
                 continue
             self.tell_end(run, "forgiven", None)
             os.close(held)
+
+
+@contextmanager
+def noted(study: Path, run: str) -> Iterator[None]:
+    """Notes the start and the end of a run that no driver has started, such as an agent's.
+
+    Args:
+        study: folder of the study; nothing is noted where none was started there.
+        run: name of its folder.
+    """
+    if not (folder := study / ".claims").is_dir():
+        yield
+        return
+    end: dict[str, Any] = {"how": "failed", "code": 1}
+    append(folder / "events.jsonl", event_line({"event": "start", "run": run}))
+    try:
+        yield
+        end = {"how": "done", "code": 0}
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        how = "failed" if 0 < code <= 128 else "stopped" if code else "done"
+        end = {"how": how, "code": code}
+        raise
+    finally:
+        line = {"event": "end", "run": run, **end, "line": "see what the agent has printed"}
+        append(folder / "events.jsonl", event_line(line))
 
 
 def event_line(event: dict[str, Any]) -> bytes:

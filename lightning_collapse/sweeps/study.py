@@ -174,6 +174,8 @@ class Study:
                 checked = known.get(shlex.join(words)) or check(words)
             except ValueError as error:
                 raise ValueError(f"{cell.name}: {error}") from error
+            except OSError as error:
+                raise OSError(f"{cell.name}: {error}") from error
             if (other := cell_of.setdefault(checked.digest, cell.name)) != cell.name:
                 raise ValueError(
                     f"grid: {other} and {cell.name} are the same run; leave one of them out"

@@ -7,13 +7,22 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_collapse.data.files import write_atomically
 
-__all__ = ["command_line", "named", "open_folder", "write_summary", "write_tables"]
+__all__ = [
+    "command_line",
+    "named",
+    "only_checks",
+    "open_folder",
+    "write_summary",
+    "write_tables",
+]
 
 Summary = Mapping[str, Any]
 
@@ -52,12 +61,33 @@ def named(objects: Sequence[Any]) -> str | None:
     return json.dumps(told, default=str) if told else None
 
 
+class _Checked(Exception):  # noqa: N818 - tells of no error
+    """Ends a toy that was only to check its options."""
+
+
+_ONLY_CHECKS: ContextVar[bool] = ContextVar("only_checks", default=False)
+
+
+@contextmanager
+def only_checks() -> Iterator[None]:
+    """Ends toys that are run within it where they would open their folder: all is checked then."""
+    before = _ONLY_CHECKS.set(True)
+    try:
+        yield
+    except _Checked:
+        pass
+    finally:
+        _ONLY_CHECKS.reset(before)
+
+
 def open_folder(out: Path) -> Path:
-    """Makes the folder that a toy writes to, before anything is computed.
+    """Makes the folder that a toy writes to, when its options are checked, before all else.
 
     Raises:
         OSError: it cannot be made, or cannot be written to.
     """
+    if _ONLY_CHECKS.get():
+        raise _Checked
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,6 +16,7 @@ from tiny_runs import CONFIGS, arguments, assert_same, outcome, records
 
 from lightning_collapse.commands.fit import CollapseCLI, run_fit
 from lightning_collapse.data.sources.points import Mixture
+from lightning_collapse.sweeps.claims import noted
 
 REGIME = "data__regime__init_args__"
 NETWORK = "model__network__init_args__"
@@ -331,6 +332,28 @@ def test_a_folder_in_use(tmp_path, refused):
 def test_the_front_door_ends_with_status_2_and_one_line(tmp_path, cli):
     line = "error: trainer.max_epochs = 0: must be at least 1 round\n"
     assert cli("fit", *arguments(tmp_path, trainer__max_epochs=0)) == (2, "", line)
+
+
+def test_the_run_of_an_agent_is_in_the_events_of_its_study(tmp_path):
+    """As W&B's agents start it: by its options, in the folder of a study."""
+    claims = tmp_path / "study" / ".claims"
+    claims.mkdir(parents=True)
+    words = arguments(tmp_path / "unused", trainer__max_epochs=1)
+    at = words.index("--run")
+    words[at : at + 2] = ["--run_root", str(claims.parent)]
+    run_fit(words)
+    codes = {1: "failed", 2: "failed", 130: "stopped", 143: "stopped", 0: "done"}
+    for code in codes:
+        with pytest.raises(SystemExit), noted(claims.parent, "other"):
+            sys.exit(code)
+    events = [json.loads(line) for line in (claims / "events.jsonl").read_text().splitlines()]
+    told = [(event["event"], event.get("how")) for event in events]
+    assert told == [pair for how in ("done", *codes.values()) for pair in _start_and_end(how)]
+    assert (claims.parent / events[0]["run"] / "rounds.jsonl").is_file()
+
+
+def _start_and_end(how: str) -> list[tuple[str, str | None]]:
+    return [("start", None), ("end", how)]
 
 
 def test_a_run_root_names_the_folder_after_the_options(tmp_path, refused):

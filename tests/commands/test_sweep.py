@@ -187,6 +187,7 @@ def test_a_wrong_option_of_any_run_is_told_before_the_first_starts(
     bad = {**REGIMES, "bad": {"data.regime": "Replace", **changed}}
     status, out, errors = cli("sweep", planned(**tiny(), grid={"regime": bad, "seed": [0]}))
     assert status == 2 and out == "" and said in errors and errors.count("\n") == 1
+    assert errors.startswith("error: regime=bad-seed=0: ")
     assert not (tmp_path / "sweeps").exists()
 
 
@@ -208,6 +209,17 @@ def test_a_plan_of_toys_runs_too(cli, planned, tmp_path):
     assert cli("sweep", plan)[1].startswith("nothing to do: 1 done")
 
 
-def test_a_wrong_option_of_a_toy_is_told_first(cli, planned):
-    status, _, errors = cli("sweep", planned(**{**TOY, "set": {"roundz": 3}}))
-    assert status == 2 and errors == "error: roundz: unknown key; did you mean rounds?\n"
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"roundz": 3}, "roundz: unknown key; did you mean rounds?"),
+        ({"n": 1}, "n = 1: must be at least 2"),
+        ({"regime_options": {"sise": 3}}, "regime_options.sise: unknown"),
+    ],
+)
+def test_a_wrong_option_of_a_toy_is_told_first(cli, planned, tmp_path, changed, said):
+    told = {**TOY, "set": {**TOY["set"], **changed}}
+    status, out, errors = cli("sweep", planned(**told))
+    assert status == 2 and out == "" and errors.count("\n") == 1
+    assert errors.startswith(f"error: regime=Turnover-seed=0: {said}")
+    assert not (tmp_path / "sweeps").exists()

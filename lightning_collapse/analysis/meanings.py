@@ -221,7 +221,10 @@ def _unbounded(condition: Condition, control: Condition | None) -> Answer:
     answer, why = "cannot be told", judged.why if judged.rise is None else ""
     if judged.trend == "growing":
         answer = "yes"
-        why = f"up to round {judged.rounds - 1}: no finite run shows more"
+        why = f"still growing at round {judged.rounds - 1}, the last: no finite run shows more"
+        needed = relaxation_rounds(condition)
+        if needed is not None and judged.rounds < needed:
+            why += f", and with real rows it may level by round {needed}"
     elif judged.rise is not None:
         needed = relaxation_rounds(condition)
         if judged.trend != "level":

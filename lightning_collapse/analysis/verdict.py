@@ -77,15 +77,23 @@ class Verdict:
         )
         return next(enough, None)
 
+    @property
+    def seeds_wanted(self) -> str:
+        """The same in words."""
+        needed = self.seeds_needed
+        return f"about {needed} seeds" if needed else f"more than {_MOST_SEEDS} seeds"
+
+    @property
+    def course(self) -> str:
+        """The trend in words that stand by themselves."""
+        return "trend not told" if self.trend == "not told" else self.trend
+
     def __str__(self) -> str:
         if self.excess is None:
             return f"{self.word}: {self.why}"
-        told = f"{self.word}, {self.trend}: excess {self.excess}, margin {self.margin:.3g}"
+        told = f"{self.word}, {self.course}: excess {self.excess}, margin {self.margin:.3g}"
         told += f", {self.seeds} seeds"
-        if not self.why:
-            return told
-        needed = self.seeds_needed or f"more than {_MOST_SEEDS}"
-        return f"{told}; {self.why}: about {needed} seeds would tell"
+        return f"{told}; {self.why}: {self.seeds_wanted} would tell" if self.why else told
 
 
 def power(effect: float, seeds: int, coverage: float = COVERAGE) -> float:

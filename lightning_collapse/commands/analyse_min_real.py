@@ -1,5 +1,6 @@
 """`lightning-collapse analyse min-real`: how few real rows prevent collapse."""
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -111,11 +112,16 @@ def _of_toy(rho: float, n: int, replicas: int, seed: int, out: Path) -> None:
     command = command_line("analyse min-real", **options)
     write_summary(out, command, brackets=brackets, theory=theory)
     draw_search(out, brackets, rho, n)
+    print(
+        "lower: one-sided 95 % bound of the ratio; drift: of log variance over the rounds, the end "
+        f"of its 90 % interval farther from 0; prevented: lower is at least {rho:g}, drift within "
+        f"± {-math.log(rho):.3g}, and so again with fresh chance; theory asks for the mean alone"
+    )
     print(f"results: {out}")
 
 
 def _tell_search(one: Bracket, theory: int, n: int) -> None:
-    print(f"{one.reference}: the variance over that of the {one.reference}")
+    print(f"ratio: the mean of the variance at last over that of the {one.reference}")
     print(f"{'m':>6}{'rounds':>8}{'ratio':>9}{'lower':>9}{'drift':>9}  prevented")
     for tried in sorted(one.tried, key=lambda tried: tried.m):
         print(_line(tried))

@@ -1,7 +1,10 @@
 """A function's signature as a command line."""
 
 import inspect
+import os
 import re
+import signal
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -122,6 +125,10 @@ def run_command(
         if default is not None:
             options["sampling"] = _take_sampling(options)
         command(**options)
+    except BrokenPipeError:
+        # Whoever reads has enough; nor shall Python's own end say that it cannot write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
         refuse(made_line(error))
 
@@ -136,13 +143,14 @@ def _add_several(parser: ArgumentParser, command: Callable[..., Any]) -> set[str
         if (kind := _SEVERAL.get(parameter.annotation)) is None:
             continue
         needed = parameter.default is inspect.Parameter.empty
-        parser.add_argument(
+        added = parser.add_argument(
             f"--{name}" if i else name,
             nargs="+" if i or needed else "*",
             type=kind,
             metavar="PATH" if i else None,
             help=" ".join(documented.get(name, "").split()),
         )
+        added.required = not i and needed
         names.add(name)
     return names
 

@@ -81,6 +81,8 @@ def control(
         conditions.append(_mixed(mixture, conditions[0]["variance"][0]))
     write_tables(out, command_line("control", **options), conditions)
     _draw(out, conditions, _title(sampling))
+    what = "total variance" if from_file else "standard deviation"
+    print(f"error of the {what} of samples, with an exact denoiser:")
     print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
     for condition in conditions:
         first, last = (100 * condition["relative_error"][i] for i in (1, -1))

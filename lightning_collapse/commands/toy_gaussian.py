@@ -9,7 +9,7 @@ from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.toys.gaussian import check_course, check_memory, simulate
 from lightning_collapse.toys.gaussian_figure import draw_figures
 from lightning_collapse.toys.gaussian_fits import Truth
-from lightning_collapse.toys.gaussian_summary import settling, summarise
+from lightning_collapse.toys.gaussian_summary import enough_real, settling, summarise
 from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.spreads import draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -93,6 +93,7 @@ def gaussian(
     draw_figures(out, summaries, courses, truth)
     draw_ends(out, summaries, "variance", "variance of the fit (squared units of x)")
     print(*end_table(summaries, ["variance", "log_variance"]), sep="\n")
-    for told in filter(None, (settling(condition, truth) for condition in chosen)):
-        print(told)
+    told = [settling(condition, truth) for condition in chosen] + list(map(enough_real, chosen))
+    for line in dict.fromkeys(filter(None, told)):
+        print(line)
     print(f"results: {out}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 __all__ = [
+    "RECIPE_FILE",
     "link_atomically",
     "make_folder",
     "remove",
@@ -20,6 +21,9 @@ __all__ = [
     "write_folder_atomically",
     "write_once",
 ]
+
+RECIPE_FILE = "recipe.json"
+"""Of a folder of samples: how they were made."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

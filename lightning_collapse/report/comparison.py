@@ -206,7 +206,7 @@ def _compared(read: Sequence[Condition]) -> Comparison:
     for one, label, look in zip(others, labels, looks, strict=True):
         beside = _control_of(one, controls)
         judged.append(Judged(one, label, look, headline(one, beside), beside))
-    named = ["control"] if len(controls) == 1 else [f"control: {one.name}" for one in controls]
+    named = ["control"] if len(controls) == 1 else [_control_label(one) for one in controls]
     kept = [
         Judged(one, label, CONTROL.numbered(i), headline(one, None), None)
         for i, (one, label) in enumerate(zip(controls, named, strict=True))
@@ -244,12 +244,26 @@ def _labels(told: Sequence[Condition]) -> list[str]:
             )
         )
     # A setting by the last part of its name.
-    settings = [re.sub(r'[\w.]+\.(\w+ = )|"', r"\1", one.name.partition("), ")[2]) for one in told]
+    settings = list(map(_options, told))
     named = [", ".join(filter(None, pair)) for pair in zip(differing, settings, strict=True)]
     for labels in (regimes, differing, named):
         if len(set(labels)) == len(labels):
             return labels
     return [one.name for one in told]
+
+
+def _options(one: Condition) -> str:
+    """What tells a condition from others of its regime: by the last parts of names, in short."""
+    told = re.sub(r'[\w.]+\.(\w+ = )|"', r"\1", one.name.partition("), ")[2])
+    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", told)
+
+
+def _control_label(one: Condition) -> str:
+    return (
+        f"control, {_options(one)}"
+        if ", " in one.name.partition(")")[2]
+        else f"control: {one.name}"
+    )
 
 
 def _value(value: Any) -> str:

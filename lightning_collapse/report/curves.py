@@ -5,6 +5,7 @@ One function draws a panel for the page, for papers and for the picture of `plot
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from lightning_collapse.report.looks import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Panel", "draw_course", "draw_panel", "draw_profiles", "panels"]
 
 _SHARES = ("precision", "recall", "coverage")
+_LONGEST_OF_TWO = 28
+"""Letters of a name, where two stand side by side below a figure."""
 _MOST_SEED_POINTS = 3_000
 """Beyond them the seeds' own lines are left to the band, and numbers to the table."""
 
@@ -100,13 +104,13 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
             draw_course(axes, one, panel, group)
             if several:
                 axes.grid(visible=False)
-                axes.set_title(group[0].label, fontsize=7)
+                axes.set_title(fill(group[0].label, 24), fontsize=7)
         for axes in grid.flat[len(groups) :]:
             axes.set_axis_off()
         figure.supxlabel("round", fontsize=9)
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
         if legend and len(groups[0]) <= MOST_TOGETHER and not several:
-            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+            _name_below(figure, one)
         lay_out(figure)
         values = _values(one, panel)
         values["axes"] = [
@@ -178,9 +182,16 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
         axes.set_ylim(bottom=0)
         figure.suptitle(f"{profile.title}, last round", fontsize=9, ha="left", x=0.01)
         if legend:
-            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+            _name_below(figure, one)
         lay_out(figure)
     return Drawn(profile.name, figure, profile.caption, f"{profile.title} in the last round")
+
+
+def _name_below(figure: "Figure", one: Comparison) -> None:
+    """Names what is drawn below it, in as many columns as there is room for."""
+    longest = max(len(judged.label) for judged in one.all)
+    ncols = 2 if longest <= _LONGEST_OF_TWO else 1
+    figure.legend(loc="outside lower center", ncols=ncols, fontsize=8)
 
 
 def _shape(n: int) -> tuple[int, int]:

@@ -121,5 +121,6 @@ def _draw(
         px = place(axes, [at for at, *_ in points])["px"]
     said = [f"{each.label}, at {at:.4g}: {end}" for at, each, end in points]
     values = {"points": [list(pair) for pair in zip(px, said, strict=True)]}
-    caption = f"{axis.caption} Bars: Student's 95 % interval over seeds."
+    caption = f"{axis.caption} Bars: Student's 95 % interval over seeds; one marker a regime"
+    caption += ", dotted: the margin." if controlled else "."
     return Drawn(axis.name, figure, caption, f"{what} against the {axis.label}", values)

@@ -6,7 +6,10 @@ place, which is another colour on a dark screen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 __all__ = [
     "CONTROL",
@@ -25,7 +28,9 @@ THEME = {INK: "--ink", MUTE: "--mute", FAINT: "--faint", PAPER: "--back"}
 """Colours of a figure, and the page's variables in their place."""
 
 # Four of Okabe & Ito's: their orange, sky and yellow fail on white.
-_HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_HUES_ON_DARK = ("#4aa8e0", "#ff8a3d", "#2cc79a", "#e3a0c5")
+_BOTH_HUES = _HUES, _HUES_ON_DARK
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _MARKERS = "os^DvP*X"
 _DARKEST, _LIGHTEST = (0.0, 0.55), (0.45, 1.0)
@@ -58,6 +63,16 @@ class Look:
         """Options of matplotlib's lines."""
         return {"color": self.light, "linestyle": self.dash, "marker": self.marker}
 
+    @property
+    def sample(self) -> str:
+        """A piece of its line as SVG, in the colour of the text around it."""
+        dashes = "" if self.dash == "-" else " ".join(f"{2 * each:g}" for each in self.dash[1])
+        return (
+            '<svg viewBox="0 0 30 10" width=30 height=10 aria-hidden=true stroke=currentColor '
+            f'stroke-width=2><path d="M0 5H30" stroke-dasharray="{dashes}"/>'
+            f'<path d="{_outline(self.marker)}" fill=currentColor stroke-width=1.2 /></svg>'
+        )
+
 
 CONTROL = Look("control", MUTE, "var(--mute)", (0, (3, 1.2)), "x")
 
@@ -72,7 +87,7 @@ def looks_of(n: int, ramped: bool = False) -> list[Look]:
     if ramped:
         light, dark = _scale(n, *_DARKEST), _scale(n, *_LIGHTEST)
     else:
-        light = dark = [_HUES[i % len(_HUES)].lower() for i in range(n)]
+        light, dark = ([hues[i % len(hues)] for i in range(n)] for hues in _BOTH_HUES)
     return [
         Look(
             f"c{i}",
@@ -97,6 +112,20 @@ def looks_of_families(sizes: Sequence[int]) -> list[Look]:
         replace(look, key=f"c{j}", dash=kinds[i].dash, marker=kinds[i].marker)
         for j, (i, look) in enumerate(ramps)
     ]
+
+
+@cache
+def _outline(marker: str) -> str:
+    """The path of a marker of matplotlib, 8 wide, in the middle of 30 by 10."""
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.transforms import Affine2D
+
+    style = MarkerStyle(marker)
+    place = style.get_transform() + Affine2D().scale(8, -8).translate(15, 5)
+    lines = style.get_path().transformed(place).to_polygons(closed_only=False)
+    return "".join(
+        "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in np.asarray(line)) for line in lines
+    )
 
 
 def _scale(n: int, first: float, last: float) -> list[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_picture"]
 
 _WIDTH, _PANELS = 11.0, 3
+_LETTERS = 144
+"""Of a legend that are as wide as the picture."""
 
 
 def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
@@ -72,7 +74,8 @@ def _draw_curves(
             row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     if len(lines) == 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+        ncols = max(1, min(4, _LETTERS // (max(map(len, labels)) + 8)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols, fontsize=9)
 
 
 def _height(strips: Strips) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_collapse.analysis.verdict import RULE
+from lightning_collapse.analysis.verdict import RULE, Verdict
 from lightning_collapse.report.comparison import Comparison, Judged, course
 from lightning_collapse.report.curves import draw_panel, draw_profiles, panels
 from lightning_collapse.report.dose import draw_doses, least_real
@@ -33,22 +33,22 @@ __all__ = [
     "what_was_run",
 ]
 
-_MOST_NAMED = 8
+_MOST_NAMED, _MOST_MARGINS = 8, 3
 
 
 def what_was_run(one: Comparison) -> str:
     """Gives one line: how many runs of what, on what."""
-    seeds = max(len(judged.condition.runs) for judged in one.all)
+    seeds = {len(judged.condition.runs) for judged in one.all}
+    most = max(seeds)
     control = f" and {len(one.controls)} control" if one.controls else ", no control"
     rounds = {len(own) for judged in one.all for own in judged.condition.records.values()}
     many = f"{min(rounds)}" if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
     n, seen = len(one.runs), len(one.judged)
     parts = [
-        f"{n} run{'s' * (n > 1)}: {seen} condition{'s' * (seen > 1)}{control}, up to {seeds} "
-        f"seed{'s' * (seeds > 1)} each",
+        f"{n} run{'s' * (n > 1)}: {seen} condition{'s' * (seen > 1)}{control}, "
+        f"{'up to ' * (len(seeds) > 1)}{most} seed{'s' * (most > 1)} each",
         f"{many} rounds",
         one.title,
-        "made of records and sample rows",
     ]
     return escape(" · ".join(parts))
 
@@ -58,11 +58,7 @@ def looks_style(one: Comparison, scope: str) -> str:
     looks = [judged.look for judged in one.all]
     light = "".join(f"--{look.key}:{look.light};" for look in looks)
     dark = "".join(f"--{look.key}:{look.dark};" for look in looks)
-    keys = "".join(
-        f"#{scope} .{look.key}{{border-color:var(--{look.key});"
-        f"border-top-style:{'solid' if look.dash == '-' else 'dashed'}}}"
-        for look in looks
-    )
+    keys = "".join(f"#{scope} .{look.key}{{color:var(--{look.key})}}" for look in looks)
     return (
         f"<style>#{scope}{{{light}}}@media(prefers-color-scheme:dark){{#{scope}{{{dark}}}}}"
         f"{keys}</style>"
@@ -79,29 +75,30 @@ def verdict_box(one: Comparison) -> str:
     )
     if not shown:
         each = "<li>Each with its interval in the table below.</li>"
+    margins = {f"{judged.verdict.margin:.3g}" for judged in one.judged} - {"nan"}
+    margin = f": {', '.join(sorted(margins))}" if 0 < len(margins) <= _MOST_MARGINS else ""
+    label = panels(one, "curves")[0].label
+    chance = (
+        f" Of {len(one.judged)} verdicts each is wrong by chance in up to 5 %, none corrected for "
+        "the others."
+        if len(one.judged) > 1
+        else ""
+    )
     lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
     lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
     return (
         f'<div class="verdict {worst}"><p><b>{escape(closing(one))}</b></p><ul>{each}</ul></div>'
-        f"<p class=mute>Rule, on {escape(one.headline)}: {escape(RULE)}. The margin is a quarter "
-        "of the floor, the distance of held-out real rows. In brackets: Student's 95 % interval "
-        f"over seeds.</p>{lacking}"
+        f"<p class=mute>Rule, on {escape(one.headline)}, the {escape(label)}: {escape(RULE)}. The "
+        f"margin is a quarter of the floor, the distance of held-out real rows{margin}. In "
+        f"brackets: Student's 95 % interval over seeds.{chance}</p>{lacking}"
     )
 
 
 def conditions_table(one: Comparison) -> str:
     """Gives a line a condition: verdict, first and last round, excess and rise."""
     name = one.headline
-    head = [
-        "condition",
-        "verdict",
-        f"{name}, round 0",
-        "last round",
-        "excess",
-        "rise",
-        "real rows",
-        "seeds",
-    ]
+    head = ["condition", "verdict", "excess", "rise", f"{name}, round 0", "last round"]
+    head += ["real rows", "seeds"]
     lines = []
     for judged in one.all:
         verdict, rounds = judged.verdict, judged.condition.rounds
@@ -109,19 +106,28 @@ def conditions_table(one: Comparison) -> str:
         lines.append(
             [
                 _named(judged),
-                "–" if is_control else f"<b>{verdict.word}</b>, {verdict.trend}",
-                _spaced(at_round(judged, name, 0)),
-                _spaced(at_round(judged, name, rounds - 1)),
+                "–" if is_control else f"<b>{verdict.word}</b>, {verdict.course}",
                 "–" if verdict.excess is None else _spaced(str(verdict.excess)),
                 "–" if verdict.rise is None else _spaced(str(verdict.rise)),
+                _spaced(at_round(judged, name, 0)),
+                _spaced(at_round(judged, name, rounds - 1)),
                 str(judged.condition.first[rounds - 1]["n_real"]),
-                str(len(judged.condition.runs)),
+                f"{len(judged.condition.runs)}{escape(_wanting(verdict))}",
             ]
         )
     return table(head, lines) + (
         "<p class=mute>Excess: over the control, mean of the last third of the rounds. Rise: of "
-        "the excess, over the last half. Real rows: in the last round's training set.</p>"
+        "the excess, over the last half; growing where its interval lies above 0, level where it "
+        "lies within the margin of 0. Real rows: in the last round's training set. Intervals are "
+        "symmetric: of few seeds they may pass what a distance can be.</p>"
     )
+
+
+def _wanting(verdict: Verdict) -> str:
+    """How many seeds would tell what these do not."""
+    if verdict.word != "undecided" or verdict.excess is None:
+        return ""
+    return f"; {verdict.seeds_wanted} would tell"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
@@ -191,8 +197,10 @@ def least_real_words(one: Comparison) -> str:
     regime, answer = found
     return (
         f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess "
-        f"above the margin: {escape(answer.free_words)}. Bounded: {escape(answer.bounded_words)}."
-        "</p>"
+        f"above the margin: {escape(answer.free_words)}. Bounded: {escape(answer.bounded_words)}. "
+        "<span class=mute>Unlike a line of the table, this takes the spread over seeds from all m "
+        "together, and the excess never to rise with m: near the margin the two may "
+        "differ.</span></p>"
     )
 
 
@@ -260,16 +268,17 @@ def sampler_words(one: Comparison) -> str:
         "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler of "
         f"these runs changes the total variance by {alone[0]:+.2%} in one round, and by "
         f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.{mixed}</p>"
-        f"<p>Seen in the last round: {seen}.</p>"
+        "<p>Total variance of the samples beside the real rows', round 0 and last round, in which "
+        f"the network's own errors are too: {seen}.</p>"
     )
 
 
 def _variance_kept(judged: Judged) -> str:
     r = judged.condition.rounds - 1
-    last = course(judged.condition, "total_variance").mean[r]
+    first, last = course(judged.condition, "total_variance").mean[[0, r]]
     real = course(judged.condition, "real_total_variance").mean[0]
-    known = np.isfinite([last, real]).all() and real
-    return f"{_named(judged)} {last / real - 1:+.2%}" if known else ""
+    known = np.isfinite([first, last, real]).all() and real
+    return f"{_named(judged)} {first / real - 1:+.2%}, {last / real - 1:+.2%}" if known else ""
 
 
 def cost_table(one: Comparison) -> str:
@@ -330,7 +339,8 @@ def made_by(one: Comparison, commands: Mapping[Path, str]) -> str:
 
 
 def _named(judged: Judged) -> str:
-    return f'<span class="key {judged.look.key}"></span>{escape(judged.label)}'
+    look = judged.look
+    return f'<span class="key {look.key}">{look.sample}</span>{escape(judged.label)}'
 
 
 def _spaced(text: str) -> str:

@@ -1,12 +1,13 @@
 """What a report says in words: the verdict, what is missing, what to beware of."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from lightning_collapse.analysis.intervals import t_interval
-from lightning_collapse.report.comparison import Comparison, Judged
+from lightning_collapse.report.comparison import Comparison, Judged, course
 from lightning_collapse.runs.layout import Run
 
 __all__ = ["at_round", "closing", "joined", "missing", "planned_rounds", "told", "warnings_of"]
@@ -45,8 +46,9 @@ def _listed(labels: Sequence[str]) -> str:
     if len(labels) > _MOST_NAMED:
         return f"{len(labels)} conditions"
     head = labels[0].rpartition("= ")[0]
-    if head and all(label.startswith(f"{head}= ") for label in labels):
-        labels = [labels[0], *(label.removeprefix(f"{head}= ") for label in labels[1:])]
+    values = [label.removeprefix(f"{head}= ") for label in labels]
+    if head and all(re.fullmatch(r"[\d.]+(e-?\d+)?", value) for value in values):
+        labels = [labels[0], *values[1:]]
     return joined(labels)
 
 
@@ -57,11 +59,10 @@ def told(judged: Judged, figure: str) -> str:
     seen = f"{figure} {first} in round 0, {last} in round {judged.condition.rounds - 1}"
     if one.excess is None:
         return f"undecided, {one.why}; {seen}"
-    what = f"{one.word}, {one.trend}: {one.excess} above the control; margin {one.margin:.3g}"
+    what = f"{one.word}, {one.course}: {one.excess} above the control; margin {one.margin:.3g}"
     what += f", {one.seeds} paired seeds"
     if one.why:
-        needed = one.seeds_needed
-        what += f"; {one.why}" + (f": about {needed} seeds would tell" if needed else "")
+        what += f"; {one.why}: {one.seeds_wanted} would tell"
     return f"{what}; {seen}"
 
 
@@ -111,10 +112,28 @@ def warnings_of(one: Comparison) -> list[str]:
     told = [f"{what}: {_some(names)}" for what, names in found.items()]
     for judged in one.all:
         made = {(r["device"], r["processes"]) for r in _records(judged) if "device" in r}
+        if early := _early(judged, one.headline):
+            told.append(early)
         if len(made) > 1:
             where = joined(sorted(f"{device} × {n}" for device, n in made))
             told.append(f"{judged.label}: rounds were made on {where}")
     return told
+
+
+def _early(judged: Judged, figure: str) -> str:
+    """Says so where a condition is off its control before it trains on any sample."""
+    excess, control = judged.verdict.excess, judged.control
+    if excess is None or control is None or judged.condition.first[0]["n_synthetic"]:
+        return ""
+    first, other = (course(each, figure).mean[0] for each in (judged.condition, control))
+    if not first - other > max(judged.verdict.margin, excess.mean / 2):
+        return ""
+    rows = [each.first[0]["n_real"] for each in (judged.condition, control)]
+    of = f", of {rows[0]} real rows and not {rows[1]}" if rows[0] != rows[1] else ""
+    return (
+        f"{judged.label}: most of its excess is there in round 0, before any sample: {figure} "
+        f"{first:.3g} beside the control's {other:.3g}{of}"
+    )
 
 
 def _of_run(records: Sequence[Any]) -> Iterator[str]:

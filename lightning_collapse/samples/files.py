@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.data.files import write_atomically
+from lightning_collapse.data.files import RECIPE_FILE, write_atomically
 from lightning_collapse.data.foreign.decoding import decode, picture
 from lightning_collapse.data.store.manifest import finite, is_committed
 from lightning_collapse.data.store.shards import StoredRows, commit, shard_path
@@ -47,7 +47,7 @@ def start_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
         ValueError: it holds samples of another recipe, or files of unknown origin.
         OSError: it cannot be written.
     """
-    path, wanted = folder / "recipe.json", finite(dict(recipe))
+    path, wanted = folder / RECIPE_FILE, finite(dict(recipe))
     folder.mkdir(parents=True, exist_ok=True)
     if path.exists():
         _compare(folder, path, wanted)
@@ -67,7 +67,8 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: is no recipe ({error!s:.99}); choose another folder") from error
     changed = [
-        f"{name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
+        # As the command line has it.
+        f"{'steps' if name == 'num_steps' else name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]

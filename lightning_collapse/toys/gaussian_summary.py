@@ -11,7 +11,7 @@ from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Truth
 from lightning_collapse.toys.spreads import spread
 
-__all__ = ["predicted", "settling", "summarise"]
+__all__ = ["enough_real", "predicted", "settling", "summarise"]
 
 Array = NDArray[np.float64]
 
@@ -73,15 +73,26 @@ def predicted(condition: Condition, rounds: int, truth: Truth) -> dict[str, Arra
 
 
 def settling(condition: Condition, truth: Truth) -> str | None:
-    """Tells where the loop settles, and how few real rows would do, as far as theory knows."""
+    """Tells where the loop settles, as far as theory knows."""
     regime, n = condition.regime, condition.n_real
     limit = regime.gaussian_limit(n, condition.samples_per_round, truth.variance)
     if limit is None:
         return None
-    told = f"theory, {condition.label}: the variance settles at {limit:.4g} of {truth.variance:g}"
-    if (rows := regime.min_real_rows(n, _ENOUGH)) is not None:
-        told += f"; {rows:,} real rows of {n:,}, the same in every round, keep {_ENOUGH:.0%}"
-    return told
+    return (
+        f"theory, {condition.label}: the variance settles at {limit:.4g}, of a true "
+        f"{truth.variance:g}"
+    )
+
+
+def enough_real(condition: Condition) -> str | None:
+    """Tells how few real rows of N keep most of the variance, as far as theory knows."""
+    n = condition.n_real
+    if (rows := condition.regime.min_real_rows(n, _ENOUGH)) is None:
+        return None
+    return (
+        f"theory: {rows:,} real rows of N = {n:,}, the same in every round, keep {_ENOUGH:.0%} of "
+        "the variance"
+    )
 
 
 def _increments(blocks: Blocks, variance: Array) -> Array:

@@ -23,6 +23,8 @@ Summary = Mapping[str, Any]
 
 _HALF_WIDTH = 1.959964
 """Of a 95 % interval, in standard errors."""
+_MOST_OF_MEAN = 0.25
+"""Half-width of an interval, beside its mean: beyond it the normal law is not to be trusted."""
 
 
 def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -39,15 +41,29 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float
 
 
 def end_table(summaries: Sequence[Summary], names: Sequence[str]) -> list[str]:
-    """Gives lines of a table: condition, what it ends at, the mean's 95 % interval, and theory."""
-    lines = [("condition", "figure", "at last", "95 % interval", "theory")]
+    """Gives lines of a table: condition, what it ends at, the mean's 95 % interval, and theory.
+
+    An interval is of the mean over replicas, by the normal law, but for what cannot be below 0.
+    """
+    lines = [("condition", "figure", "at last", "95 % interval", "theory", "replicas")]
+    few = False
     for summary, label in zip(summaries, _labels(summaries), strict=True):
         for name in names:
             mean, half, theory = _end(summary, name)
-            between = f"{mean - half:.4g} to {mean + half:.4g}" if np.isfinite(half) else "-"
+            low = float(summary[f"{name}_q05"][-1])
+            skewed = low >= 0 and half > _MOST_OF_MEAN * mean
+            few |= skewed
+            least = max(0.0, mean - half) if low >= 0 else mean - half
+            between = f"{least:.4g} to {mean + half:.4g}{' *' * skewed}"
             expected = "-" if theory is None else f"{theory:.4g}"
-            lines.append((label, name, f"{mean:.4g}", between, expected))
-    return aligned(lines)
+            told = between if np.isfinite(half) else "-"
+            lines.append((label, name, f"{mean:.4g}", told, expected, str(summary["replicas"])))
+    table = aligned(lines)
+    if few:
+        table.append(
+            "* few replicas make up this mean: its interval is too short, more are needed"
+        )
+    return table
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -122,9 +123,24 @@ def write_tables(out: Path, command: str, conditions: Sequence[Summary]) -> None
 
 
 def write_summary(out: Path, command: str, **content: Any) -> None:
-    """Writes `summary.json`: the command that made it, and mappings, lists, arrays and numbers."""
+    """Writes `summary.json`: the command that made it, and mappings, lists, arrays and numbers.
+
+    Says so on standard error where it takes the place of what another command has made.
+    """
+    before = _command_of(out / "summary.json")
+    if before not in (None, command):
+        print(f"{out}: takes the place of the results of `{before}`", file=sys.stderr)
     text = json.dumps({"command": command, **_plain(content)}, allow_nan=False) + "\n"
     write_atomically(out / "summary.json", lambda file: file.write(text.encode()))
+
+
+def _command_of(path: Path) -> str | None:
+    """The command that made a summary; None where there is none that can be read."""
+    try:
+        command = json.loads(path.read_bytes())["command"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return " ".join(command.split())[:200] if isinstance(command, str) else None
 
 
 def _plain(value: Any) -> Any:

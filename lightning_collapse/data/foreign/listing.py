@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from tqdm import tqdm
 
+from lightning_collapse.data.files import RECIPE_FILE
 from lightning_collapse.data.foreign.archives import MAX_FILE_BYTES, Archive
 from lightning_collapse.data.foreign.decoding import Look, look
 from lightning_collapse.data.foreign.hidden import is_hidden
@@ -81,7 +82,7 @@ def list_images(archive: Archive) -> Listing:
     for name in _bar(archive.names):
         if is_hidden(name):
             hidden += 1
-        elif PurePosixPath(name).name != LABELS_FILE:
+        elif PurePosixPath(name).name not in (LABELS_FILE, RECIPE_FILE):
             start, seen = _looked_at(archive, name)
             kind, suffix = _format(start), PurePosixPath(name).suffix.lower()
             if seen is not None:

@@ -91,7 +91,7 @@ class _Published(ABC):
         if not self.download and not self.is_there():
             raise FileNotFoundError(
                 f"root = {self.root}: has no folder {self.folder}; name the folder that holds it, "
-                "or set download to true"
+                "or set download to true, as --data.source.download true does"
             )
 
 

@@ -113,9 +113,9 @@ def _of_toy(rho: float, n: int, replicas: int, seed: int, out: Path) -> None:
     write_summary(out, command, brackets=brackets, theory=theory)
     draw_search(out, brackets, rho, n)
     print(
-        "lower: one-sided 95 % bound of the ratio; drift: of log variance over the rounds, the end "
-        f"of its 90 % interval farther from 0; prevented: lower is at least {rho:g}, drift within "
-        f"± {-math.log(rho):.3g}, and so again with fresh chance; theory asks for the mean alone"
+        "lower: one-sided 95 % bound of the ratio; drift: of log variance over all rounds, the "
+        f"end of its 90 % interval farther from 0; prevented: lower is at least {rho:g}, drift "
+        f"within ± {-math.log(rho):.3g}, and so again with fresh chance; theory asks for the mean"
     )
     print(f"results: {out}")
 

@@ -40,6 +40,10 @@ __all__ = [
 ]
 
 
+_OPTIONS = {"num_steps": "steps"}
+"""What the command line calls fields of a recipe."""
+
+
 def start_folder(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Makes the folder, and records the recipe of all samples in it.
 
@@ -67,8 +71,7 @@ def _compare(folder: Path, path: Path, wanted: Mapping[str, Any]) -> None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: is no recipe ({error!s:.99}); choose another folder") from error
     changed = [
-        # As the command line has it.
-        f"{'steps' if name == 'num_steps' else name:.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
+        f"{_OPTIONS.get(name, name):.60} = {new.get(name)!s:.200} (was {old.get(name)!s:.200})"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]

@@ -85,11 +85,14 @@ def draw_band(
     i: int,
     label: str,
     ramp: int = 0,
+    alpha: float = 0.15,
 ) -> None:
-    """Draws a figure's i-th line, and the band around it."""
+    """Draws a figure's i-th line, and the band around it, fainter where the lines are a ramp."""
     looks = style(i, np.size(x), ramp)
     axes.plot(x, middle, lw=1.2, label=label, **looks)
-    axes.fill_between(x, low, high, color=looks["color"], alpha=0.15 if not ramp else 0.06, lw=0)
+    alpha = 0.4 * alpha if ramp else alpha
+    if alpha:
+        axes.fill_between(x, low, high, color=looks["color"], alpha=alpha, lw=0)
 
 
 def label_lines(axes: "Axes", title: str, ramp: int = 0) -> None:

@@ -116,8 +116,10 @@ def _draw_increments(out: Path, summaries: Sequence[Summary]) -> None:
         if "mean_sq_increment" in summary["theory"]:
             expected = summary["theory"]["mean_sq_increment"][1:]
             axes.loglog(rounds + 1, expected, "--", color="black", lw=1, zorder=3)
-    if any("mean_sq_increment" in summary["theory"] for summary in summaries):
-        axes.plot([], [], "--", color="black", label="theory")
+    known = [summary for summary in summaries if "mean_sq_increment" in summary["theory"]]
+    if known:
+        of = "" if len(known) == len(summaries) else ", where there is one"
+        axes.plot([], [], "--", color="black", label=f"theory{of}")
     axes.set_xlabel("fits so far, i (round + 1)")
     axes.set_ylabel("mean squared step of the mean (squared units of x)")
     axes.set_title(_title(summaries[0]), fontsize=9)

@@ -92,6 +92,8 @@ def draw_fit(axes: "Axes", fit: Mixtures) -> None:
             values, vectors = np.linalg.eigh(C[:2, :2])
             x, y = mean[:2, None] + (vectors * np.sqrt(np.maximum(values, 0))) @ circle
             axes.plot(x, y, color=FIT, lw=1.2, label=label)
+            # A fit that has shrunk to a point is no line.
+            axes.plot(*mean[:2], "+", color=FIT, ms=7, mew=1.4)
             label = "_"  # one entry in the legend
 
 

@@ -9,14 +9,19 @@ from lightning_collapse.toys.figures import draw_band, label_lines, new_figure, 
 __all__ = ["draw_errors"]
 
 
+_MOST_BANDS = 4
+
+
 def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
     """Writes `error.png` and `error.pdf` to a folder."""
     figure = new_figure(7, 5.4)
     axes = figure.subplots()
+    # Of many conditions bands are one grey.
+    alpha = 0.15 if len(summaries) <= _MOST_BANDS else 0.0
     for i, summary in enumerate(summaries):
         fits, expected = summary["round"] + 1, summary["theory"].get("error_mean")
         band = (summary[f"error_{name}"] for name in ("mean", "q05", "q95"))
-        draw_band(axes, fits, *band, i=i, label=_counts(summary))
+        draw_band(axes, fits, *band, i=i, label=_counts(summary), alpha=alpha)
         if expected is not None:
             axes.plot(fits, expected, "--", color="black", lw=1)
     if any(summary["theory"] for summary in summaries):
@@ -26,7 +31,7 @@ def draw_errors(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
     first = summaries[0]
     axes.set_title(
         f"N = {first['n']:,}, d = {first['dim']}, noise variance {first['noise']:g}, "
-        f"{first['replicas']:,} replicas: mean and 5–95 %",
+        f"{first['replicas']:,} replicas: mean{' and 5–95 %' if alpha else ''}",
         fontsize=9,
     )
     label_lines(axes, "")

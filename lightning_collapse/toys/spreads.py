@@ -43,26 +43,24 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float
 def end_table(summaries: Sequence[Summary], names: Sequence[str]) -> list[str]:
     """Gives lines of a table: condition, what it ends at, the mean's 95 % interval, and theory.
 
-    An interval is of the mean over replicas, by the normal law, but for what cannot be below 0.
+    An interval is of the mean over replicas, by the normal law, cut at 0 where none is below.
     """
     lines = [("condition", "figure", "at last", "95 % interval", "theory", "replicas")]
     few = False
     for summary, label in zip(summaries, _labels(summaries), strict=True):
         for name in names:
             mean, half, theory = _end(summary, name)
-            low = float(summary[f"{name}_q05"][-1])
-            skewed = low >= 0 and half > _MOST_OF_MEAN * mean
+            never_negative = not name.startswith("log") and mean >= 0
+            skewed = never_negative and half > _MOST_OF_MEAN * mean > 0
             few |= skewed
-            least = max(0.0, mean - half) if low >= 0 else mean - half
+            least = max(0.0, mean - half) if never_negative else mean - half
             between = f"{least:.4g} to {mean + half:.4g}{' *' * skewed}"
             expected = "-" if theory is None else f"{theory:.4g}"
             told = between if np.isfinite(half) else "-"
             lines.append((label, name, f"{mean:.4g}", told, expected, str(summary["replicas"])))
     table = aligned(lines)
     if few:
-        table.append(
-            "* few replicas make up this mean: its interval is too short, more are needed"
-        )
+        table.append("* few replicas make up this mean: its interval is too short")
     return table
 
 

@@ -106,6 +106,7 @@ def test_what_the_command_writes(tmp_path, capsys):
         "%",
         "interval",
         "theory",
+        "replicas",
     ]
     assert len(told) == 1 + 2 * 2 + 1
     assert run(tmp_path / "b", *small) == 0

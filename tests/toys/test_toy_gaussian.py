@@ -265,12 +265,26 @@ def test_what_the_command_writes(tmp_path, capsys):
 def test_where_the_loop_settles_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(toy_gaussian, "draw_figures", lambda *_: None)
     assert run(tmp_path, "--lambdas", "0.9,1", "--rounds", 2, "--replicas", 3) == 0
-    *table, mix, full, _ = capsys.readouterr().out.splitlines()
+    *table, mix, full, enough, _ = capsys.readouterr().out.splitlines()
     assert len(table) == 1 + 2 * 2
     # theory.md: 1.97059 for N = 1000, λ = 0.9; 30 rows for 95 %.
-    keep = "; 30 real rows of 1,000, the same in every round, keep 95%"
-    assert mix == f"theory, λ = 0.9: the variance settles at 1.971 of 2{keep}"
-    assert full == f"theory, λ = 1: the variance settles at 0 of 2{keep}"
+    assert mix == "theory, λ = 0.9: the variance settles at 1.971, of a true 2"
+    assert full == "theory, λ = 1: the variance settles at 0, of a true 2"
+    rows = "30 real rows of N = 1,000, the same in every round"
+    assert enough == f"theory: {rows}, keep 95% of the variance"
+
+
+def test_a_mean_of_few_replicas_is_marked_and_another_ones_results_are_told_of(tmp_path, capsys):
+    """The mean variance of a collapsed loop is that of the few replicas which are not."""
+    assert run(tmp_path, "--lambdas", "1", "--n", 20, "--rounds", 300, "--replicas", 50) == 0
+    said = capsys.readouterr()
+    (variance,) = (line for line in said.out.splitlines() if "  variance" in line)
+    assert " * " in variance and "few replicas make up this mean" in said.out
+    assert float(variance.split()[4]) >= 0 and said.err == ""
+    assert run(tmp_path, "--lambdas", "0", "--n", 20, "--rounds", 3, "--replicas", 50) == 0
+    said = capsys.readouterr()
+    assert "few replicas" not in said.out
+    assert "takes the place of the results of `toy gaussian --lambdas 1 " in said.err
 
 
 # λ, n, rounds: what theory says of the last of many rounds is where it says that they settle.

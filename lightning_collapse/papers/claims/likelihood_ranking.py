@@ -60,4 +60,5 @@ CLAIM = Claim(
     data="points",
     cost=(4, 1),
     measure=_measure,
+    why="the order is theirs; the shares move farther here, down to none for the most likely",
 )

@@ -79,4 +79,9 @@ CLAIM = Claim(
     cost=(40, 40),
     measure=_measure,
     by_plan=True,
+    why="entropy tells of generalisation in both networks; choosing by it keeps more recall and "
+    "variance than chance does (.98 for .94, and .95 for .88 of the real, U-Net, last round) and "
+    "loses precision (.40 for .58), since what lies farthest from other samples is least of a "
+    "digit: it works against contraction, and these loops blur; theirs chooses among images of "
+    "CIFAR-10, in features that were not told",
 )

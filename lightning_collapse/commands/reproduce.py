@@ -1,6 +1,8 @@
 """`lightning-collapse reproduce`: published claims, run here and judged."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.files import write_atomically
@@ -58,9 +60,9 @@ def reproduce(
         spent = f"{verdict['seconds']:.0f} s" if now else "done before"
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)
     told, known = read_verdicts(out), chosen([])
-    words = ["lightning-collapse reproduce", *(names or ()), *(["--quick"] if quick else [])]
+    told = {name: told[name] for name in known if name in told}
     left = {} if names else {name: claim_of(name) for name in known if name not in told}
-    text = page({name: told[name] for name in known if name in told}, " ".join(words), left)
+    text = page(told, _made_by(told), left)
     write_atomically(out / "claims.md", lambda file: file.write(text.encode()))
     print(f"results: {out}")
 
@@ -75,3 +77,17 @@ def _run_plan(path: Path, out: Path, records: Path | None = None) -> Study:
     sweep(path, within=within, records=records)
     study = Study.at(within / (name := Plan.read(path).name))
     return study if records is None else Kept(records / name).read_from(study)
+
+
+def _made_by(told: Mapping[str, Mapping[str, Any]]) -> str:
+    """The commands that make all verdicts of a folder, however many filled it."""
+    unnamed = [name for name in chosen([]) if not claim_of(name).by_plan]
+    whole = unnamed if told.keys() >= {*unnamed} else []
+    rest = [name for name in told if name not in whole]
+    commands = []
+    for names, given in ((whole, []), (rest, rest)):
+        efforts = [told[name].get("made_by", {}).get("effort", 1.0) for name in names]
+        quick = ["--quick"] if min(efforts, default=1.0) < 1 else []
+        if names:
+            commands.append(" ".join(["lightning-collapse reproduce", *given, *quick]))
+    return "` and `".join(commands)

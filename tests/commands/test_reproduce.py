@@ -54,6 +54,7 @@ def test_a_finished_claim_is_not_run_again(cli, tmp_path):
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     page = (tmp_path / "claims.md").read_text()
     assert QUICK in page and "what was run here before" in page
+    assert f"Made by `lightning-collapse reproduce {QUICK} he-weights`." in page
     (tmp_path / "verdicts.json").write_text(verdicts)
     code, out, err = cli("reproduce", QUICK, "--quick", "-o", str(tmp_path))
     assert code == 0 and "done before" in out
@@ -89,6 +90,6 @@ def test_a_claims_plan_is_run_by_sweep_below_the_results(tmp_path):
 
 def test_a_claims_plan_that_is_not_there_is_told_in_a_line(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, err = cli("reproduce", "he-weights", "-o", "out")
+    code, out, err = cli("reproduce", "shi-entropy", "-o", "out")
     assert (code, out) == (2, "")
-    assert err == "error: plan = plans/ways_out_weights.yaml: no such file\n"
+    assert err == "error: plan = plans/claim_entropy_digits.yaml: no such file\n"

@@ -45,4 +45,6 @@ CLAIM = Claim(
     data="points",
     cost=(20, 2),
     measure=_measure,
+    why="neither three seeds by `fit` nor five of these could tell it; .5 is not told from .618, "
+    "nor asked: it costs 3 % in theory",
 )

@@ -56,7 +56,8 @@ def _correlations(ways: Mapping[str, Mapping[str, Array]]) -> Array:
 def _measure(task: Task) -> Evidence:
     findings: list[Finding] = []
     lines: list[Line] = []
-    for network, ways in {"dense": _dense(task), "U-Net": _unet(task)}.items():
+    # The plan first, which may not be there.
+    for network, ways in {"U-Net": _unet(task), "dense": _dense(task)}.items():
         related = f"{network}: correlation of entropy and generalisation"
         findings.append(Finding(related, ".91: above 0", _correlations(ways), low=0.0))
         apart = late((ways["entropy"]["fd"] - ways["random"]["fd"]).T)

@@ -35,7 +35,8 @@ bench: .venv/ready
 # what is quick enough to be made anew.
 results: export OMP_NUM_THREADS = 1
 results: .venv/ready
-	set -e; for kept in $(filter-out %/min_real_points,$(wildcard docs/results/records/*)); do \
+	set -e; for kept in $(filter-out \
+	  %/min_real_points %/claim_entropy_digits,$(wildcard docs/results/records/*)); do \
 	  $(BIN)/lightning-collapse plot $$kept -o docs/results/$${kept##*/}.svg \
 	    > docs/results/$${kept##*/}.txt; done
 	$(BIN)/lightning-collapse analyse zeta --toy diffusion --replicas 12 \

@@ -24,7 +24,8 @@ def draw_search(out: Path, brackets: Sequence[Bracket], rho: float, n: int) -> N
         looks = style(i, 1)
         tried = [one.m for one in one.tried]
         axes.plot(tried, [one.ratio for one in one.tried], lw=0, label=one.reference, **looks)
-    axes.axhline(rho, color="black", lw=0.8, ls=":")
+    axes.axhline(rho, color="black", lw=0.8, ls=":", label=f"ρ = {rho:g}")
+    axes.plot([], [], color="black", lw=1, label="theory, of the mean")
     axes.set(xscale="log", xlabel="real rows in every round", ylabel="variance that is kept")
     axes.legend()
     save_figure(figure, out, "min_real")
@@ -54,7 +55,9 @@ def draw_real_rows(out: Path, told: RealRows) -> None:
         course = np.array([*fit, (told.n, 0.0)])
         axes.plot(*course.T, lw=1, color=style(0)["color"], label="isotonic fit")
         axes.axvspan(told.passes.low, told.passes.high, color="0.85", lw=0, zorder=0)
-        axes.axvline(told.passes.mean, color="0.6", lw=0.8)
+        axes.axvline(
+            told.passes.mean, color="0.6", lw=0.8, label="where it passes the margin, 95 %"
+        )
     axes.axhline(told.margin, color="black", lw=0.8, ls=":", label="margin")
     # Linear as far as the first number of rows: no rows have a place too.
     least = min([one.m for one in told.levels if one.m] or [1])

@@ -34,7 +34,9 @@ def draw_zetas(out: Path, told: Sequence[Zeta]) -> None:
         else:
             values = [sum(one.by_seed.values()) / one.seeds for one in own]
             over.plot(shares, values, lw=1.2, label=label, **style(i, len(own)))
-    diagonal.plot([min(ends), max(ends)], [min(ends), max(ends)], color="black", lw=0.8)
+    diagonal.plot(
+        [min(ends), max(ends)], [min(ends), max(ends)], color="black", lw=0.8, label="no cost"
+    )
     diagonal.set(
         xlabel="held-out loss on real rows alone",
         ylabel="with samples; larger marks, more of them",

@@ -195,6 +195,7 @@ def _data() -> Iterator[Finding]:
 
 _WAYS = {
     "data.source": "`lightning-collapse prepare` makes it",
+    "data.source.root": "set data.source.download to true, or put the set there",
     "model.init_from": "`lightning-collapse convert` makes it of NVIDIA's file",
 }
 
@@ -203,7 +204,10 @@ def _files_named(path: Path) -> Iterator[tuple[str, Path]]:
     try:
         told: Any = load_yaml(path.read_text(), str(path))
         source = told.get("data", {}).get("source", {})
-        named = {"data.source": source.get("init_args", {}).get("path")}
+        options = source.get("init_args", {})
+        named = {"data.source": options.get("path")}
+        if not options.get("download"):
+            named["data.source.root"] = options.get("root")
         named["model.init_from"] = told.get("model", {}).get("init_from")
     except (AttributeError, ValueError, OSError):
         return

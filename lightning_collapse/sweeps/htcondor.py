@@ -67,7 +67,11 @@ def _commands(study: Study, asked: dict[str, Any]) -> dict[str, Any]:
     image = asked.get("container_image")
     here = Path(sys.executable).with_name("lightning-collapse")
     program = asked.pop("program", "lightning-collapse" if image else here)
+    if len(str(program).split()) != 1:
+        raise ValueError(f"htcondor.program = {program}: must be one word, a program's path")
     seconds = asked.pop("checkpoint_seconds", _SECONDS)
+    if type(seconds) is not int or seconds < 1:
+        raise ValueError(f"htcondor.checkpoint_seconds = {seconds}: must be a whole number >= 1")
     sent = [str(Path(str(study.plan.config)).resolve()), *_listed(asked)]
     folder = (study.folder / "htcondor").resolve()
     return {

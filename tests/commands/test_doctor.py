@@ -109,6 +109,12 @@ def test_what_configurations_name_is_looked_for(examine, tmp_path):
     assert level == "note" and text.startswith("configs/mine.yaml: data.source = nowhere:")
     (tmp_path / "nowhere").mkdir()
     assert "data" not in examine()[1]
+    config = "data: {source: {class_path: CIFAR10, init_args: {root: elsewhere, download: %s}}}\n"
+    (tmp_path / "configs" / "mine.yaml").write_text(config % "false")
+    level, text = examine()[1]["data"]
+    assert level == "note" and "data.source.root = elsewhere: is not there; set data.s" in text
+    (tmp_path / "configs" / "mine.yaml").write_text(config % "true")
+    assert "data" not in examine()[1]
 
 
 def test_what_torch_is_asked_can_be_answered(capsys):

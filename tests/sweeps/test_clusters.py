@@ -194,6 +194,23 @@ def test_a_submit_command_that_is_none_is_refused(study, options):
         write_submit_file(made, made.runs)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"program": "nice -n 5 lightning-collapse"},
+            "htcondor.program = nice .*: must be one word",
+        ),
+        ({"checkpoint_seconds": "1h"}, "htcondor.checkpoint_seconds = 1h: must be a whole number"),
+        ({"checkpoint_seconds": 0}, "htcondor.checkpoint_seconds = 0: must be a whole number"),
+    ],
+)
+def test_what_a_job_is_told_is_checked(study, options, said):
+    made = study(htcondor=options)
+    with pytest.raises(ValueError, match=said):
+        write_submit_file(made, made.runs)
+
+
 def test_htcondor_reads_the_submit_file_as_it_was_meant(study):
     submits = pytest.importorskip("htcondor2", reason="pip install htcondor reads submit files")
     odd = {"data.source": {"class_path": "Mixture", "init_args": {"n": 9}}, "model.x": "it's $(a)"}

@@ -1,6 +1,7 @@
 """`lightning-collapse reproduce`: published claims, run here and judged."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def reproduce(
     if not names:
         wanted = [name for name in wanted if not claim_of(name).by_plan]
     open_folder(out)
-    task = Task(_QUICK if quick else 1.0, study=lambda plan: _run_plan(plan, out, records))
+    task = Task(_QUICK if quick else 1.0, study=cache(lambda plan: _run_plan(plan, out, records)))
     for i, (name, verdict, now) in enumerate(run_claims(wanted, task, out), start=1):
         spent = f"{verdict['seconds']:.0f} s" if now else "done before"
         print(f"{line_of(name, verdict)}  [{i}/{len(wanted)}, {spent}]", flush=True)

@@ -49,6 +49,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "svg": {"Date": None},
 }
 _DIGITS = re.compile(r"(\.\d)\d+")
+_PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,11 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     buffer = io.BytesIO()
     with drawing():
         figure.savefig(buffer, format=suffix, dpi=200, metadata=_METADATA[suffix])
-    return buffer.getvalue()
+    if suffix != "svg":
+        return buffer.getvalue()
+    # Matplotlib writes six digits, of which a page of 72 points an inch shows few.
+    text = buffer.getvalue().decode()
+    return _PLACES.sub(lambda part: _DIGITS.sub(r"\1", part[0]), text).encode()
 
 
 def save_drawn(drawn: Drawn, folder: Path) -> None:
@@ -130,8 +135,6 @@ def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:
     )
     for colour, variable in {**THEME, **colours}.items():
         text = text.replace(colour.lower(), f"var({variable})")
-    # Matplotlib writes six digits, of which a screen shows few.
-    text = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: _DIGITS.sub(r"\1", part[0]), text)
     # One family, as the page has it, and no space that only a reader of the source would see.
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
     text = re.sub(r"\s*\n\s*", " ", text)

@@ -100,7 +100,7 @@ def test_the_toy_writes_its_coefficient_beside_theory(tmp_path, cli):
         (["--toy", "gaussian", "--synthetic_fraction", 2], "synthetic_fraction = 2: must lie in"),
         (["--config", POINTS, "--swaps", 0], "swaps = 0: must be at least 1"),
         (["--config", POINTS, "--n", 3], "swaps = 4: must be at most the 3 training rows"),
-        (["--config", POINTS, "--set", '{"data.swop": 1}'], "data.swop: unknown key"),
+        (["--config", POINTS, "--set", '{"data.swop": 1}'], "run=run: data.swop: unknown key"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_run(tmp_path, cli, words, said):

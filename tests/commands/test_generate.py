@@ -188,7 +188,7 @@ def test_two_processes_write_the_same_files(tmp_path, ckpt):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"steps": 4}, "num_steps = 4 (was 3): the samples in "),
+        ({"steps": 4}, "steps = 4 (was 3): the samples in "),
         ({"S_churn": 1.0}, "S_churn = 1.0 (was 0.0): "),
         ({"batch": 2}, "batch = 2 (was 4): "),
         ({"format": "store"}, "format = store (was png), seeds = 0-9 (was None): "),

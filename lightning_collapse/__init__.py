@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         Offer,
         RealWeight,
     )
-    from lightning_collapse.data.sources.points import Mixture, Ring
+    from lightning_collapse.data.sources.points import DigitComponents, Mixture, Ring
     from lightning_collapse.data.sources.source import Source
     from lightning_collapse.interop.denoisers import load_denoiser
     from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
-    "data.sources.points": ["Mixture", "Ring"],
+    "data.sources.points": ["DigitComponents", "Mixture", "Ring"],
     "data.sources.source": ["Source"],
     "pool": ["Pool"],
     "regimes": [
@@ -164,6 +164,7 @@ __all__ = [
     "DataCopying",
     "DenoisingLoss",
     "DiT",
+    "DigitComponents",
     "Dispersion",
     "EDM",
     "EDMLoss",

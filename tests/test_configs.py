@@ -40,6 +40,7 @@ def test_the_issues_configurations_are_all_there():
         "cifar10_cond",
         "cifar10_inpaint",
         "digits_accumulate",
+        "digits_components",
         "digits_cond",
         "digits_inpaint",
         "digits_mix",
@@ -93,6 +94,7 @@ def test_a_configuration_runs_tiny_rounds(tmp_path, name):
     cli.run_fit(arguments(tmp_path, name))
     expected: dict[str, Any] = {
         "digits_accumulate": (48, 48),
+        "digits_components": (0, 48),
         "digits_cond": (0, 48),
         "digits_inpaint": (0, 48),
         "digits_mix": (24, 24),

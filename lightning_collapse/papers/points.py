@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from lightning_collapse.curators import Curator
-from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.metrics.coverage import Balls
@@ -32,7 +29,7 @@ from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.toys.stacked import Replicas
 from lightning_collapse.toys.training import Training
 
-__all__ = ["EIGHT", "THREE", "Components", "Loop", "control_of", "margin_of", "replicas", "series"]
+__all__ = ["EIGHT", "THREE", "Loop", "control_of", "margin_of", "replicas", "series"]
 
 Array = NDArray[np.float64]
 
@@ -44,33 +41,6 @@ EIGHT = Mixture(
 """Eight Gaussians on a ring, in network units."""
 THREE = Mixture(n=8000)
 """Three Gaussians, as in the toys."""
-
-
-@dataclass(frozen=True)
-class Components(Source):
-    """scikit-learn's digits in their first principal components, as points.
-
-    Attributes:
-        dim: components.
-        classes: of the digits that there are.
-        rarer: by how much the last class is rarer than the others.
-    """
-
-    dim: int
-    classes: Sequence[int] = range(10)
-    rarer: int = 1
-
-    def read(self, seed: int) -> tuple[Tensor, Tensor]:
-        images, labels = Digits().read(seed)
-        assert labels is not None
-        last = labels == self.classes[-1]
-        few = last & (last.cumsum(0) <= round(int(last.sum()) / self.rarer))
-        chosen = torch.isin(labels, torch.tensor(self.classes)) & (~last | few)
-        rows = images[chosen].flatten(1).double()
-        rows -= rows.mean(0)
-        rows = rows @ torch.linalg.svd(rows, full_matrices=False).Vh[: self.dim].mT
-        # A standard deviation of 1/2 over all axes, as EDM expects of data.
-        return (rows / (2 * rows.square().mean().sqrt())).float(), labels[chosen]
 
 
 @dataclass(frozen=True)

@@ -73,23 +73,6 @@ def test_a_claim_on_points_has_its_figures_from_loops(name, monkeypatch):
     check(name, claim_of(name).measure(Task(effort=0.25)))
 
 
-def test_digits_components_are_the_digits_seen_from_fewer_sides():
-    from sklearn.datasets import load_digits
-    from sklearn.decomposition import PCA
-
-    pixels, digits = load_digits(return_X_y=True)
-    rows, labels = points.Components(8).read(0)
-    known = PCA(8).fit_transform(pixels)
-    assert rows.shape == known.shape and labels.tolist() == digits.tolist()
-    apart = np.abs(np.corrcoef(rows.numpy().T, known.T)[:8, 8:])
-    np.testing.assert_allclose(apart.diagonal(), 1, atol=1e-3)
-    assert float(rows.square().mean()) == pytest.approx(0.25, rel=1e-4)
-    _, few = points.Components(8, classes=range(4), rarer=5).read(0)
-    counts = few.bincount().tolist()
-    assert len(counts) == 4 and counts[3] == round((digits == 3).sum() / 5)
-    assert counts[:3] == np.bincount(digits)[:3].tolist()
-
-
 def test_loops_on_points_give_rounds_by_seeds_of_what_records_hold(monkeypatch):
     training = points.Training(128, 64)
     monkeypatch.setattr(points, "Training", lambda *_, **__: training)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.seeds import generator
 
-__all__ = ["Mixture", "Ring"]
+__all__ = ["DigitComponents", "Mixture", "Ring"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,39 @@ class Ring(Source):
         angles = 2 * torch.pi * torch.rand(self.n, generator=random)
         lengths = self.radius + self.std * torch.randn(self.n, generator=random)
         return lengths[:, None] * torch.stack([angles.cos(), angles.sin()], 1), None
+
+
+@dataclass(frozen=True)
+class DigitComponents(Source):
+    """scikit-learn's digits as points: in their first principal components, with labels 0..9.
+
+    All components together have a standard deviation of 1/2 an axis, as `sigma_data` expects.
+
+    Attributes:
+        dim: components, 1 to 64.
+        classes: the digits that there are.
+        rarer: by how much the last of these is rarer than in the set, at least 1.
+    """
+
+    dim: int = 32
+    classes: tuple[int, ...] = tuple(range(10))
+    rarer: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dim <= 64:
+            raise ValueError(f"dim = {self.dim}: must be 1 to 64 components")
+        if not self.classes or not {*self.classes} <= {*range(10)}:
+            raise ValueError(f"classes = {self.classes}: must be digits, 0 to 9")
+        if not 1 <= self.rarer < math.inf:
+            raise ValueError(f"rarer = {self.rarer}: must be a number >= 1")
+
+    def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
+        images, labels = Digits().read(seed)
+        assert labels is not None
+        last = labels == self.classes[-1]
+        few = last & (last.cumsum(0) <= round(int(last.sum()) / self.rarer))
+        chosen = torch.isin(labels, torch.tensor(self.classes)) & (~last | few)
+        rows = images[chosen].flatten(1).double()
+        rows -= rows.mean(0)
+        rows = rows @ torch.linalg.svd(rows, full_matrices=False).Vh[: self.dim].mT
+        return (rows / (2 * rows.square().mean().sqrt())).float(), labels[chosen]

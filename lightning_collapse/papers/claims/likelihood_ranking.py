@@ -8,13 +8,14 @@ told by what was read: ours is a small diffusion network on these components.
 import numpy as np
 
 from lightning_collapse.curators import ByDensity
+from lightning_collapse.data.sources.points import DigitComponents
 from lightning_collapse.metrics.classes import Classes
 from lightning_collapse.metrics.families import ALWAYS
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, theirs
-from lightning_collapse.papers.points import Components, Loop, replicas, series
+from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 
-_DIGITS = Components(8, classes=range(4), rarer=5)
+_DIGITS = DigitComponents(8, classes=(0, 1, 2, 3), rarer=5)
 _ROUNDS, _N, _HELD_OUT = 5, 400, 170
 _KEPT = {"bottom": 1.49, "random": 1.11, "top": 0.68}
 

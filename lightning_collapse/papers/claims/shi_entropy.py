@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from lightning_collapse.analysis.verdict import late
 from lightning_collapse.curators import ByDensity, ByEntropy
+from lightning_collapse.data.sources.points import DigitComponents
 from lightning_collapse.metrics.copying import Copying
 from lightning_collapse.metrics.diversity import Entropy
 from lightning_collapse.metrics.families import ALWAYS
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task, ours
 from lightning_collapse.papers.plans import told
-from lightning_collapse.papers.points import Components, Loop, replicas, series
+from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Accumulate
 
 Array = NDArray[np.float64]
 
-_PLAN, _DIGITS = "claim_entropy_digits.yaml", Components(16)
+_PLAN, _DIGITS = "claim_entropy_digits.yaml", DigitComponents(16)
 _CURATORS = {"random": ByDensity(order="random"), "entropy": ByEntropy()}
 _FIGURES = ("fd", "knn_entropy", "generalisation")
 

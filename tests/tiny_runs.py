@@ -232,7 +232,7 @@ def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list
         "loop__micro_batch": 8,
         "loop__checkpoint_every": 2,
         "loop__sampling__num_steps": 4,
-        **(POINTS_MODEL if config.startswith("points") else DIGITS_MODEL),
+        **MODELS.get(config, DIGITS_MODEL),
         **changed,
     }
     pairs = [(f"--{name.replace('__', '.')}", str(value)) for name, value in options.items()]
@@ -240,10 +240,10 @@ def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list
     return [*named, *(word for pair in pairs for word in pair)]
 
 
-POINTS_MODEL = {
-    "data__source__init_args__n": 64,
-    "model__network__init_args__width": 16,
-    "model__network__init_args__depth": 1,
+MLP_MODEL = {"model__network__init_args__width": 16, "model__network__init_args__depth": 1}
+MODELS = {
+    "points_replace": {"data__source__init_args__n": 64, **MLP_MODEL},
+    "digits_components": MLP_MODEL,
 }
 DIGITS_MODEL = {
     "model__network__init_args__model_channels": 8,

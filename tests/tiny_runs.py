@@ -221,6 +221,7 @@ def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list
         config: name of the configuration.
         changed: further options, with `__` for a dot.
     """
+    models = {"points_replace": POINTS_MODEL, "digits_components": MLP_MODEL}
     options = {
         "trainer__logger": "false",
         "trainer__accelerator": "cpu",
@@ -232,7 +233,7 @@ def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list
         "loop__micro_batch": 8,
         "loop__checkpoint_every": 2,
         "loop__sampling__num_steps": 4,
-        **MODELS.get(config, DIGITS_MODEL),
+        **models.get(config, DIGITS_MODEL),
         **changed,
     }
     pairs = [(f"--{name.replace('__', '.')}", str(value)) for name, value in options.items()]
@@ -241,10 +242,7 @@ def arguments(run: Path, config: str = "points_replace", **changed: Any) -> list
 
 
 MLP_MODEL = {"model__network__init_args__width": 16, "model__network__init_args__depth": 1}
-MODELS = {
-    "points_replace": {"data__source__init_args__n": 64, **MLP_MODEL},
-    "digits_components": MLP_MODEL,
-}
+POINTS_MODEL = {"data__source__init_args__n": 64, **MLP_MODEL}
 DIGITS_MODEL = {
     "model__network__init_args__model_channels": 8,
     "model__network__init_args__channel_mult": "[1]",

@@ -36,7 +36,7 @@ bench: .venv/ready
 results: export OMP_NUM_THREADS = 1
 results: .venv/ready
 	set -e; for kept in $(filter-out \
-	  %/min_real_points %/claim_entropy_digits,$(wildcard docs/results/records/*)); do \
+	  %/min_real_points %/min_real_digits %/claim_entropy_digits,$(wildcard docs/results/records/*)); do \
 	  $(BIN)/lightning-collapse plot $$kept -o docs/results/$${kept##*/}.svg \
 	    > docs/results/$${kept##*/}.txt; done
 	$(BIN)/lightning-collapse analyse zeta --toy diffusion --replicas 12 \
@@ -46,6 +46,9 @@ results: .venv/ready
 	$(BIN)/lightning-collapse analyse min-real docs/results/records/min_real_points \
 	  --out runs/results/min_real | grep -v ^results > docs/results/min_real.txt
 	cp runs/results/min_real/min_real.png docs/results/min_real.png
+	$(BIN)/lightning-collapse analyse min-real docs/results/records/min_real_digits \
+	  --out runs/results/min_real_digits | grep -v ^results > docs/results/min_real_digits.txt
+	cp runs/results/min_real_digits/min_real.png docs/results/min_real_digits.png
 	cp runs/results/zeta/zeta.png docs/results/zeta.png
 	cp runs/results/heun_18/bias.png docs/results/heun_18.png
 

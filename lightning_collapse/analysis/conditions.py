@@ -281,4 +281,4 @@ def _made(name: str, own: Mapping[str, str], differing: Sequence[str]) -> str | 
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")
+    return float(value) if type(value) in (int, float) else float("nan")

@@ -138,7 +138,7 @@ def verdict(
     why = _missing(control is not None, len(pairs), rounds)
     if not why:
         excess = np.stack([a[:rounds] - b[:rounds] for a, b in zip(runs, others, strict=True)])
-        if np.isfinite(excess[:, rounds // 2 :]).all() and np.isfinite(margin):
+        if np.isfinite(late(excess)).all() and np.isfinite(margin):
             return _judged(excess, margin)
         why = "the figure, its floor or that of the control is missing in some rounds"
     return Verdict("undecided", "not told", margin, None, None, None, len(pairs), rounds, why)
@@ -185,7 +185,7 @@ def _rise(excess: Array) -> Interval | None:
     """How much the excess rises over the last half of its rounds, by least squares."""
     rounds = excess.shape[1]
     half = np.arange(rounds // 2, rounds, dtype=float)
-    if len(half) < 2:
+    if len(half) < 2 or not np.isfinite(excess[:, rounds // 2 :]).all():
         return None
     centred = half - half.mean()
     slopes = excess[:, rounds // 2 :] @ centred / np.square(centred).sum()

@@ -93,7 +93,7 @@ def _findings(folder: Path) -> Iterator[Finding]:
         yield from (_versions(), *_disk(folder), *_data(), _slurm(), _htcondor(), _wandb())
         status = _ended(torch, start + _TORCH - time.monotonic())
         torch.kill()
-        _ended(torch, 0.1)
+        _ended(torch, 2.0)
         said.seek(0)
         yield from _torch(said.read().splitlines(), status)
 

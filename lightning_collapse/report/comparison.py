@@ -186,7 +186,9 @@ def _key(run: Run) -> str:
     version = (first.get("versions") or {}).get("lightning_collapse")
     known = run.config.experiment() if run.config.path.exists() else {}
     source = {key: value for key, value in known.items() if key.startswith("data.source")}
-    return json.dumps([named, version, *map(first.get, _ROWS), source], sort_keys=True)
+    # A run may have gone on with measures of other numbers of samples.
+    sizes = sorted({str(record.get("fd_n")) for record in run.records})
+    return json.dumps([named, version, *map(first.get, _ROWS), sizes, source], sort_keys=True)
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:

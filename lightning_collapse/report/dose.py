@@ -7,7 +7,8 @@ import numpy as np
 
 from lightning_collapse.analysis.intervals import Interval, t_interval
 from lightning_collapse.analysis.real_rows import RealRows, of_conditions
-from lightning_collapse.report.comparison import Comparison, Judged, course
+from lightning_collapse.analysis.verdict import late
+from lightning_collapse.report.comparison import Comparison, Judged
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK, looks_of
 
@@ -28,35 +29,42 @@ _AXES = (
 )
 
 
-def end_state(judged: Judged, figure: str) -> Interval | None:
-    """Gives the excess over the control, or without one the figure, in the last third of rounds.
+def end_state(judged: Judged, figure: str, *, controlled: bool) -> Interval | None:
+    """Gives the excess over the control, or the figure itself, in the last third of the rounds.
 
     None where it is not known; of one run, an interval without width.
     """
     if judged.verdict.excess is not None:
         return judged.verdict.excess
-    if judged.control is not None:
-        both = [course(one, figure).mean for one in (judged.condition, judged.control)]
-        rounds = min(map(len, both))
-        values = [both[0][:rounds] - both[1][:rounds]]
-    else:
-        values = [own[: judged.condition.rounds] for own in course(judged.condition, figure).runs]
-    last = np.array([own[len(own) - -(-len(own) // 3) :].mean() for own in values])
+    own = judged.condition.series(figure)
+    beside = judged.control.series(figure) if controlled and judged.control else {}
+    rounds = min(len(values) for values in (*own.values(), *beside.values()))
+    values = [
+        y[:rounds] - (beside[replica][:rounds] if controlled else 0.0)
+        for replica, y in own.items()
+        if not controlled or replica in beside
+    ]
+    last = late(np.array(values)) if values else np.array([np.nan])
     if not np.isfinite(last).all():
         return None
     return t_interval(last) if len(last) > 1 else Interval(last[0], last[0], last[0], 1)
 
 
-def least_real(one: Comparison) -> tuple[str, RealRows] | None:
-    """Gives the least number of real rows by the verdicts of one regime, where that is asked."""
+def least_real(one: Comparison) -> list[tuple[str, RealRows]]:
+    """Gives the least number of real rows by the verdicts of each regime of which it is asked.
+
+    That is of conditions which differ in it, and keep as many real rows from round 1 on.
+    """
+    found = []
     for regime, judged in one.families.items():
-        rows = {int(each.condition.first[-1]["n_real"]) for each in judged}
+        kept = [{int(r["n_real"]) for r in each.condition.first[1:]} for each in judged]
         controls = {id(each.control) for each in judged}
         control = judged[0].control
         mixed = not all(each.condition.is_real for each in judged)
-        if control and mixed and len(rows) == len(judged) > 1 and len(controls) == 1:
-            return regime, of_conditions([each.condition for each in judged], control)
-    return None
+        told = all(len(rows) == 1 for rows in kept) and len(set().union(*kept)) == len(judged) > 1
+        if control and mixed and told and len(controls) == 1:
+            found.append((regime, of_conditions([each.condition for each in judged], control)))
+    return found
 
 
 def draw_doses(one: Comparison, *, legend: bool) -> list[Drawn]:
@@ -79,7 +87,8 @@ def _draw(
 ) -> Drawn:
     from matplotlib.figure import Figure
 
-    controlled = all(judged.control is not None for each in told.values() for judged in each)
+    # Excess and figure are not of one axis.
+    controlled = any(judged.control is not None for each in told.values() for judged in each)
     points: list[tuple[float, Judged, Interval]] = []
     with drawing():
         figure = Figure(figsize=(4.6, 3.0 + 0.4 * legend), layout="constrained")
@@ -88,7 +97,7 @@ def _draw(
             ends = [
                 (float(each.condition.first[-1][axis.field]), each, end)
                 for each in judged
-                if (end := end_state(each, one.headline)) is not None
+                if (end := end_state(each, one.headline, controlled=controlled)) is not None
             ]
             known = sorted(ends, key=lambda row: row[0])
             x = [at for at, _, _ in known]
@@ -119,7 +128,10 @@ def _draw(
             figure.legend(loc="outside lower center", ncols=3, fontsize=8)
         lay_out(figure)
         px = place(axes, [at for at, *_ in points])["px"]
-    said = [f"{each.label}, at {at:.4g}: {end}" for at, each, end in points]
+    said = [
+        f"{each.label}, at {at:.4g}: {end if end.n > 1 else f'{end.mean:.3g}, one seed'}"
+        for at, each, end in points
+    ]
     values = {"points": [list(pair) for pair in zip(px, said, strict=True)]}
     caption = f"{axis.caption} Bars: Student's 95 % interval over seeds; one marker a regime"
     caption += ", dotted: the margin." if controlled else "."

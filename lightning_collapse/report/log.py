@@ -114,7 +114,7 @@ def _results(records: Sequence[Record]) -> str:
     for name in (fd, *_TOLD, *(f"{figure}_{space}" for figure in _SPACES)):
         if name in first or name in last:
             floor = first.get(f"{name}_floor")
-            beside = "" if floor is None else f" (floor {floor:.3g})"
+            beside = "" if floor is None else f" (floor {_number(floor)})"
             told.append(f"{name} {_number(first.get(name))} → {_number(last.get(name))}{beside}")
     told += [
         f"round {record['round']} collapsed: {record['collapsed']}"

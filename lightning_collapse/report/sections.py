@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -47,7 +48,7 @@ def what_was_run(one: Comparison) -> str:
     parts = [
         f"{n} run{'s' * (n > 1)}: {seen} condition{'s' * (seen > 1)}{control}, "
         f"{'up to ' * (len(seeds) > 1)}{most} seed{'s' * (most > 1)} each",
-        f"{many} rounds",
+        f"{many} round{'s' * (many != '1')}",
         one.title,
     ]
     return escape(" · ".join(parts))
@@ -77,7 +78,8 @@ def verdict_box(one: Comparison) -> str:
         each = "<li>Each with its interval in the table below.</li>"
     margins = {f"{judged.verdict.margin:.3g}" for judged in one.judged} - {"nan"}
     margin = f": {', '.join(sorted(margins))}" if 0 < len(margins) <= _MOST_MARGINS else ""
-    label = panels(one, "curves")[0].label
+    name = one.headline
+    label = next((each.label for each in panels(one, "curves") if each.figure == name), name)
     chance = (
         f" Of {len(one.judged)} verdicts each is wrong by chance in up to 5 %, none corrected for "
         "the others."
@@ -163,10 +165,11 @@ def figures_bar(one: Comparison) -> str:
         for judged in one.all
     )
     several = any(len(judged.condition.runs) > 1 for judged in one.all)
-    band = " · band: lowest to highest seed · thin: each seed" if several else ""
+    band = " · band: lowest to highest seed" if several else ""
+    band += " · thin: each seed" if several and not one.is_crowd else ""
     return (
-        f"<div class=bar>{boxes}<span class=mute>thick: mean{band} · dotted: real rows · "
-        "✕: collapsed</span></div>"
+        f"<div class=bar>{boxes}<span class=mute>thick: mean{band} · fine dots, without a marker: "
+        "real rows · ✕: collapsed</span></div>"
     )
 
 
@@ -192,15 +195,13 @@ def plots(one: Comparison, drawn: Sequence[Drawn], prefix: str) -> str:
 
 def least_real_words(one: Comparison) -> str:
     """Says how few real rows prevent collapse, where conditions differ in them."""
-    if (found := least_real(one)) is None:
-        return ""
-    regime, answer = found
-    return (
+    return "".join(
         f"<p>{escape(regime)}, least number m of real rows in every round. Free of an excess "
         f"above the margin: {escape(answer.free_words)}. Bounded: {escape(answer.bounded_words)}. "
         "<span class=mute>Unlike a line of the table, this takes the spread over seeds from all m "
         "together, and the excess never to rise with m: near the margin the two may "
         "differ.</span></p>"
+        for regime, answer in least_real(one)
     )
 
 
@@ -265,9 +266,10 @@ def sampler_words(one: Comparison) -> str:
     )
     seen = "; ".join(filter(None, map(_variance_kept, one.all)))
     return (
-        "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler of "
-        f"these runs changes the total variance by {alone[0]:+.2%} in one round, and by "
-        f"{alone[-1]:+.2%} in {rounds} rounds of nothing but its own samples.{mixed}</p>"
+        "<p>With a perfect network, on a Gaussian of the real rows' covariance, the sampler "
+        "(of the first of these runs whose rows are here) changes the total variance by "
+        f"{alone[0]:+.2%} in one round, and by {alone[-1]:+.2%} in {rounds} rounds of nothing but "
+        f"its own samples.{mixed}</p>"
         "<p>Total variance of the samples beside the real rows', round 0 and last round, in which "
         f"the network's own errors are too: {seen}.</p>"
     )
@@ -295,7 +297,15 @@ def cost_table(one: Comparison) -> str:
         )
         cells = [_time(seconds) for seconds in [*mean, mean.sum(), np.sum(times)]]
         lines.append([_named(judged), *cells, escape(", ".join(devices))])
-    head = ["a run", "training", "sampling", "measuring", "together", "all runs", "on"]
+    head = [
+        "condition, mean of a run",
+        "training",
+        "sampling",
+        "measuring",
+        "together",
+        "all runs",
+        "on",
+    ]
     return table(head, lines)
 
 
@@ -324,7 +334,8 @@ def made_by(one: Comparison, commands: Mapping[Path, str]) -> str:
                     escape(told),
                 ]
             )
-            plain = f"lightning-collapse fit --config {run.config.path} --run NEW_FOLDER"
+            config = shlex.quote(str(run.config.path))
+            plain = f"lightning-collapse fit --config {config} --run NEW_FOLDER"
             known = commands.get(run.path.resolve())
             words.append(
                 known

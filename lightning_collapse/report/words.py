@@ -27,10 +27,14 @@ def closing(one: Comparison) -> str:
     """Gives the verdicts of a comparison in one sentence."""
     by_word: dict[str, list[str]] = {}
     for judged in one.judged:
-        by_word.setdefault(judged.verdict.word, []).append(judged.label)
+        word: str = judged.verdict.word
+        if word == "undecided" and _ended(judged) == len(judged.condition.runs):
+            word = "ended"
+        by_word.setdefault(word, []).append(judged.label)
     parts = []
     for word, one_is, many_are in (
         ("collapses", "collapses", "collapse"),
+        ("ended", "collapsed outright in every run", "collapsed outright in every run"),
         ("stable", "is stable", "are stable"),
     ):
         if labels := by_word.get(word):
@@ -39,6 +43,11 @@ def closing(one: Comparison) -> str:
         parts.append(f"of {_listed(labels)} it cannot be told yet")
     sentence = "; ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _ended(judged: Judged) -> int:
+    """How many runs have come to samples that no figure can be taken of."""
+    return sum(bool(own[-1].get("collapsed")) for own in judged.condition.records.values())
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -78,8 +87,15 @@ def missing(one: Comparison) -> list[str]:
     """Names what would have to be there for more to be told; empty where nothing is."""
     lacking: dict[str, list[str]] = {}
     for judged in one.judged:
-        lacking.setdefault(judged.verdict.why, []).append(judged.label)
+        why = judged.verdict.why
+        if judged.control is None and judged.condition.is_real:
+            why = "trains on real rows alone, a control of nothing that is here"
+        lacking.setdefault(why, []).append(judged.label)
     found = [f"{_listed(labels)}: {why}" for why, labels in lacking.items() if why]
+    found += filter(None, (_early(judged, one.headline) for judged in one.judged))
+    for judged in one.judged:
+        if ended := _ended(judged):
+            found.append(f"{judged.label}: {ended} of its runs collapsed outright, and end there")
     if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
         found.append("several controls fit a condition alike: name runs of one")
     going = [
@@ -112,8 +128,6 @@ def warnings_of(one: Comparison) -> list[str]:
     told = [f"{what}: {_some(names)}" for what, names in found.items()]
     for judged in one.all:
         made = {(r["device"], r["processes"]) for r in _records(judged) if "device" in r}
-        if early := _early(judged, one.headline):
-            told.append(early)
         if len(made) > 1:
             where = joined(sorted(f"{device} × {n}" for device, n in made))
             told.append(f"{judged.label}: rounds were made on {where}")
@@ -153,6 +167,9 @@ def _of_run(records: Sequence[Any]) -> Iterator[str]:
     ]
     if still:
         yield f"frozen average: the weights did not move in round {joined(still)}"
+    sizes = sorted({record["fd_n"] for record in records if record.get("fd_n")})
+    if len(sizes) > 1:
+        yield f"figures of {joined(list(map(str, sizes)))} samples: rounds do not compare"
     versions = {(record.get("versions") or {}).get("lightning_collapse") for record in records}
     if len(versions) > 1:
         yield f"rounds were made by versions {joined(sorted(map(str, versions)))}"

@@ -9,7 +9,8 @@ for (const plot of document.querySelectorAll(".plot")) {
   let at = -1, panel = 0;
   const line = (text, key) => {
     const row = document.createElement("div");
-    if (key) { const mark = document.createElement("span"); mark.className = `key ${key}`; row.append(mark); }
+    const label = key && scope(plot).querySelector(`[data-toggle="${key}"]`)?.parentElement;
+    if (label) row.append(label.querySelector(".key").cloneNode(true), `${label.textContent}: `);
     row.append(text); tip.append(row);
   };
   const tell = (left, top) => {

@@ -95,7 +95,7 @@ def missing(one: Comparison) -> list[str]:
     found += filter(None, (_early(judged, one.headline) for judged in one.judged))
     for judged in one.judged:
         if ended := _ended(judged):
-            found.append(f"{judged.label}: {ended} of its runs collapsed outright, and end there")
+            found.append(f"{judged.label}: {ended} of its runs collapsed outright")
     if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
         found.append("several controls fit a condition alike: name runs of one")
     going = [
@@ -140,7 +140,7 @@ def _early(judged: Judged, figure: str) -> str:
     if excess is None or control is None or judged.condition.first[0]["n_synthetic"]:
         return ""
     first, other = (course(each, figure).mean[0] for each in (judged.condition, control))
-    if not first - other > max(judged.verdict.margin, excess.mean / 2):
+    if excess.mean <= 0 or not first - other > max(judged.verdict.margin, excess.mean / 2):
         return ""
     rows = [each.first[0]["n_real"] for each in (judged.condition, control)]
     of = f", of {rows[0]} real rows and not {rows[1]}" if rows[0] != rows[1] else ""

@@ -82,7 +82,7 @@ def test_dark_is_dark_and_a_phone_is_narrow(seen):
 def test_the_pointer_is_told_the_numbers(screen):
     said = screen["hover"].split("\n")
     # Replace: 0.6 + 0.01 s + 2 · 2 (1 + 0.05 s), s = 0, 1, 2.
-    assert said[0] == "round 2" and "4.81 (4.6 to 5.02)" in said
+    assert said[0] == "round 2" and "Replace: 4.81 (4.6 to 5.02)" in said
     assert "real rows 0.4" in said and len(said) == 5
     assert screen["left"] == 0
 

@@ -79,7 +79,7 @@ class Verdict:
 
     @property
     def seeds_wanted(self) -> str:
-        """The same in words."""
+        """How many seeds would tell in 4 of 5 studies, in words."""
         needed = self.seeds_needed
         return f"about {needed} seeds" if needed else f"more than {_MOST_SEEDS} seeds"
 

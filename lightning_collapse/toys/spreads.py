@@ -23,6 +23,8 @@ Summary = Mapping[str, Any]
 
 _HALF_WIDTH = 1.959964
 """Of a 95 % interval, in standard errors."""
+_SIGNED = ("log", "drift")
+"""What names of figures begin with that may be below 0."""
 _MOST_OF_MEAN = 0.25
 """Half-width of an interval, beside its mean: beyond it the normal law is not to be trusted."""
 
@@ -43,15 +45,15 @@ def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float
 def end_table(summaries: Sequence[Summary], names: Sequence[str]) -> list[str]:
     """Gives lines of a table: condition, what it ends at, the mean's 95 % interval, and theory.
 
-    An interval is of the mean over replicas, by the normal law, cut at 0 where none is below.
+    An interval is of the mean over replicas, by the normal law, cut at 0 where no figure is below.
     """
     lines = [("condition", "figure", "at last", "95 % interval", "theory", "replicas")]
     few = False
     for summary, label in zip(summaries, _labels(summaries), strict=True):
         for name in names:
             mean, half, theory = _end(summary, name)
-            never_negative = not name.startswith("log") and mean >= 0
-            skewed = never_negative and half > _MOST_OF_MEAN * mean > 0
+            never_negative = not name.startswith(_SIGNED)
+            skewed = never_negative and half > _MOST_OF_MEAN * mean
             few |= skewed
             least = max(0.0, mean - half) if never_negative else mean - half
             between = f"{least:.4g} to {mean + half:.4g}{' *' * skewed}"

@@ -9,6 +9,7 @@ from lightning_collapse.commands import toy_kde
 from lightning_collapse.regimes import Accumulate, Replace
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.kde import Modes, predicted, simulate
+from lightning_collapse.toys.spreads import end_table
 
 SMALL = Modes(dim=3, modes=2, distance=2.0, std=0.5)
 H = 0.4
@@ -111,3 +112,11 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
     (line,) = err.splitlines()
     assert line.startswith(f"error: {said}")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_figure_that_may_be_below_0_is_neither_cut_there_nor_marked():
+    ends = {"drift_mean": [0.1], "drift_se": [0.2], "variance_mean": [0.1], "variance_se": [0.2]}
+    one = {"regime": "Replace", "lambda": 1.0, "replicas": 4, **ends}
+    _, drift, variance, note = end_table([one], ["drift", "variance"])
+    assert " -0.292 to 0.492 " in drift and "*" not in drift
+    assert " 0 to 0.492 * " in variance and note.startswith("* few replicas")

@@ -27,7 +27,7 @@ from lightning_collapse.analysis.meanings import (
     relaxation_rounds,
 )
 from lightning_collapse.analysis.pooled import Bound, Pooled, crossing, pooled
-from lightning_collapse.analysis.verdict import Verdict, late
+from lightning_collapse.analysis.verdict import Verdict, late, rise_of
 
 __all__ = ["Alone", "Level", "RealRows", "of_conditions"]
 
@@ -239,12 +239,7 @@ def _last_third(y: Array) -> float:
 
 
 def _rise(y: Array) -> float:
-    """How much it rises over half of the rounds, by the least-squares slope over the last half."""
-    half = y[len(y) // 2 :]
-    time = np.arange(len(half)) - (len(half) - 1) / 2
-    if len(half) < 2:
-        return float("nan")
-    return float(time @ half / np.square(time).sum() * len(y) / 2)
+    return float(rise_of(y[None])[0])
 
 
 def _level(

@@ -19,7 +19,7 @@ from scipy.stats import nct, t
 
 from lightning_collapse.analysis.intervals import COVERAGE, Interval, t_interval
 
-__all__ = ["RULE", "Verdict", "late", "power", "verdict"]
+__all__ = ["RULE", "Verdict", "late", "power", "rise_of", "verdict"]
 
 Array = NDArray[np.float64]
 Replica = TypeVar("Replica", bound=Hashable)
@@ -44,7 +44,8 @@ class Verdict:
             within ± margin, by its interval; level where both hold.
         margin: excess that is still as good as none, in the figure's units.
         excess: over the control, in the last third of the rounds; None without an interval.
-        rise: of the excess over the last half of the rounds; None without an interval.
+        rise: of the excess over half of the rounds, K/2 times its slope over the last half; None
+            without an interval.
         spread: standard deviation of the excess over seeds; None likewise.
         seeds: pairs of run and control.
         rounds: that all of them have.
@@ -169,7 +170,8 @@ def _judged(excess: Array, margin: float) -> Verdict:
     """Judges excesses (seeds, K)."""
     seeds, rounds = excess.shape
     last = late(excess)
-    interval, rise = t_interval(last), _rise(excess)
+    interval, rises = t_interval(last), rise_of(excess)
+    risen = t_interval(rises) if np.isfinite(rises).all() else None
     word: Word = "undecided"
     if interval.low > margin:
         word = "collapses"
@@ -177,24 +179,27 @@ def _judged(excess: Array, margin: float) -> Verdict:
         word = "stable"
     why = "the interval holds the margin" if word == "undecided" else ""
     spread = float(last.std(ddof=1))
-    trend = _trend(rise, margin)
-    return Verdict(word, trend, margin, interval, rise, spread, seeds, rounds, why)
+    trend = _trend(risen, margin)
+    return Verdict(word, trend, margin, interval, risen, spread, seeds, rounds, why)
 
 
-def _rise(excess: Array) -> Interval | None:
-    """How much the excess rises over the last half of its rounds, by least squares."""
-    rounds = excess.shape[1]
-    half = np.arange(rounds // 2, rounds, dtype=float)
-    if len(half) < 2 or not np.isfinite(excess[:, rounds // 2 :]).all():
-        return None
-    centred = half - half.mean()
-    slopes = excess[:, rounds // 2 :] @ centred / np.square(centred).sum()
-    return t_interval(slopes * (half[-1] - half[0]))
+def rise_of(series: Array) -> Array:
+    """Gives how much figures (seeds, K) rise over half of the rounds (seeds,).
+
+    That is K/2 times the least-squares slope over the last half; NaN where a number of that half
+    is not known, or it is a single round.
+    """
+    rounds = series.shape[1]
+    half = series[:, rounds // 2 :]
+    time = np.arange(half.shape[1]) - (half.shape[1] - 1) / 2
+    if len(time) < 2:
+        return np.full(len(series), np.nan)
+    return np.asarray(half @ time / np.square(time).sum() * rounds / 2)
 
 
-def _trend(rise: Interval | None, margin: float) -> Trend:
-    if rise is None:
+def _trend(risen: Interval | None, margin: float) -> Trend:
+    if risen is None:
         return "not told"
-    if -margin <= rise.low and rise.high <= margin:
+    if -margin <= risen.low and risen.high <= margin:
         return "level"
-    return "growing" if rise.low > 0 else "not told"
+    return "growing" if risen.low > 0 else "not told"

@@ -10,7 +10,7 @@ from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
-from lightning_collapse.report.words import closing, missing, told
+from lightning_collapse.report.words import beside, closing, missing, told
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import (
     check_runs,
@@ -68,6 +68,8 @@ def _plot_several(runs: list[Path], out: Path) -> None:
     write_atomically(out, lambda file: file.write(data))
     for judged in one.judged:
         print(f"{judged.label}: {told(judged, one.headline)}")
+    for line in beside(one):
+        print(f"beside it: {line}")
     for line in missing(one):
         print(f"missing: {line}")
     print(f"picture: {out}")
@@ -79,6 +81,6 @@ def _one(comparisons: list[Comparison]) -> Comparison:
         a, b = comparisons[:2]
         raise ValueError(
             f"runs = {b.runs[0]}: cannot stand in one picture with {a.runs[0]}: {b.title} is not "
-            f"{a.title}, or the versions differ; name runs of one, or make a report of all"
+            f"{a.title}; name runs of one, or make a report of all"
         )
     return comparisons[0]

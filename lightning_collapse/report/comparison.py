@@ -7,9 +7,9 @@ of these is a comparison of its own; no curve goes across.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,13 @@ class Comparison:
         judged: the conditions, but for controls.
         controls: runs on real rows alone, likewise told; their verdict is not asked for.
         ramp: name of the number that the conditions differ by, if it is all they do; else "".
+        apart: what tells it from others that were read with it, beside what its title says anyway.
     """
 
     judged: list[Judged]
     controls: list[Judged]
     ramp: str
+    apart: str = ""
 
     @property
     def all(self) -> list[Judged]:
@@ -122,10 +124,10 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What all runs have in common, in a few words."""
+        """What all runs have in common, in a few words, and no other comparison's do."""
         first = self.first.first[0]
         rows = f"N = {first['n_train']}, {first['n_held_out']} held out, n = {first.get('fd_n')}"
-        return ", ".join(filter(None, [self.source, self.first.space, rows]))
+        return ", ".join(filter(None, [self.source, self.first.space, rows, self.apart]))
 
 
 @dataclass(frozen=True)
@@ -173,22 +175,44 @@ def compare(runs: Iterable[Run]) -> list[Comparison]:
         FileNotFoundError: a run has no finished round.
         ValueError: a run is damaged, or two are of one condition and seed.
     """
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, tuple[dict[str, str], list[Run]]] = {}
     for run in runs:
-        groups.setdefault(_key(run), []).append(run)
-    return [_compared(conditions(group)) for group in groups.values()]
+        key = _key(run)
+        groups.setdefault(json.dumps(key, sort_keys=True), (key, []))[1].append(run)
+    keys = [key for key, _ in groups.values()]
+    return [
+        replace(_compared(conditions(group)), apart=_apart(key, keys))
+        for key, group in groups.values()
+    ]
 
 
-def _key(run: Run) -> str:
-    """What figures depend on, beside the condition."""
+def _key(run: Run) -> dict[str, str]:
+    """What figures depend on, beside the condition, by names that can be read."""
     first = next(iter(run.records), {})
     named = sorted(name for name in first if name.startswith(("fd_", "fid", "sw2_points")))
     version = (first.get("versions") or {}).get("lightning_collapse")
     known = run.config.experiment() if run.config.path.exists() else {}
-    source = {key: value for key, value in known.items() if key.startswith("data.source")}
     # A run may have gone on with measures of other numbers of samples.
     sizes = sorted({str(record.get("fd_n")) for record in run.records})
-    return json.dumps([named, version, *map(first.get, _ROWS), sizes, source], sort_keys=True)
+    return {
+        "figures": " and ".join(named),
+        "version": str(version),
+        **{name: str(first.get(name)) for name in _ROWS},
+        "samples measured": " and ".join(sizes),
+        **{key: value for key, value in known.items() if key.startswith("data.source")},
+    }
+
+
+def _apart(key: Mapping[str, str], keys: Sequence[Mapping[str, str]]) -> str:
+    """What is unlike any other key's, but for numbers of rows, which a title has."""
+    names = dict.fromkeys(name for other in keys for name in other if name not in _ROWS)
+    told = [name for name in names if len({other.get(name) for other in keys}) > 1]
+    if (
+        any(name.startswith("data.source") for name in told)
+        and "data.source.class_path" not in key
+    ):
+        return "of an unknown source, without config.yaml"
+    return ", ".join(f"{name.rpartition('.')[2]} {key[name]}" for name in told if name in key)
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:

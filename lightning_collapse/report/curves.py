@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_collapse.report.comparison import MOST_TOGETHER, Comparison, Course, Judged, course
+from lightning_collapse.report.comparison import Comparison, Course, Judged, course
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
 from lightning_collapse.report.looks import INK
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Panel", "draw_course", "draw_panel", "draw_profiles", "panels"]
+__all__ = ["MOST_IN_BANDS", "Panel", "draw_course", "draw_panel", "draw_profiles", "panels"]
 
+MOST_IN_BANDS = 12
+"""Conditions in a panel whose bands can be told apart."""
+
+_MOST_PANELS = 16
 _SHARES = ("precision", "recall", "coverage")
 _LONGEST_OF_TWO = 28
 """Letters of a name, where two stand side by side below a figure."""
@@ -82,7 +86,10 @@ def panels(one: Comparison, section: str) -> list[Panel]:
 
 
 def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
-    """Draws a figure of all conditions of a comparison; above eight, each in a panel of its own.
+    """Draws a figure of all conditions of a comparison; above eight, in several panels.
+
+    These are a panel for each condition, or, of what explains the headline of many, for each
+    regime.
 
     Args:
         one: the comparison.
@@ -91,11 +98,11 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     """
     from matplotlib.figure import Figure
 
-    # The headline is worth a panel for each of many conditions; what explains it one for all.
-    several = one.is_crowd and panel.figure == one.headline
-    groups = [[judged] for judged in one.judged] if several else [one.judged]
+    groups = _groups(one, panel)
+    several, alone = len(groups) > 1, all(len(group) == 1 for group in groups)
     columns, lines = _shape(len(groups))
-    size = (1.5 * columns, 1.2 * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
+    each = (1.5, 1.2) if alone else (3.2 + 1.6 * legend, 2.2)
+    size = (each[0] * columns, each[1] * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
     with drawing():
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -104,12 +111,14 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
             draw_course(axes, one, panel, group)
             if several:
                 axes.grid(visible=False)
-                axes.set_title(fill(group[0].label, 24), fontsize=7)
+                axes.set_title(fill(_heading(group[0], alone), 24), fontsize=7)
+            if several and legend and not alone:
+                axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
         for axes in grid.flat[len(groups) :]:
             axes.set_axis_off()
         figure.supxlabel("round", fontsize=9)
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
-        if legend and len(groups[0]) <= MOST_TOGETHER and not several:
+        if legend and not several:
             _name_below(figure, one)
         lay_out(figure)
         values = _values(one, panel)
@@ -147,8 +156,8 @@ def _profiles(one: Comparison) -> list[_Profile]:
         _Profile("shares", "class_shares", "share of classes", "class", lost),
         _Profile("shares", f"mode_shares_{space}", "share of modes", "mode", lost),
     ]
-    known = [one for one in told if isinstance(record.get(one.record), list)]
-    return list({one.name: one for one in reversed(known)}.values())[::-1]
+    known = [each for each in told if isinstance(record.get(each.record), list)]
+    return list({each.name: each for each in reversed(known)}.values())[::-1]
 
 
 def draw_profiles(one: Comparison, *, legend: bool) -> list[Drawn]:
@@ -194,6 +203,21 @@ def _name_below(figure: "Figure", one: Comparison) -> None:
     figure.legend(loc="outside lower center", ncols=ncols, fontsize=8)
 
 
+def _groups(one: Comparison, panel: Panel) -> list[list[Judged]]:
+    """The conditions of each panel."""
+    if not one.is_crowd:
+        return [one.judged]
+    families = list(one.families.values())
+    few = len(one.judged) <= _MOST_PANELS or panel.figure == one.headline
+    if few or max(map(len, families)) > MOST_IN_BANDS:
+        return [[judged] for judged in one.judged]
+    return families
+
+
+def _heading(first: Judged, alone: bool) -> str:
+    return first.label if alone else str(first.condition.first[-1]["regime"])
+
+
 def _shape(n: int) -> tuple[int, int]:
     columns = int(np.ceil(n**0.5))
     return columns, -(-n // columns)
@@ -208,7 +232,7 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
     points = sum(len(own) for drawn in courses for own in drawn.runs)
     crowd = one.is_crowd
     for judged, drawn in zip(shown, courses, strict=True):
-        band = len(drawn.runs) > 1 and len(shown) <= MOST_TOGETHER + len(one.controls)
+        band = len(drawn.runs) > 1 and len(shown) <= MOST_IN_BANDS + len(one.controls)
         _draw_one(axes, judged, drawn, band, not crowd and points < _MOST_SEED_POINTS)
     if (real := _reference(one, panel)) is not None:
         axes.axhline(

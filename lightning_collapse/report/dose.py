@@ -93,7 +93,11 @@ def _draw(
     with drawing():
         figure = Figure(figsize=(4.6, 3.0 + 0.4 * legend), layout="constrained")
         axes = figure.subplots()
-        for i, (regime, judged) in enumerate(told.items()):
+        dashes = {
+            regime: each.dash
+            for regime, each in zip(one.families, looks_of(len(one.families)), strict=True)
+        }
+        for regime, judged in told.items():
             ends = [
                 (float(each.condition.first[-1][axis.field]), each, end)
                 for each in judged
@@ -101,9 +105,8 @@ def _draw(
             ]
             known = sorted(ends, key=lambda row: row[0])
             x = [at for at, _, _ in known]
-            means, kind = [end.mean for *_, end in known], looks_of(len(told))[i]
-            line = kind.line | {"color": INK, "lw": 1, "ms": 5}
-            axes.plot(x, means, label=regime, **line)
+            means = [end.mean for *_, end in known]
+            axes.plot(x, means, label=regime, color=INK, lw=1, linestyle=dashes[regime])
             for at, each, end in known:
                 error = [[end.mean - end.low], [end.high - end.mean]]
                 axes.errorbar(
@@ -114,7 +117,7 @@ def _draw(
                     lw=1.2,
                     ms=6,
                     color=each.look.light,
-                    marker=kind.marker,
+                    marker=each.look.marker,
                     gid=f"{SERIES}{each.look.key}",
                 )
                 points.append((at, each, end))
@@ -133,6 +136,6 @@ def _draw(
         for at, each, end in points
     ]
     values = {"points": [list(pair) for pair in zip(px, said, strict=True)]}
-    caption = f"{axis.caption} Bars: Student's 95 % interval over seeds; one marker a regime"
-    caption += ", dotted: the margin." if controlled else "."
+    caption = f"{axis.caption} Bars: Student's 95 % interval over seeds; one line a regime"
+    caption += ", fine dots: the margin." if controlled else "."
     return Drawn(axis.name, figure, caption, f"{what} against the {axis.label}", values)

@@ -32,7 +32,9 @@ _HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _HUES_ON_DARK = ("#4aa8e0", "#ff8a3d", "#2cc79a", "#e3a0c5")
 _BOTH_HUES = _HUES, _HUES_ON_DARK
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-_MARKERS = "os^DvP*X"
+# None like the cross that a collapsed round has.
+_MARKERS = "os^DvP*p"
+_OF_CONTROLS = "12348|"
 _DARKEST, _LIGHTEST = (0.0, 0.55), (0.45, 1.0)
 
 
@@ -56,7 +58,9 @@ class Look:
 
     def numbered(self, i: int) -> "Look":
         """The same for the i-th of several."""
-        return replace(self, key=f"{self.key}{i or ''}", marker="x+1234"[i % 6])
+        return replace(
+            self, key=f"{self.key}{i or ''}", marker=_OF_CONTROLS[i % len(_OF_CONTROLS)]
+        )
 
     @property
     def line(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class Look:
         )
 
 
-CONTROL = Look("control", MUTE, "var(--mute)", (0, (3, 1.2)), "x")
+CONTROL = Look("control", MUTE, "var(--mute)", (0, (3, 1.2)), _OF_CONTROLS[0])
 
 
 def looks_of(n: int, ramped: bool = False) -> list[Look]:

@@ -28,7 +28,7 @@ from lightning_collapse.report.sections import (
     what_was_run,
 )
 from lightning_collapse.report.strips import read_strips
-from lightning_collapse.report.words import warnings_of
+from lightning_collapse.report.words import closing, warnings_of
 
 __all__ = ["SECTIONS", "page", "save_figures"]
 
@@ -74,8 +74,15 @@ def page(
     if len(comparisons) > 1:
         body.append(
             f"<p>These runs make {len(comparisons)} comparisons: their figures are of different "
-            "data, numbers of rows, feature spaces or versions, and no curve goes across.</p>"
+            "data, numbers of rows, feature spaces or versions, and no curve goes across.</p><ul>"
+            + "".join(
+                f'<li><a href="#g{i}-runs">{escape(one.title)}</a>: {escape(closing(one))}</li>'
+                for i, one in enumerate(comparisons)
+            )
+            + "</ul>"
         )
+    if noted := list(left_out):
+        body.append(f"<p>Left out: {escape('; '.join(noted))}.</p>")
     for i, one in enumerate(comparisons):
         body.append(_comparison(one, f"g{i}-", len(comparisons) > 1, commands or {}))
     for heading, (text, several) in (further or {}).items():
@@ -86,8 +93,6 @@ def page(
             f"<section><h2>{escape(heading)}</h2><p class=mute>{escape(text)}</p>{''.join(made)}"
             "</section>"
         )
-    if noted := list(left_out):
-        body.append(f"<p class=mute>{escape('; '.join(noted))}</p>")
     return (
         _HEAD.format(title=escape(title), style=_read("page.css"))
         + "\n".join(body)

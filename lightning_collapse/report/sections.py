@@ -16,7 +16,7 @@ from lightning_collapse.report.dose import draw_doses, least_real
 from lightning_collapse.report.drawn import Drawn, inline_svg
 from lightning_collapse.report.figures import run_sampler
 from lightning_collapse.report.strips import Strip, Strips, encode_picture
-from lightning_collapse.report.words import at_round, closing, missing, told
+from lightning_collapse.report.words import at_round, beside, closing, missing, told
 
 __all__ = [
     "conditions_table",
@@ -34,7 +34,7 @@ __all__ = [
     "what_was_run",
 ]
 
-_MOST_NAMED, _MOST_MARGINS = 8, 3
+_MOST_MARGINS = 3
 
 
 def what_was_run(one: Comparison) -> str:
@@ -70,12 +70,14 @@ def verdict_box(one: Comparison) -> str:
     """Gives the verdicts, their rule, and what is missing."""
     words = {judged.verdict.word for judged in one.judged}
     worst = next(word for word in ("collapses", "undecided", "stable") if word in words)
-    shown = one.judged if len(one.judged) <= _MOST_NAMED else []
-    each = "".join(
-        f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>" for judged in shown
+    each = (
+        "".join(_intervals(one, word) for word in ("collapses", "undecided", "stable"))
+        if one.is_crowd
+        else "".join(
+            f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>"
+            for judged in one.judged
+        )
     )
-    if not shown:
-        each = "<li>Each with its interval in the table below.</li>"
     margins = {f"{judged.verdict.margin:.3g}" for judged in one.judged} - {"nan"}
     margin = f": {', '.join(sorted(margins))}" if 0 < len(margins) <= _MOST_MARGINS else ""
     name = one.headline
@@ -88,12 +90,21 @@ def verdict_box(one: Comparison) -> str:
     )
     lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
     lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
+    if notes := "".join(f"<li>{escape(line)}</li>" for line in beside(one)):
+        lacking = f"<p>Beside the verdict:</p><ul>{notes}</ul>{lacking}"
     return (
         f'<div class="verdict {worst}"><p><b>{escape(closing(one))}</b></p><ul>{each}</ul></div>'
         f"<p class=mute>Rule, on {escape(one.headline)}, the {escape(label)}: {escape(RULE)}. The "
         f"margin is a quarter of the floor, the distance of held-out real rows{margin}. In "
         f"brackets: Student's 95 % interval over seeds.{chance}</p>{lacking}"
     )
+
+
+def _intervals(one: Comparison, word: str) -> str:
+    """Names the conditions of a verdict, each with its excess, as an item of a list."""
+    judged = [each for each in one.judged if each.verdict.word == word]
+    known = [f"{_named(each)} {_spaced(str(each.verdict.excess or '–'))}" for each in judged]
+    return f"<li><b>{word}</b>, excess: {'; '.join(known)}</li>" if known else ""
 
 
 def conditions_table(one: Comparison) -> str:
@@ -114,7 +125,7 @@ def conditions_table(one: Comparison) -> str:
                 _spaced(at_round(judged, name, 0)),
                 _spaced(at_round(judged, name, rounds - 1)),
                 str(judged.condition.first[rounds - 1]["n_real"]),
-                f"{len(judged.condition.runs)}{escape(_wanting(verdict))}",
+                f"<span class=ci>{_seeds(judged)}{escape(_wanting(verdict))}</span>",
             ]
         )
     return table(head, lines) + (
@@ -123,6 +134,12 @@ def conditions_table(one: Comparison) -> str:
         "lies within the margin of 0. Real rows: in the last round's training set. Intervals are "
         "symmetric: of few seeds they may pass what a distance can be.</p>"
     )
+
+
+def _seeds(judged: Judged) -> str:
+    """How many seeds the verdict rests on, and of how many."""
+    runs, pairs = len(judged.condition.runs), judged.verdict.seeds
+    return f"{pairs} paired of {runs}" if judged.control and pairs != runs else str(runs)
 
 
 def _wanting(verdict: Verdict) -> str:

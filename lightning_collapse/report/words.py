@@ -1,17 +1,28 @@
 """What a report says in words: the verdict, what is missing, what to beware of."""
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from lightning_collapse.analysis.intervals import t_interval
-from lightning_collapse.report.comparison import Comparison, Judged, course
+from lightning_collapse.report.comparison import Comparison, Judged
 from lightning_collapse.runs.layout import Run
 
-__all__ = ["at_round", "closing", "joined", "missing", "planned_rounds", "told", "warnings_of"]
+__all__ = [
+    "at_round",
+    "beside",
+    "closing",
+    "joined",
+    "missing",
+    "planned_rounds",
+    "told",
+    "warnings_of",
+]
 
+_NO_SAMPLES = {"synthetic_fraction": 0}
 _STILL = 1e-6
 _MOST_RUNS, _MOST_NAMED = 5, 4
 
@@ -28,7 +39,7 @@ def closing(one: Comparison) -> str:
     by_word: dict[str, list[str]] = {}
     for judged in one.judged:
         word: str = judged.verdict.word
-        if word == "undecided" and _ended(judged) == len(judged.condition.runs):
+        if word == "undecided" and len(_ended(judged)) == len(judged.condition.runs):
             word = "ended"
         by_word.setdefault(word, []).append(judged.label)
     parts = []
@@ -45,9 +56,13 @@ def closing(one: Comparison) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
-def _ended(judged: Judged) -> int:
-    """How many runs have come to samples that no figure can be taken of."""
-    return sum(bool(own[-1].get("collapsed")) for own in judged.condition.records.values())
+def _ended(judged: Judged) -> list[str]:
+    """The runs that have come to samples which no figure can be taken of, even if they went on."""
+    return [
+        run.path.name
+        for run, own in _pairs(judged)
+        if any(record.get("collapsed") for record in own)
+    ]
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -87,15 +102,17 @@ def missing(one: Comparison) -> list[str]:
     """Names what would have to be there for more to be told; empty where nothing is."""
     lacking: dict[str, list[str]] = {}
     for judged in one.judged:
-        why = judged.verdict.why
-        if judged.control is None and judged.condition.is_real:
-            why = "trains on real rows alone, a control of nothing that is here"
-        lacking.setdefault(why, []).append(judged.label)
+        lacking.setdefault(_why(one, judged), []).append(judged.label)
     found = [f"{_listed(labels)}: {why}" for why, labels in lacking.items() if why]
-    found += filter(None, (_early(judged, one.headline) for judged in one.judged))
     for judged in one.judged:
-        if ended := _ended(judged):
-            found.append(f"{judged.label}: {ended} of its runs collapsed outright")
+        own, other = judged.condition.runs, judged.control.runs if judged.control else {}
+        alone = [str(replica.seed) for replica in own if replica not in other]
+        if other and 0 < len(alone) < len(own):
+            found.append(
+                f"{judged.label}: seed{'s' * (len(alone) > 1)} {joined(alone)} without a run of "
+                "the control, and no part of the verdict"
+            )
+    found += filter(None, (_unknown(judged, one.headline) for judged in one.all))
     if len(one.controls) > 1 and any(judged.control is None for judged in one.judged):
         found.append("several controls fit a condition alike: name runs of one")
     going = [
@@ -108,6 +125,65 @@ def missing(one: Comparison) -> list[str]:
     if going:
         found.append(f"still going, or stopped: {_some(going)}")
     return found
+
+
+def beside(one: Comparison) -> list[str]:
+    """Says what verdicts do not say of themselves and a reader would want to know with them."""
+    found = list(filter(None, (_early(judged, one.headline) for judged in one.judged)))
+    for judged in one.all:
+        if ended := _ended(judged):
+            found.append(
+                f"{judged.label}: {len(ended)} of its {len(judged.condition.runs)} runs collapsed "
+                f"outright, {_some(ended)}"
+            )
+    return found
+
+
+def _why(one: Comparison, judged: Judged) -> str:
+    """What a condition's verdict lacks; "" where it lacks nothing."""
+    condition, control, why = judged.condition, judged.control, judged.verdict.why
+    if condition.rounds < 2:
+        return "only round 0 is there, which trains on real rows"
+    if control is None and condition.is_real:
+        return "trains on real rows alone, a control of nothing that is here"
+    if control is None and any(
+        json.loads(other.condition.settings["regime_options"]) == _NO_SAMPLES
+        for other in one.judged
+        if other.condition.rounds < 2
+    ):
+        return "no control yet: of the one that is here only round 0"
+    if control is not None and not judged.verdict.seeds:
+        seeds = ({replica.seed for replica in each.runs} for each in (condition, control))
+        if set.intersection(*seeds):
+            return "the control's runs of these seeds are of other splits; run it on the same"
+    return why
+
+
+def _unknown(judged: Judged, figure: str) -> str:
+    """Names rounds in which a figure is null, though their samples have not collapsed."""
+    series = judged.condition.series(figure)
+    rounds = {
+        r
+        for replica, own in judged.condition.records.items()
+        for r, record in enumerate(own)
+        if not np.isfinite(series[replica][r]) and not record.get("collapsed")
+    }
+    if not rounds:
+        return ""
+    return (
+        f"{judged.label}: {figure} is not known in round{'s' * (len(rounds) > 1)} {_spans(rounds)}"
+    )
+
+
+def _spans(rounds: Iterable[int]) -> str:
+    """Gives rounds in few words: `3`, `3 to 7`, `3, 5 to 7 and 9`."""
+    parts: list[list[int]] = []
+    for r in sorted(rounds):
+        if parts and parts[-1][-1] == r - 1:
+            parts[-1] = [parts[-1][0], r]
+        else:
+            parts.append([r])
+    return joined([" to ".join(map(str, part)) for part in parts])
 
 
 def planned_rounds(run: Run) -> int | None:
@@ -123,6 +199,10 @@ def warnings_of(one: Comparison) -> list[str]:
     """Gives what makes figures of these runs worth less than they look."""
     found: dict[str, list[str]] = {}
     for run, records in _runs(one):
+        if not run.config.path.exists():
+            found.setdefault(
+                "without config.yaml, so that conditions differ by what records hold alone", []
+            ).append(run.path.name)
         for what in _of_run(records):
             found.setdefault(what, []).append(run.path.name)
     told = [f"{what}: {_some(names)}" for what, names in found.items()]
@@ -139,7 +219,9 @@ def _early(judged: Judged, figure: str) -> str:
     excess, control = judged.verdict.excess, judged.control
     if excess is None or control is None or judged.condition.first[0]["n_synthetic"]:
         return ""
-    first, other = (course(each, figure).mean[0] for each in (judged.condition, control))
+    both = [each.series(figure) for each in (judged.condition, control)]
+    pairs = [replica for replica in both[0] if replica in both[1]]
+    first, other = (float(np.mean([own[replica][0] for replica in pairs])) for own in both)
     if excess.mean <= 0 or not first - other > max(judged.verdict.margin, excess.mean / 2):
         return ""
     rows = [each.first[0]["n_real"] for each in (judged.condition, control)]
@@ -151,12 +233,14 @@ def _early(judged: Judged, figure: str) -> str:
 
 
 def _of_run(records: Sequence[Any]) -> Iterator[str]:
+    collapsed: dict[str, list[int]] = {}
     for record in records:
-        r = record["round"]
         if record.get("collapsed"):
-            yield f"collapsed in round {r} ({record['collapsed']})"
+            collapsed.setdefault(str(record["collapsed"]), []).append(record["round"])
         if record.get("n_nonfinite"):
-            yield f"{record['n_nonfinite']} samples of round {r} are not finite"
+            yield f"{record['n_nonfinite']} samples of round {record['round']} are not finite"
+    for why, rounds in collapsed.items():
+        yield f"collapsed in round{'s' * (len(rounds) > 1)} {_spans(rounds)} ({why})"
     skipped = sum(record.get("steps_skipped") or 0 for record in records)
     if skipped:
         yield f"{skipped} training steps were skipped"
@@ -194,8 +278,12 @@ def _some(names: Sequence[str]) -> str:
 
 def _runs(one: Comparison) -> Iterator[tuple[Run, Sequence[Any]]]:
     for judged in one.all:
-        for replica, run in judged.condition.runs.items():
-            yield run, judged.condition.records[replica]
+        yield from _pairs(judged)
+
+
+def _pairs(judged: Judged) -> Iterator[tuple[Run, Sequence[Any]]]:
+    for replica, run in judged.condition.runs.items():
+        yield run, judged.condition.records[replica]
 
 
 def _records(judged: Judged) -> Iterator[Any]:

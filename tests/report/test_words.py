@@ -8,7 +8,8 @@ from studies import columns
 
 from lightning_collapse.report.comparison import compare
 from lightning_collapse.report.dose import draw_doses, end_state, least_real
-from lightning_collapse.report.words import closing, missing
+from lightning_collapse.report.sections import conditions_table
+from lightning_collapse.report.words import beside, closing, missing, warnings_of
 from lightning_collapse.runs.layout import Run
 
 SEEDS = (0, 1, 2)
@@ -39,18 +40,67 @@ def test_what_is_off_its_control_in_round_0_already_is_said_beside_the_verdict(t
         runs.append(write_run(tmp_path / f"f{seed}", own, seed, **fresh))
     (one,) = compare(Run(run.path) for run in runs)
     assert closing(one) == "Replace and Fresh collapse."
-    (line,) = missing(one)
+    (line,) = beside(one)
     assert line.startswith("Fresh: ")
     assert "most of its excess is there in round 0" in line
     assert "of 200 real rows and not 1000" in line
-    assert missing(study(tmp_path / "b")) == []
+    assert missing(one) == missing(plain := study(tmp_path / "b")) == beside(plain) == []
 
 
 def test_runs_that_collapsed_outright_are_not_those_of_which_nothing_can_be_told(tmp_path):
     dead = {"fd_pixels": [0.6, None, None, None], "collapsed": [None, None, None, "no variance"]}
-    one = study(tmp_path, changed=dead)
+    one = study(tmp_path / "a", changed=dead)
     assert closing(one) == "Replace collapsed outright in every run."
-    assert any("Replace: 3 of its runs collapsed outright" in line for line in missing(one))
+    (line,) = beside(one)
+    assert line == "Replace: 3 of its 3 runs collapsed outright, 0-0, 0-1 and 0-2"
+
+
+def test_a_run_that_went_on_after_its_collapse_has_collapsed_all_the_same(tmp_path):
+    dead = {
+        "fd_pixels": [0.6, None, None, 2.0],
+        "collapsed": [None, "no variance", "no variance", None],
+    }
+    one = study(tmp_path, changed=dead)
+    assert "3 of its 3 runs collapsed outright" in beside(one)[0]
+    (said,) = [line for line in warnings_of(one) if "collapsed in" in line]
+    assert said == "collapsed in rounds 1 to 2 (no variance): 0-0, 0-1 and 0-2"
+
+
+def test_seeds_without_a_partner_and_rounds_without_a_figure_are_missing(tmp_path):
+    one = study(tmp_path / "a", control=(0, 1))
+    assert missing(one) == [
+        "Replace: seed 2 without a run of the control, and no part of the verdict"
+    ]
+    assert "2 paired of 3" in conditions_table(one)
+    one = study(tmp_path / "b", changed={"fd_pixels": [0.6, None, 2.0, 3.0]})
+    assert missing(one) == ["Replace: fd_pixels is not known in round 1"]
+
+
+def test_a_control_that_has_just_begun_and_one_of_another_split_are_told_as_such(tmp_path):
+    runs = [write_run(tmp_path / f"a{s}", columns(2.0, s), s) for s in SEEDS]
+    first = {name: values[:1] for name, values in columns(0.0, 0).items()}
+    begun = write_run(tmp_path / "begun", first, 0, **CONTROL)
+    lines = missing(compare([*runs, begun])[0])
+    assert any(
+        line.endswith("no control yet: of the one that is here only round 0") for line in lines
+    )
+    assert any(line.endswith("only round 0 is there, which trains on real rows") for line in lines)
+    split = [
+        write_run(tmp_path / f"c{s}", columns(0.0, s), s, **CONTROL, split_seed=7) for s in SEEDS
+    ]
+    (line,) = missing(compare([*runs, *split])[0])
+    assert "of other splits" in line
+
+
+def test_a_comparison_is_headed_by_what_tells_it_from_the_others(tmp_path):
+    old, new = ({"versions": {"lightning_collapse": v}} for v in ("0.1.0", "0.2.0"))
+    runs = [
+        write_run(tmp_path / f"{i}", columns(1.0, 0), 0, **own) for i, own in enumerate((old, new))
+    ]
+    titles = [one.title for one in compare(runs)]
+    assert [title.rpartition(", ")[2] for title in titles] == ["version 0.1.0", "version 0.2.0"]
+    (alone,) = compare(runs[:1])
+    assert "version" not in alone.title
 
 
 def test_runs_of_other_numbers_of_samples_on_the_way_are_no_part_of_a_curve(tmp_path):

@@ -21,6 +21,7 @@ __all__ = [
     "Condition",
     "Replica",
     "check_comparable",
+    "checked_records",
     "conditions",
     "controls_among",
     "find_runs",
@@ -43,6 +44,7 @@ _RECORDED = (
     # A run may go on with other measures; its figures are then others.
     "fd_n",
 )
+_COUNTS = ("seed", "n_real", "n_synthetic", "n_train", "n_held_out")
 _SEEDS = ("seed_everything", "model.seed", "data.seed", "data.split_seed", "data.swap")
 _SAME = ("n_train", "n_held_out", "fd_n")
 # What round 0 depends on already, but for chance; how later rounds begin is no part of it.
@@ -127,6 +129,11 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
             if run.path.resolve() in found:
                 raise ValueError(f"runs = {run}: is named twice")
             found[run.path.resolve()] = run
+        for config in sorted(path.glob("*/config.yaml")):
+            if not Run(config.parent).is_here:
+                warnings.warn(
+                    f"{config.parent} is left out: it has no finished round", stacklevel=2
+                )
     return list(found.values())
 
 
@@ -140,7 +147,7 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
     groups: dict[str, tuple[dict[str, str], dict[Replica, Run]]] = {}
     records: dict[Path, list[dict[str, Any]]] = {}
     for run in runs:
-        own = records[run.path] = run.records
+        own = records[run.path] = checked_records(run)
         settings, replica = _settings(run, own)
         group = groups.setdefault(json.dumps(settings, sort_keys=True), (settings, {}))[1]
         if replica in group:
@@ -214,7 +221,7 @@ def unlike(condition: Condition, other: Condition) -> str:
 
 
 def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Replica]:
-    first = _checked(run, records)
+    first = records[0]
     settings = {name: json.dumps(first.get(name)) for name in _RECORDED}
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
@@ -224,17 +231,31 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 
-def _checked(run: Run, records: Sequence[Record]) -> Record:
-    """Gives the first record, after a look at what every analysis needs of each."""
-    try:
-        for record in records:
-            whole = [record["seed"], record["n_real"], record["n_synthetic"]]
-            if any(type(number) is not int for number in whole) or not sum(whole[1:]):
-                raise ValueError("seed, n_real, n_synthetic: must be whole numbers, rows > 0")
-            distance_name(dict(record))
-        return records[0]
-    except (LookupError, ValueError) as error:
-        raise ValueError(f"{run.table}: holds records that cannot be read ({error})") from error
+def checked_records(run: Run) -> list[dict[str, Any]]:
+    """Reads a run's records, and looks at what every analysis needs of each.
+
+    Raises:
+        FileNotFoundError: the run has no finished round.
+        ValueError: a line is no record, or a number is missing.
+    """
+    if not (records := run.records):
+        raise ValueError(f"{run.table}: is empty; name runs with a finished round")
+    for r, record in enumerate(records):
+        where = f"{run.table}: round {r}"
+        for name in _COUNTS:
+            if type(record.get(name)) is not int:
+                raise ValueError(f"{where}: {name} = {record.get(name)}: must be a whole number")
+        if not record["n_real"] + record["n_synthetic"]:
+            raise ValueError(f"{where}: n_real, n_synthetic = 0: it trained on no row")
+        if not isinstance(record.get("versions") or {}, dict):
+            raise ValueError(
+                f"{where}: versions = {record['versions']}: must be names and versions"
+            )
+        try:
+            distance_name(record)
+        except LookupError as error:
+            raise ValueError(f"{where}: {error}") from None
+    return records
 
 
 def _names(settings: Sequence[Mapping[str, str]]) -> list[str]:

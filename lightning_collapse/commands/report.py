@@ -54,6 +54,8 @@ def report(
     for option, path in (("out", out), ("log", log)):
         if path is not None and path.is_dir():
             raise ValueError(f"{option} = {path}: is a folder; name a file")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise ValueError(f"figures = {figures}: is a file; name a folder")
     check_runs(runs)
     if wandb is not None:
         _check_wandb(wandb)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lightning_collapse.analysis.conditions import (
     Condition,
+    checked_records,
     conditions,
     controls_among,
     unlike,
@@ -188,12 +189,13 @@ def compare(runs: Iterable[Run]) -> list[Comparison]:
 
 def _key(run: Run) -> dict[str, str]:
     """What figures depend on, beside the condition, by names that can be read."""
-    first = next(iter(run.records), {})
+    records = checked_records(run)
+    first = records[0]
     named = sorted(name for name in first if name.startswith(("fd_", "fid", "sw2_points")))
     version = (first.get("versions") or {}).get("lightning_collapse")
     known = run.config.experiment() if run.config.path.exists() else {}
     # A run may have gone on with measures of other numbers of samples.
-    sizes = sorted({str(record.get("fd_n")) for record in run.records})
+    sizes = sorted({str(record.get("fd_n")) for record in records})
     return {
         "figures": " and ".join(named),
         "version": str(version),

@@ -10,7 +10,7 @@ from lightning_collapse.analysis.real_rows import RealRows, of_conditions
 from lightning_collapse.analysis.verdict import late
 from lightning_collapse.report.comparison import Comparison, Judged
 from lightning_collapse.report.drawn import SERIES, Drawn, drawing, lay_out, place
-from lightning_collapse.report.looks import INK, looks_of
+from lightning_collapse.report.looks import INK, MUTE, looks_of
 
 __all__ = ["draw_doses", "end_state", "least_real"]
 
@@ -123,7 +123,7 @@ def _draw(
                 points.append((at, each, end))
         margin = one.judged[0].verdict.margin
         if controlled and np.isfinite(margin):
-            axes.axhline(margin, color=INK, ls=(0, (1, 1.5)), lw=1, label="margin")
+            axes.axhline(margin, color=MUTE, lw=1.2, label="margin")
         axes.set_xlabel(axis.label)
         what = f"excess of {one.headline} over the control" if controlled else one.headline
         figure.suptitle(f"{what}, last third of rounds", fontsize=9, ha="left", x=0.01)
@@ -137,5 +137,5 @@ def _draw(
     ]
     values = {"points": [list(pair) for pair in zip(px, said, strict=True)]}
     caption = f"{axis.caption} Bars: Student's 95 % interval over seeds; one line a regime"
-    caption += ", fine dots: the margin." if controlled else "."
+    caption += ", grey: the margin." if controlled else "."
     return Drawn(axis.name, figure, caption, f"{what} against the {axis.label}", values)

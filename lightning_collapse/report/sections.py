@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_collapse.analysis.verdict import RULE, Verdict
-from lightning_collapse.report.comparison import Comparison, Judged, course
+from lightning_collapse.report.comparison import MOST_TOGETHER, Comparison, Judged, course
 from lightning_collapse.report.curves import draw_panel, draw_profiles, panels
 from lightning_collapse.report.dose import draw_doses, least_real
 from lightning_collapse.report.drawn import Drawn, inline_svg
@@ -103,6 +103,8 @@ def verdict_box(one: Comparison) -> str:
 def _intervals(one: Comparison, word: str) -> str:
     """Names the conditions of a verdict, each with its excess, as an item of a list."""
     judged = [each for each in one.judged if each.verdict.word == word]
+    if word == "undecided" and len(judged) > MOST_TOGETHER:
+        return f"<li><b>{word}</b>: {len(judged)}, each with its excess in the table below</li>"
     known = [f"{_named(each)} {_spaced(str(each.verdict.excess or '–'))}" for each in judged]
     return f"<li><b>{word}</b>, excess: {'; '.join(known)}</li>" if known else ""
 
@@ -125,7 +127,7 @@ def conditions_table(one: Comparison) -> str:
                 _spaced(at_round(judged, name, 0)),
                 _spaced(at_round(judged, name, rounds - 1)),
                 str(judged.condition.first[rounds - 1]["n_real"]),
-                f"<span class=ci>{_seeds(judged)}{escape(_wanting(verdict))}</span>",
+                f"{_seeds(judged)}{_wanting(verdict)}",
             ]
         )
     return table(head, lines) + (
@@ -146,7 +148,7 @@ def _wanting(verdict: Verdict) -> str:
     """How many seeds would tell what these do not."""
     if verdict.word != "undecided" or verdict.excess is None:
         return ""
-    return f"; {verdict.seeds_wanted} would tell"
+    return f"<br><span class=ci>{verdict.seeds_wanted} would tell</span>"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:

@@ -75,19 +75,22 @@ def read_records(run: Run) -> list[Record]:
     path = run.table
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; has the run finished a round?")
-    return [_parsed(path, r, line) for r, line in enumerate(path.read_bytes().splitlines())]
+    return [_parsed(run, r, line) for r, line in enumerate(path.read_bytes().splitlines())]
 
 
-def _parsed(path: Path, r: int, line: bytes) -> Record:
+def _parsed(run: Run, r: int, line: bytes) -> Record:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict) or record.get("round") != r:
-        raise ValueError(
-            f"{path}: line {r + 1} is not the record of round {r}; `lightning-collapse pool "
-            "repair` writes it again"
+        # What is kept of a run has no manifests to write it from.
+        cure = (
+            "`lightning-collapse pool repair` writes it again"
+            if run.pool.is_dir()
+            else "copy it again"
         )
+        raise ValueError(f"{run.table}: line {r + 1} is not the record of round {r}; {cure}")
     return record
 
 

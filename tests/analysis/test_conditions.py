@@ -149,12 +149,20 @@ def test_runs_are_found_in_folders_of_them(tmp_path):
         find_runs([tmp_path / "many", tmp_path / "many" / "a"])
 
 
-@pytest.mark.parametrize("broken", [{"seed": "x"}, {"n_real": None}, {"fd_pixels_floor": ...}])
-def test_records_that_cannot_be_read_are_refused_in_one_line(tmp_path, broken):
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"seed": "x"}, "round 0: seed = x: must be a whole number"),
+        ({"n_real": None}, "round 0: n_real = None: must be a whole number"),
+        ({"versions": 3}, "round 0: versions = 3: must be names and versions"),
+        ({"fd_pixels_floor": ...}, "round 0: no Fréchet distance with a floor"),
+    ],
+)
+def test_records_that_cannot_be_read_are_refused_in_one_line(tmp_path, broken, said):
     run = write_run(tmp_path / "r", FLAT, **{k: v for k, v in broken.items() if v is not ...})
     if broken.get("fd_pixels_floor") is ...:
         run.table.write_text(run.table.read_text().replace("fd_pixels_floor", "other"))
-    with pytest.raises(ValueError, match="holds records that cannot be read"):
+    with pytest.raises(ValueError, match=said):
         conditions([run])
 
 

@@ -32,9 +32,9 @@ from lightning_collapse.toys.diffusion import (
 )
 from lightning_collapse.toys.diffusion_figure import draw_routes
 from lightning_collapse.toys.gmm import Protocol, summary
-from lightning_collapse.toys.gmm_figures import COURSES
+from lightning_collapse.toys.gmm_figures import COURSES, ENDS
 from lightning_collapse.toys.ranges import above, at_least, check_loop
-from lightning_collapse.toys.spreads import end_table
+from lightning_collapse.toys.spreads import draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
 
 __all__ = ["diffusion", "main"]
@@ -139,6 +139,7 @@ def diffusion(
     summaries = [_summary(route, protocol) for route in routes]
     write_tables(out, command, summaries)
     draw_routes(out, routes, protocol)
+    draw_ends(out, summaries, "sliced_wasserstein", ENDS)
     print(*end_table(summaries, list(COURSES)), sep="\n")
     print(f"results: {out}")
 

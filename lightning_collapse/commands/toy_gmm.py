@@ -9,7 +9,7 @@ from lightning_collapse.commands.regime_options import chosen_conditions
 from lightning_collapse.metrics.families import NAMES
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.toys.gmm import Protocol, run_mixtures, summary
-from lightning_collapse.toys.gmm_figures import COURSES, draw_mixtures
+from lightning_collapse.toys.gmm_figures import COURSES, ENDS, draw_mixtures
 from lightning_collapse.toys.ranges import above, at_least, check_loop
 from lightning_collapse.toys.spreads import draw_ends, end_table
 from lightning_collapse.toys.tables import command_line, named, open_folder, write_tables
@@ -99,6 +99,6 @@ def gmm(
     summaries = [summary(c.condition, c.statistics, protocol) for c in courses]
     write_tables(out, command, summaries)
     draw_mixtures(out, courses, protocol)
-    draw_ends(out, summaries, "sliced_wasserstein", "sliced 2-Wasserstein distance to real points")
+    draw_ends(out, summaries, "sliced_wasserstein", ENDS)
     print(*end_table(summaries, list(COURSES)), sep="\n")
     print(f"results: {out}")

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from lightning_collapse.toys.diffusion import Route
-from lightning_collapse.toys.figures import draw_replicas, new_figure, save_figure
+from lightning_collapse.toys.figures import (
+    draw_replicas,
+    label_lines,
+    new_figure,
+    ramp_of,
+    save_figure,
+    style,
+)
 from lightning_collapse.toys.gmm import Protocol
 from lightning_collapse.toys.gmm_figures import COURSES, REAL, SAMPLES, draw_points
 
@@ -24,10 +31,14 @@ def draw_routes(out: Path, routes: Sequence[Route], protocol: Protocol) -> None:
     top, bottom = parts[:, 0]
     _scatter(top, routes, protocol)
     axes = bottom.subplots(1, len(COURSES))
+    # Diffusion first: of many λ its lines are the ramp.
+    told = sorted(routes, key=lambda route: route.name == "mixture")
+    ramp = ramp_of([route.condition.fraction for route in told if route.name != "mixture"])
     for panel, (name, label) in zip(axes, COURSES.items(), strict=True):
         text = label.format(modes=len(protocol.modes), threshold=protocol.threshold)
-        _draw_courses(panel, routes, name, text)
-    axes[0].legend(fontsize=7)
+        _draw_courses(panel, told, name, text, ramp)
+    if not ramp:
+        axes[0].legend(fontsize=7)
     first, many = routes[0].condition, protocol.replicas > 1
     figure.suptitle(
         f"{first.name}, N = {first.n:,}, {protocol.replicas} replica{'s' if many else ''}: "
@@ -56,9 +67,16 @@ def _scatter(figure: Any, routes: Sequence[Route], protocol: Protocol) -> None:
     grid[0][0].legend(fontsize=6, markerscale=4, loc="center")
 
 
-def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str) -> None:
-    draw_replicas(axes, {_label(route): route.statistics[name] for route in routes})
+def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str, ramp: int) -> None:
+    shown = routes[:ramp] if ramp else routes
+    draw_replicas(axes, {_label(route): route.statistics[name] for route in shown}, ramp)
+    for i, route in enumerate(routes[ramp:] if ramp else []):
+        mean = route.statistics[name].mean(0)
+        colour = style(i, ramp=ramp)["color"]
+        axes.plot(mean, ls="--", lw=1, color=colour, label="_" if i else "mixture, likewise")
     axes.set_ylabel(label, fontsize=8)
+    if ramp:
+        label_lines(axes, "mean and 5–95 % of replicas", ramp)
 
 
 def _label(route: Route) -> str:

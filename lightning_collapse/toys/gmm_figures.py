@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COURSES", "REAL", "SAMPLES", "draw_fit", "draw_mixtures", "draw_points"]
+__all__ = ["COURSES", "ENDS", "REAL", "SAMPLES", "draw_fit", "draw_mixtures", "draw_points"]
 
 Array = NDArray[np.float64]
 
 REAL, SAMPLES, FIT = "#7F7F7F", "#0072B2", "#D55E00"
 _SCATTERED = 1000
 
+ENDS = "sliced 2-Wasserstein distance to real points"
 COURSES = {
     "modes_covered": "modes covered\n(of {modes}, within {threshold:g} of a fitted mean)",
     "sliced_wasserstein": "sliced 2-Wasserstein distance\nof samples to real points",

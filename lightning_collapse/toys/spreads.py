@@ -113,15 +113,16 @@ def draw_ends(out: Path, summaries: Sequence[Summary], name: str, label: str) ->
     if not known:
         return
     ends = [_end(summary, name) for summary in summaries]
-    regimes = list(dict.fromkeys(summary["regime"] for summary in summaries))
+    kinds = [", ".join(filter(None, [s.get("model"), s["regime"]])) for s in summaries]
+    lines = list(dict.fromkeys(kinds))
     figure = new_figure(5.0 * len(known), 4.6)
     row = figure.subplots(1, len(known), squeeze=False)[0]
     for axes, (title, x) in zip(row, known.items(), strict=True):
-        for i, regime in enumerate(regimes):
-            own = [j for j in np.argsort(x) if summaries[j]["regime"] == regime]
+        for i, line in enumerate(lines):
+            own = [j for j in np.argsort(x) if kinds[j] == line]
             looks = style(i, len(own)) | {"lw": 1, "capsize": 3}
             means, halves = ([ends[j][part] for j in own] for part in (0, 1))
-            axes.errorbar(x[own], means, halves, label=regime, **looks)
+            axes.errorbar(x[own], means, halves, label=line, **looks)
             theory = [(x[j], ends[j][2]) for j in own if ends[j][2] is not None]
             if theory:
                 looks = {"color": "black", "ls": "", "marker": "_", "ms": 12}

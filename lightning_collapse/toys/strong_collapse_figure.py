@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_collapse.toys.figures import new_figure, save_figure, style
+from lightning_collapse.toys.figures import label_lines, new_figure, ramp_of, save_figure, style
+from lightning_collapse.toys.spreads import draw_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +26,7 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
     axes[0, 0].set_xlabel("rows")
     axes[0, 1].set_xlabel("rows")
     axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['n'][0]:,} rows")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = "marks simulated, lines theory"
-    axes[0, 0].legend(handles, labels, fontsize=8, frameon=False, title=title, title_fontsize=8)
+    label_lines(axes[0, 0], "marks simulated, lines theory")
     first = ridge[0]
     figure.suptitle(
         f"ridge regression, d = {first['dim']}, penalty {first['penalty']:g}, noise variance "
@@ -35,12 +34,25 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
         fontsize=10,
     )
     save_figure(figure, out, "strong_collapse")
+    for_ends = [
+        {
+            "model": one["model"],
+            "regime": "",
+            "lambda": one["lambda"],
+            "n_real": [(1 - one["lambda"]) * one["n"][-1]],
+            "zeta_mean": one["zeta_mean"],
+            "zeta_se": one["zeta_error"],
+            "theory": one["theory"],
+        }
+        for one in (*ridge, *projections)
+    ]
+    draw_ends(out, for_ends, "zeta", "ζ at the last of rows or widths")
 
 
 def _draw(axes: "Axes", summaries: Sequence[Summary], x: str, what: str, label: str) -> None:
     for i, summary in enumerate(summaries):
         mean, error = summary[f"{what}_mean"], summary.get(f"{what}_error")
-        looks = _dots(i)
+        looks = _dots(i, summaries)
         axes.errorbar(
             summary[x], mean, error, ls="", lw=1, label=f"λ = {summary['lambda']:.3g}", **looks
         )
@@ -54,14 +66,15 @@ def _draw(axes: "Axes", summaries: Sequence[Summary], x: str, what: str, label: 
     axes.grid(alpha=0.3)
 
 
-def _dots(i: int) -> dict[str, Any]:
+def _dots(i: int, summaries: Sequence[Summary]) -> dict[str, Any]:
     """A mark for every point, of the i-th line."""
-    return style(i) | {"markevery": None}
+    ramp = ramp_of([summary["lambda"] for summary in summaries])
+    return style(i, ramp=ramp) | {"markevery": None}
 
 
 def _draw_diagonal(axes: "Axes", summaries: Sequence[Summary]) -> None:
     for i, summary in enumerate(summaries):
-        looks, expected = _dots(i), summary["theory"]
+        looks, expected = _dots(i, summaries), summary["theory"]
         axes.plot(summary["real_error_mean"], summary["error_mean"], ls="", **looks)
         theory = expected["real_error_mean"], expected["error_mean"]
         axes.plot(*theory, "_-", color=looks["color"], lw=1)

@@ -108,6 +108,13 @@ def test_replicas_together_are_the_runs_of_their_seeds(tmp_path, undrawn):
                 assert band == pytest.approx(wanted, rel=1e-3)
 
 
+def test_many_shares_are_a_ramp_and_their_ends_are_drawn(tmp_path):
+    shares = ["--lambdas=0.2,0.4,0.6,0.8,1", "--exact=true", "--replicas=2"]
+    assert command(*TINY, *shares, "--out", tmp_path) == 0
+    assert {"diffusion.png", "ends.png", "ends.pdf"} <= {path.name for path in tmp_path.iterdir()}
+    assert len(conditions(tmp_path)) == 2 * 5
+
+
 def test_replicas_show_bands(tmp_path, capsys):
     assert command(*TINY, "--replicas=3", "--out", tmp_path) == 0
     assert (tmp_path / "diffusion.png").stat().st_size > 10_000

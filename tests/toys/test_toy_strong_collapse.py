@@ -86,6 +86,7 @@ def test_what_the_command_writes(tmp_path):
     for name in ("a", "b"):
         assert run(*small, "--lambdas", "0.1,0.5", "--out", tmp_path / name) == 0
     names = {"rounds.csv", "summary.json", "strong_collapse.png", "strong_collapse.pdf"}
+    names |= {"ends.png", "ends.pdf"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

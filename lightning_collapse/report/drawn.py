@@ -28,6 +28,7 @@ _SETTINGS: Any = {
     # A label may hold a dollar.
     "text.parse_math": False,
     "font.size": 9,
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -96,9 +97,14 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
         figure.savefig(buffer, format=suffix, dpi=200, metadata=_METADATA[suffix])
     if suffix != "svg":
         return buffer.getvalue()
-    # Matplotlib writes six digits, of which a page of 72 points an inch shows few.
-    text = buffer.getvalue().decode()
-    return _PLACES.sub(lambda part: _DIGITS.sub(r"\1", part[0]), text).encode()
+    # Matplotlib writes six digits, of which a page of 72 points an inch shows few; and what only a
+    # reader of the source would see.
+    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
+    return _PLACES.sub(_shortened, re.sub(r"\s*\n\s*", " ", text)).encode()
+
+
+def _shortened(place: re.Match[str]) -> str:
+    return re.sub(r" ([MLCQz]) ?", r"\1", _DIGITS.sub(r"\1", place[0]))
 
 
 def save_drawn(drawn: Drawn, folder: Path) -> None:
@@ -123,7 +129,6 @@ def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:
     """
     text = encoded(drawn.figure, "svg").decode()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
     text = re.sub(rf'<g id="{SERIES}([\w-]+)">', r'<g data-series="\1">', text)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{prefix}-", text)
@@ -135,9 +140,8 @@ def inline_svg(drawn: Drawn, prefix: str, colours: Mapping[str, str]) -> str:
     )
     for colour, variable in {**THEME, **colours}.items():
         text = text.replace(colour.lower(), f"var({variable})")
-    # One family, as the page has it, and no space that only a reader of the source would see.
+    # One family, as the page has it.
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", text)
-    text = re.sub(r"\s*\n\s*", " ", text)
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 

@@ -1,15 +1,23 @@
 """The pages: commands that are understood as they stand, and tutorials that do what they say."""
 
+import json
+import os
 import re
 import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from interop.lookalikes import SMALL as THEIRS
+from interop.lookalikes import LookAlike
+from PIL import Image
 from tiny_runs import DIGITS_MODEL, POINTS_MODEL, arguments
 
 import lightning_collapse
+from lightning_collapse import nvidia_network
+from lightning_collapse.toys.tables import only_checks
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "checkpoints/README.md", *ROOT.glob("docs/**/*.md")])
@@ -46,7 +54,12 @@ def test_a_command_on_a_page_is_understood(words, cli, monkeypatch):
         for option in named(list(words)):
             assert re.search(rf"{option}\b", out.replace("_", "-")) or option in out, option
         return
-    status, out, err = cli(*words, "--print_config")
+    status, err = 0, ""
+    if words[0] == "toy":
+        with only_checks():  # ends what is right before it computes
+            status, _, err = cli(*words)
+    else:
+        status, _, err = cli(*words, "--print_config")
     assert status == 0, err
 
 
@@ -117,7 +130,8 @@ def follow(tmp_path, monkeypatch, cli):
 
 
 def whole(body: str) -> list[list[str]]:
-    lines = re.findall(r"^lightning-collapse (.*)$", body, flags=re.MULTILINE)
+    ours = r"^(?:lightning-collapse|torchrun .* -m lightning_collapse) (.*)$"
+    lines = re.findall(ours, body, flags=re.MULTILINE)
     return [shlex.split(line) for line in lines]
 
 
@@ -143,6 +157,78 @@ def test_ones_own_parts_are_taken_everywhere(follow):
     assert records[1]["reach_points_floor"] > 0
 
 
-def test_a_sweep_for_slurm_says_what_it_would_run(follow):
-    said = follow("slurm", skip="--launcher slurm|report")
-    assert said.count("lightning-collapse fit") >= 3 or said.count(" fit ") >= 3
+def test_a_sweep_for_slurm_is_submitted_and_reported(follow, cli, monkeypatch):
+    Path("bin").mkdir()
+    for name, says in (("sbatch", "41"), ("squeue", "")):
+        Path("bin", name).write_text(f"#!/bin/sh\necho {says}\n")
+        Path("bin", name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').resolve()}:{os.environ['PATH']}")
+    said = follow("slurm", skip="^report")
+    assert said.count(" fit ") >= 3 and "submitted as SLURM job 41: 3 runs" in said
+    # What SLURM would do.
+    assert cli("sweep", "shares.yaml", "--devices", "cpu,cpu")[0] == 0
+    follow("slurm", skip="^(?!report)")
+    assert "collapse" in Path("shares.html").read_text()
+
+
+NVIDIAS = {"img_resolution": 8, "img_channels": 3, "dropout": 0.25}
+# A clone without GPUs, and photographs of 8 pixels in place of 64.
+HERE = {
+    "/data/afhq/train": "photos",
+    "--resolution 64": "--resolution 8",
+    "--seeds 0-63 --steps 40": "--seeds 0-15 --steps 3",
+    "--seeds 0-49999 --steps 40": "--seeds 0-15 --steps 3",
+    " --launcher slurm --at_once 16": " --devices cpu,cpu",
+    "--json figures.json": "--features Pixels --json figures.json",
+    "--trainer.devices 8 --trainer.strategy ddp --trainer.precision bf16-mixed": "",
+}
+SMALLER = {
+    "model.network.img_resolution": 8,
+    "model.network.model_channels": 8,
+    "model.network.channel_mult": [1],
+    "model.network.num_blocks": 1,
+    "model.network.attn_resolutions": [8],
+    "data.held_out_rows": 16,
+    "data.images_per_round": 16,
+    "data.batch_size": 8,
+    "data.samples_per_round": 32,
+    "loop.features": "Pixels",
+    "loop.fd_rows": 16,
+    "loop.sampling.num_steps": 3,
+    "trainer.max_epochs": 2,
+    "trainer.accelerator": "cpu",
+    "trainer.logger": False,
+}
+
+
+def test_from_nvidias_checkpoint_to_a_curve(follow, cli, monkeypatch):
+    """Of a network like theirs, smaller, all that the tutorial says but `doctor`."""
+    Path("checkpoints").unlink()
+    Path("checkpoints").mkdir()
+    kwargs = {**THEIRS, **NVIDIAS}
+    alike = LookAlike(network=nvidia_network(**kwargs), init_kwargs=kwargs)
+    Path("checkpoints/edm-afhqv2-64x64-uncond-vp.pkl").write_bytes(alike.bytes())
+    Path("photos").mkdir()
+    for i in range(48):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"photos/{i}.png")
+    plan = yaml.safe_load(Path("plans/server_afhqv2.yaml").read_text())
+    prepared = {"data.source": "Prepared", "data.source.path": "data/afhq64"}
+    plan |= {"set": {**prepared, **SMALLER}}
+    plan["grid"] = {"data.regime.synthetic_fraction": [1.0], "seed": [0]}
+    Path("plans").unlink()
+    Path("plans").mkdir()
+    Path("plans/server_afhqv2.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    told = {key: v if isinstance(v, str) else json.dumps(v) for key, v in SMALLER.items()}
+    small = [word for key, value in told.items() for word in (f"--{key}", value)]
+    for _, _, body in blocks("nvidia"):
+        for there, here in HERE.items():
+            body = body.replace(there, here)
+        for words in whole(body):
+            if words[0] != "doctor":
+                status, _, err = cli(*words, *(small if words[0] == "fit" else []))
+                assert status == 0, (words, err)
+    (first, second) = lightning_collapse.Run("runs/afhq").records
+    assert first["real_data_in_init"] and first["images_seen"] == 0 < second["images_seen"]
+    assert Path("afhqv2.png").is_file() and list(Path("figures").glob("*.pdf"))
+    assert "fd" in Path("figures.json").read_text()

@@ -39,7 +39,7 @@ Space = Literal["inception", "pixels", "points"] | Features | None
 def main(arguments: list[str]) -> None:
     """Runs the command."""
     reads = ["samples", "reference", "inception"]
-    run_command("evaluate", evaluate, arguments, reads=reads, classes=NAMES)
+    run_command("evaluate", evaluate, arguments, reads=reads, unless=["Digits"], classes=NAMES)
 
 
 def evaluate(
@@ -68,8 +68,8 @@ def evaluate(
 
     Args:
         samples: images in a folder, zip, npy or npz; a store, such as RUN/pool/0003; or RUN.
-        reference: likewise; or an npz with mu and sigma, as NVIDIA publishes them, which tells no
-            KID, precision or recall.
+        reference: likewise; or Digits, scikit-learn's, if there is no such file; or an npz with mu
+            and sigma, as NVIDIA publishes them, which tells no KID, precision or recall.
         features: space of the figures; a Fréchet distance is called FID in Inception's only.
             Default: Inception's for images; the run's own for a run.
         convention: how images are enlarged for Inception; figures differ slightly.

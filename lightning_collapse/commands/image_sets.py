@@ -15,6 +15,7 @@ from lightning_collapse.data.sources.imports import (
     RefusedSetError,
     import_notes,
 )
+from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows
@@ -32,7 +33,8 @@ def open_set(
 
     Args:
         field: what the path was given as, for messages.
-        path: the store's folder; a folder, a zip or parquet files of images; or an npy or npz.
+        path: the store's folder; a folder, a zip or parquet files of images; an npy or npz; or
+            Digits, scikit-learn's.
         shape: that every row must have, if it must; checked before all are read.
         follow_links: follow links in a folder that lead to something in it.
 
@@ -40,6 +42,8 @@ def open_set(
         FileNotFoundError: there is no such folder.
         ValueError: what is there are no rows, or not of that shape.
     """
+    if str(path) == "Digits" and not path.exists():
+        return Digits().read(0)[0]
     if not path.exists():
         raise FileNotFoundError(
             f"{field} = {path}: no such file or folder; name a store, images in a folder or zip, "

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from lightning_collapse.data.foreign.archives import open_archive
 from lightning_collapse.data.sources.arrays import ImageArray, is_array_file
+from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.sources.imports import (
     ImageImport,
     Policy,
     RefusedSetError,
     import_notes,
 )
-from lightning_collapse.data.sources.images import Digits
 from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.rows import Rows

@@ -288,17 +288,23 @@ def _differences(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) ->
     for name in differing:
         # The outermost of what differs in its class is told whole.
         whole = min((head for head in classes if name.startswith(f"{head}.")), key=len, default="")
-        told[whole or name] = _made(whole, own, differing) if whole else own.get(name)
+        told[whole or name] = _made(whole, own, others) if whole else own.get(name)
     return [f"{name} = {value}" for name, value in told.items() if value is not None]
 
 
-def _made(name: str, own: Mapping[str, str], differing: Sequence[str]) -> str | None:
-    """A class with the arguments that differ, as it would be called."""
+def _made(name: str, own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> str | None:
+    """A class, with the arguments that tell it from others of it, as it would be called."""
     if (path := own.get(f"{name}{_CLASS}")) is None:
         return None
     head = f"{name}.init_args."
-    given = [f"{k.removeprefix(head)}={own[k]}" for k in differing if k in own and head in k]
-    return f"{json.loads(path).rpartition('.')[2]}({', '.join(given)})"
+    alike = [other for other in others if other.get(f"{name}{_CLASS}") == path]
+    given = [
+        f"{key.removeprefix(head)}={value}"
+        for key, value in own.items()
+        if key.startswith(head) and len({other.get(key) for other in alike}) > 1
+    ]
+    made = json.loads(path).rpartition(".")[2]
+    return f"{made}({', '.join(given)})" if given else str(made)
 
 
 def _number(value: Any) -> float:

@@ -39,14 +39,23 @@ def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     assert both.name.endswith(", model.lr = 0.1") and other.name.endswith(", model.lr = 0.2")
 
 
-def test_a_class_that_some_have_is_told_as_it_is_called(tmp_path):
-    keep = {"class_path": "lightning_collapse.ByDensity", "init_args": {"keep": 0.5, "of": "real"}}
-    for seed, data in enumerate(({"curator": keep}, {"curator": None})):
-        write_run(tmp_path / f"{seed}", FLAT, seed=seed).config.write({"data": data})
-    curated, plain = conditions([Run(tmp_path / "0"), Run(tmp_path / "1")])
+def test_a_class_that_some_have_is_told_with_what_tells_it_from_others_of_it(tmp_path):
+    def by(kind, **options):
+        return {"class_path": f"lightning_collapse.{kind}", "init_args": options}
+
+    real, half = by("ByDensity", keep=0.5, of="real"), by("ByDensity", keep=0.5, of="samples")
+    curators = [real, half, by("ByEntropy", keep=0.2), None]
+    for seed, curator in enumerate(curators):
+        config = {"data": {"curator": curator}}
+        write_run(tmp_path / f"{seed}", FLAT, seed=seed).config.write(config)
+    told = [one.name for one in conditions([Run(tmp_path / f"{i}") for i in range(4)])]
     regime = "Replace(synthetic_fraction=1.0)"
-    assert curated.name == f'{regime}, data.curator = ByDensity(keep=0.5, of="real")'
-    assert plain.name == regime
+    assert told == [
+        f'{regime}, data.curator = ByDensity(of="real")',
+        f'{regime}, data.curator = ByDensity(of="samples")',
+        f"{regime}, data.curator = ByEntropy",
+        regime,
+    ]
 
 
 def test_runs_measured_otherwise_are_other_conditions(tmp_path):

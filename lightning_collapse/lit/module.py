@@ -75,6 +75,7 @@ class CollapseModule(LightningModule):
         ema_halflife: int | None = None,
         ema_rampup: float = 0.05,
         max_skipped_steps: int = 10,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         """Wraps a network.
@@ -100,6 +101,8 @@ class CollapseModule(LightningModule):
             ema_rampup: half-life of the average as a share of the round's images so far.
             max_skipped_steps: optimizer steps of a round that may be skipped since their loss or
                 gradient is not finite; at one more the run stops.
+            compile: train by `torch.compile`, which takes a minute at first and changes last bits;
+                the average, which makes samples, is not, so that they can be made again anywhere.
             seed: keys weights, noise and dropout.
 
         Raises:
@@ -122,6 +125,8 @@ class CollapseModule(LightningModule):
             _check_told(self.model.augment_dim, augment)
         self._start_from("init", 0)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if compile:
+            self.model.compile()
         self.progress = RoundProgress()
         self._made = True
         self.in_loop = False

@@ -1,6 +1,7 @@
 """How a round starts and is trained: restarts, learning rate, average; by hand where possible."""
 
 import pickle
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 from safetensors.torch import save_file
-from tiny_runs import BATCH, POINTS, STEPS, Fit, assert_same, mlp, records, unet
+from tiny_runs import BATCH, POINTS, STEPS, Fit, assert_same, mlp, outcome, records, unet
 
 from lightning_collapse import Accumulate, CollapseModule, Replace
 from lightning_collapse.lit.checks import check_network
@@ -281,3 +282,20 @@ def test_other_optimizers_and_a_chosen_loop_are_left_as_they_are():
     assert not sgd.configure_optimizers().param_groups[0]["fused"]
     each = CollapseModule(mlp(), optimizer=lambda w: torch.optim.Adam(w, lr=0.01, foreach=True))
     assert not each.configure_optimizers().param_groups[0]["fused"]
+
+
+def test_the_network_that_is_trained_is_compiled_and_the_average_is_not():
+    module = CollapseModule(mlp(), compile=True)
+    assert module.model._compiled_call_impl is not None
+    assert module.ema._compiled_call_impl is None
+    assert module.model.state_dict().keys() == CollapseModule(mlp()).model.state_dict().keys()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_a_compiled_run_goes_on_bit_for_bit_and_is_an_eager_one_but_for_rounding(tmp_path):
+    plain, whole = Fit(tmp_path / "a")(), Fit(tmp_path / "b", compile=True)()
+    Fit(tmp_path / "c", rounds=1, compile=True)()
+    Fit(tmp_path / "c", compile=True)()
+    assert_same(outcome(tmp_path / "b"), outcome(tmp_path / "c"))
+    for eager, compiled in zip(plain.records, whole.records, strict=True):
+        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-4)

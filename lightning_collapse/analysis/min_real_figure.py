@@ -8,7 +8,7 @@ import numpy as np
 from lightning_collapse.analysis.min_real import Bracket
 from lightning_collapse.analysis.real_rows import RealRows
 from lightning_collapse.theory.gaussian import ratio_to_population, ratio_to_subset
-from lightning_collapse.toys.figures import new_figure, save_figure, style
+from lightning_collapse.toys.figures import label_lines, new_figure, save_figure, style
 
 __all__ = ["draw_real_rows", "draw_search"]
 
@@ -27,7 +27,7 @@ def draw_search(out: Path, brackets: Sequence[Bracket], rho: float, n: int) -> N
     axes.axhline(rho, color="black", lw=0.8, ls=":", label=f"ρ = {rho:g}")
     axes.plot([], [], color="black", lw=1, label="theory, of the mean")
     axes.set(xscale="log", xlabel="real rows in every round", ylabel="variance that is kept")
-    axes.legend()
+    label_lines(axes, "marks: mean of replicas")
     save_figure(figure, out, "min_real")
 
 
@@ -36,7 +36,7 @@ def draw_real_rows(out: Path, told: RealRows) -> None:
 
     With pooled one-sided bounds, the isotonic fit, and m real rows alone.
     """
-    figure = new_figure(6, 4)
+    figure = new_figure(6, 4.6)
     axes = figure.subplots()
     known = [(one.m, one.excess) for one in told.levels if one.excess is not None]
     for i, (label, pairs) in enumerate(
@@ -66,5 +66,5 @@ def draw_real_rows(out: Path, told: RealRows) -> None:
     axes.set_xticks(ticks, [f"{m:,}" for m in ticks])
     axes.minorticks_off()
     axes.set(xlabel="real rows in every round", ylabel=f"{told.figure}: excess over the control")
-    axes.legend(fontsize=8)
+    label_lines(axes, "bars: pooled one-sided 95 % bounds")
     save_figure(figure, out, "min_real")

@@ -288,21 +288,24 @@ def _differences(own: Mapping[str, str], others: Sequence[Mapping[str, str]]) ->
     for name in differing:
         # The outermost of what differs in its class is told whole.
         whole = min((head for head in classes if name.startswith(f"{head}.")), key=len, default="")
-        told[whole or name] = _made(whole, own, others) if whole else own.get(name)
+        told[whole or name] = _made(whole, own, differing, others) if whole else own.get(name)
     return [f"{name} = {value}" for name, value in told.items() if value is not None]
 
 
-def _made(name: str, own: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> str | None:
-    """A class, with the arguments that tell it from others of it, as it would be called."""
+def _made(
+    name: str,
+    own: Mapping[str, str],
+    differing: Sequence[str],
+    others: Sequence[Mapping[str, str]],
+) -> str | None:
+    """A class as it would be called: of several, with what tells them apart; alone, with all."""
     if (path := own.get(f"{name}{_CLASS}")) is None:
         return None
     head = f"{name}.init_args."
     alike = [other for other in others if other.get(f"{name}{_CLASS}") == path]
-    given = [
-        f"{key.removeprefix(head)}={value}"
-        for key, value in own.items()
-        if key.startswith(head) and len({other.get(key) for other in alike}) > 1
-    ]
+    unlike = [key for key in differing if key in own and key.startswith(head)]
+    apart = [key for key in unlike if len({other.get(key) for other in alike}) > 1]
+    given = [f"{key.removeprefix(head)}={own[key]}" for key in apart or unlike]
     made = json.loads(path).rpartition(".")[2]
     return f"{made}({', '.join(given)})" if given else str(made)
 

@@ -53,7 +53,7 @@ def test_a_class_that_some_have_is_told_with_what_tells_it_from_others_of_it(tmp
     assert told == [
         f'{regime}, data.curator = ByDensity(of="real")',
         f'{regime}, data.curator = ByDensity(of="samples")',
-        f"{regime}, data.curator = ByEntropy",
+        f"{regime}, data.curator = ByEntropy(keep=0.2)",
         regime,
     ]
 

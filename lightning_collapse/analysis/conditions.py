@@ -303,9 +303,9 @@ def _made(
         return None
     head = f"{name}.init_args."
     alike = [other for other in others if other.get(f"{name}{_CLASS}") == path]
-    unlike = [key for key in differing if key in own and key.startswith(head)]
-    apart = [key for key in unlike if len({other.get(key) for other in alike}) > 1]
-    given = [f"{key.removeprefix(head)}={own[key]}" for key in apart or unlike]
+    named = [key for key in differing if key in own and key.startswith(head)]
+    apart = [key for key in named if len({other.get(key) for other in alike}) > 1]
+    given = [f"{key.removeprefix(head)}={own[key]}" for key in apart or named]
     made = json.loads(path).rpartition(".")[2]
     return f"{made}({', '.join(given)})" if given else str(made)
 

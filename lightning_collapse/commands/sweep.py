@@ -79,7 +79,8 @@ def sweep(
         launcher: what starts the runs: workers on this machine; SLURM, as one array; HTCondor or
             W&B's agents, of what is written for them; or nothing, and the commands of the runs
             that are left are printed.
-        devices: one run at a time on each of these, such as 0,1 or cpu,cpu. Default: every GPU,
+        devices: one run at a time on each of these, such as 0,1 or cpu,cpu, or 0,0 for two that
+            share a GPU. Default: every GPU,
             or as many of cpu as there are cores.
         at_once: most runs at a time. Default: as many as there are devices.
         status: tells how the runs stand, and starts none.

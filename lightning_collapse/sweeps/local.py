@@ -43,7 +43,8 @@ class Slot:
     """A device, or a share of the processor, on which one run at a time has its place.
 
     Attributes:
-        name: of the slot: `0` for a GPU, `cpu-0` for the first share of the processor.
+        name: of the slot: `0` for a GPU, `0.1` for its second share, `cpu-0` for the first share of
+            the processor.
         threads: that a run there may use; 0 for as many as it likes.
     """
 
@@ -54,7 +55,7 @@ class Slot:
     def environment(self) -> dict[str, str]:
         """What a run's environment says of the slot."""
         if not self.name.startswith("cpu"):
-            return {"CUDA_VISIBLE_DEVICES": self.name}
+            return {"CUDA_VISIBLE_DEVICES": self.name.partition(".")[0]}
         return {
             "CUDA_VISIBLE_DEVICES": "",
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self.threads)),
@@ -65,11 +66,11 @@ def slots(devices: str | None) -> list[Slot]:
     """Gives the slots that `devices` names.
 
     Args:
-        devices: numbers of GPUs and any number of `cpu`, separated by commas. Default: every GPU
-            that can be seen, or one `cpu` a core.
+        devices: numbers of GPUs, each as often as it shall have runs at a time, and any number of
+            `cpu`, separated by commas. Default: every GPU that can be seen, or one `cpu` a core.
 
     Raises:
-        ValueError: it names something else, or a GPU twice.
+        ValueError: it names something else.
     """
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -78,13 +79,12 @@ def slots(devices: str | None) -> list[Slot]:
     for i, name in enumerate(names if devices is not None else ()):
         if name != "cpu" and not re.fullmatch("[0-9]+", name):
             raise ValueError(f"devices = {devices}: must be numbers of GPUs, or cpu, as in 0,1")
-        names[i] = name = name if name == "cpu" else str(int(name))
-        if name != "cpu" and names[: i + 1].count(name) > 1:
-            raise ValueError(f"devices = {devices}: names {name} twice; name it once")
+        names[i] = name if name == "cpu" else str(int(name))
     threads, count = max(1, cores // max(1, names.count("cpu"))), Counter[str]()
     found = []
     for name in names:
-        found.append(Slot(f"cpu-{count[name]}", threads) if name == "cpu" else Slot(name))
+        again = f".{count[name]}" if count[name] else ""
+        found.append(Slot(f"cpu-{count[name]}", threads) if name == "cpu" else Slot(name + again))
         count[name] += 1
     return found
 

@@ -43,7 +43,7 @@ class Slot:
     """A device, or a share of the processor, on which one run at a time has its place.
 
     Attributes:
-        name: of the slot: `0` for a GPU, `0.1` for its second share, `cpu-0` for the first share of
+        name: of the slot: `0` for a GPU, `0.1` for its second share, `cpu-0` for the first of
             the processor.
         threads: that a run there may use; 0 for as many as it likes.
     """

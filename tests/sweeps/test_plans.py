@@ -178,6 +178,7 @@ def test_a_plan_that_has_changed_is_refused(tmp_path):
 
 def test_the_issues_plans_are_all_there():
     ways = ["discriminator", "entropy", "extrapolation", "fresh", "likelihood"]
+    ways += ["likelihood_digits"]
     ways += ["negative_guidance", "recovery", "weights"]
     drives = ["architecture", "conditioning", "end", "latents", "noise_distribution", "schedule"]
     drives += ["size", "steps", "temperature"]
@@ -188,6 +189,7 @@ def test_the_issues_plans_are_all_there():
         "domains_digits_patches",
         *[f"drives_{name}" for name in drives],
         "lambda_grid_digits",
+        "lambda_grid_fresh",
         "lambda_grid_points",
         "regimes_digits",
         "sampling_afhqv2",

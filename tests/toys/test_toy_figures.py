@@ -52,7 +52,7 @@ def test_no_label_of_panels_of_a_fixed_aspect_is_cut_off(tmp_path):
 
 def test_one_number_of_rows_has_its_theory_and_the_diagonal():
     axes = new_figure(4, 3).subplots()
-    simulated = {"real_error_mean": [0.7], "error_mean": [0.8]}
+    simulated = {"lambda": 0.5, "real_error_mean": [0.7], "error_mean": [0.8]}
     _draw_diagonal(axes, [simulated | {"theory": simulated}])
     _, theory, diagonal = axes.lines
     assert theory.get_marker() == "_"

@@ -5,6 +5,7 @@ seeds. Runs of scripts may have no configuration; then, and in any case, their r
 """
 
 import json
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     found: dict[Path, Run] = {}
     check_runs(named := list(paths))
     for path in named:
-        for run in runs_in(path):
+        for run in sorted(runs_in(path), key=_natural):
             if run.path != path and not run.table.exists():
                 warnings.warn(f"{run} is left out: it has no finished round", stacklevel=2)
                 continue
@@ -135,6 +136,12 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
                     f"{config.parent} is left out: it has no finished round", stacklevel=2
                 )
     return list(found.values())
+
+
+def _natural(run: Run) -> list[tuple[float, str]]:
+    """A key by which 9 comes before 18."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", str(run.path))
+    return [(float(part), "") if i % 2 else (-1.0, part) for i, part in enumerate(parts)]
 
 
 def conditions(runs: Iterable[Run]) -> list[Condition]:
@@ -245,6 +252,8 @@ def checked_records(run: Run) -> list[dict[str, Any]]:
         for name in _COUNTS:
             if type(record.get(name)) is not int:
                 raise ValueError(f"{where}: {name} = {record.get(name)}: must be a whole number")
+        if not isinstance(record.get("regime"), str):
+            raise ValueError(f"{where}: regime = {record.get('regime')}: must be a name")
         if not record["n_real"] + record["n_synthetic"]:
             raise ValueError(f"{where}: n_real, n_synthetic = 0: it trained on no row")
         if not isinstance(record.get("versions") or {}, dict):

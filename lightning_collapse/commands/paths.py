@@ -4,12 +4,21 @@ from pathlib import Path
 
 from jsonargparse.typing import register_type
 
-__all__ = ["expand_home"]
+__all__ = ["check_file", "expand_home"]
 
 
 def expand_home() -> None:
     """Has every option and key of type Path take `~` and `~user` for the home they name."""
     register_type(Path, str, _expanded, type_check=isinstance, fail_already_registered=False)
+
+
+def check_file(option: str, path: Path) -> None:
+    """Raises ValueError where no file can be written to a path, that is an option's value."""
+    if path.is_dir():
+        raise ValueError(f"{option} = {path}: is a folder; name a file")
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not folder.is_dir():
+        raise ValueError(f"{option} = {path}: {folder} is a file; name another folder")
 
 
 def _expanded(value: str) -> Path:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.paths import check_file
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.report.comparison import Comparison, compare, told_in_a_line
 from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.figures import plot_run
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
-from lightning_collapse.report.words import beside, closing, missing, told
+from lightning_collapse.report.words import closing, in_words
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import (
     check_runs,
@@ -43,6 +44,8 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
     check_runs(runs)
     if out is not None and out.suffix not in _SUFFIXES:
         raise ValueError(f"out = {out}: must end in {' or '.join(_SUFFIXES)}")
+    if out is not None:
+        check_file("out", out)
     only = runs[0] if len(runs) == 1 else None
     if only and out is None and [run.path for run in runs_in(only)] == [only]:
         _plot_one(only)
@@ -66,12 +69,7 @@ def _plot_several(runs: list[Path], out: Path) -> None:
     data = encoded(drawn.figure, out.suffix[1:])
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(data))
-    for judged in one.judged:
-        print(f"{judged.label}: {told(judged, one.headline)}")
-    for line in beside(one):
-        print(f"beside it: {line}")
-    for line in missing(one):
-        print(f"missing: {line}")
+    print(*in_words(one), sep="\n")
     print(f"picture: {out}")
     print(closing(one))
 

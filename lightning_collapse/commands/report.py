@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_collapse.analysis.conditions import find_runs
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.commands.paths import check_file
 from lightning_collapse.commands.wandb_account import wandb_account
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.papers.running import VERDICTS, read_verdicts
@@ -52,10 +53,11 @@ def report(
         claims: folder of `reproduce`, whose verdicts on published claims become a section.
     """
     for option, path in (("out", out), ("log", log)):
-        if path is not None and path.is_dir():
-            raise ValueError(f"{option} = {path}: is a folder; name a file")
-    if figures is not None and figures.exists() and not figures.is_dir():
-        raise ValueError(f"figures = {figures}: is a file; name a folder")
+        if path is not None:
+            check_file(option, path)
+    if figures is not None:
+        # A file in it can be made where a folder can.
+        check_file("figures", figures / "figure.png")
     check_runs(runs)
     if wandb is not None:
         _check_wandb(wandb)
@@ -71,6 +73,8 @@ def report(
     left_out = [str(each.message) for each in caught]
     with told_in_a_line(runs[0]):
         text = page(comparisons, title, _commands(runs), left_out, further)
+    # The log first: what is there may be no text.
+    added = [] if log is None else append_log(log, found)
     make_folder(out.parent)
     write_atomically(out, lambda file: file.write(text.encode()))
     for one in comparisons:
@@ -79,7 +83,6 @@ def report(
         save_figures(comparisons, figures)
         print(f"figures: {figures}")
     if log is not None:
-        added = append_log(log, found)
         print(f"log: {log}, {len(added)} of {len(found)} runs added")
     print(f"report: {out}")
     if wandb is not None:

@@ -45,6 +45,9 @@ Array = NDArray[np.float64]
 MOST_TOGETHER = 8
 """Conditions in one panel; more are a crowd."""
 
+_MOST_LETTERS = 40
+"""Of a value in a title."""
+
 _ROWS = ("n_train", "n_held_out", "fd_n")
 _REGIME = ("regime", "regime_options", "n_samples", "data.regime", "data.samples_per_round")
 
@@ -214,7 +217,13 @@ def _apart(key: Mapping[str, str], keys: Sequence[Mapping[str, str]]) -> str:
         and "data.source.class_path" not in key
     ):
         return "of an unknown source, without config.yaml"
-    return ", ".join(f"{name.rpartition('.')[2]} {key[name]}" for name in told if name in key)
+    return ", ".join(
+        f"{name.rpartition('.')[2]} {_cut(key[name])}" for name in told if name in key
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 
 def _compared(read: Sequence[Condition]) -> Comparison:

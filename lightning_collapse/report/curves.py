@@ -23,7 +23,7 @@ __all__ = ["MOST_IN_BANDS", "Panel", "draw_course", "draw_panel", "draw_profiles
 MOST_IN_BANDS = 12
 """Conditions in a panel whose bands can be told apart."""
 
-_MOST_PANELS = 16
+_MOST_PANELS, _WIDE = 16, 10.0
 _SHARES = ("precision", "recall", "coverage")
 _LONGEST_OF_TWO = 28
 """Letters of a name, where two stand side by side below a figure."""
@@ -225,7 +225,7 @@ def _shape(n: int) -> tuple[int, int]:
 
 def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Judged]) -> None:
     """Draws conditions, and what real rows have, on a panel."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, NullFormatter
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     courses = [course(judged.condition, panel.figure) for judged in shown]
@@ -233,7 +233,8 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
     crowd = one.is_crowd
     for judged, drawn in zip(shown, courses, strict=True):
         band = len(drawn.runs) > 1 and len(shown) <= MOST_IN_BANDS + len(one.controls)
-        _draw_one(axes, judged, drawn, band, not crowd and points < _MOST_SEED_POINTS)
+        detail = not crowd and points < _MOST_SEED_POINTS
+        _draw_one(axes, judged, drawn, band, detail, is_marked=band or detail)
     if (real := _reference(one, panel)) is not None:
         axes.axhline(
             real,
@@ -242,19 +243,33 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
             lw=1.1,
             label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
         )
-    if panel.figure in (one.first.distance, one.headline, f"modes_{one.first.space}"):
+    distances = (one.first.distance, one.headline)
+    if panel.figure in (*distances, "total_variance") and _is_wide(one, panel):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif panel.figure in (*distances, f"modes_{one.first.space}"):
         # Panels that share the axis are drawn one after the other: the top is still to rise.
         axes.set_ylim(bottom=0, auto=None)
     if panel.figure.partition("_")[0] in _SHARES:
         axes.set_ylim(0, 1.03)
 
 
-def _draw_one(axes: "Axes", judged: Judged, drawn: Course, band: bool, detail: bool) -> None:
+def _is_wide(one: Comparison, panel: Panel) -> bool:
+    """Whether a figure has such a span that on a linear scale most curves lie on its ground."""
+    ends = np.concatenate([course(judged.condition, panel.figure).mean[-1:] for judged in one.all])
+    known = ends[np.isfinite(ends)]
+    return len(known) > 1 and known.min() > 0 and known.max() > _WIDE * np.median(known)
+
+
+def _draw_one(
+    axes: "Axes", judged: Judged, drawn: Course, band: bool, detail: bool, is_marked: bool
+) -> None:
     look = judged.look
     same: dict[str, Any] = {"color": look.light, "gid": f"{SERIES}{look.key}"}
     rounds = len(drawn.mean)
     options = look.line | {"lw": 1.8, "ms": 4.5, "markevery": max(1, rounds // 12)}
-    if not detail and rounds > 1:
+    if not is_marked and rounds > 1:
         del options["marker"]
     axes.plot(range(rounds), drawn.mean, label=judged.label, **options | same)
     if band:

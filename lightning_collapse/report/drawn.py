@@ -50,6 +50,8 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "svg": {"Date": None},
 }
 _DIGITS = re.compile(r"(\.\d)\d+")
+_NUMBERED = re.compile(r' id="[a-zA-Z2.]+_\d+"')
+_MARKERS = re.compile(r'(<g clip-path="[^"]*">)((?: <use [^>]* style="[^"]*"/>)+) </g>')
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 
 
@@ -100,7 +102,18 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     # Matplotlib writes six digits, of which a page of 72 points an inch shows few; and what only a
     # reader of the source would see.
     text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
-    return _PLACES.sub(_shortened, re.sub(r"\s*\n\s*", " ", text)).encode()
+    text = _PLACES.sub(_shortened, re.sub(r"\s*\n\s*", " ", _NUMBERED.sub("", text)))
+    return _MARKERS.sub(_styled_once, text).encode()
+
+
+def _styled_once(markers: re.Match[str]) -> str:
+    """Gives the markers of a line the style that they have in common as that of their group."""
+    group, uses = markers.groups()
+    styles = set(re.findall(r' style="[^"]*"', uses))
+    if len(styles) > 1:
+        return markers[0]
+    (style,) = styles
+    return f"{group[:-1]}{style}>{uses.replace(style, '')} </g>"
 
 
 def _shortened(place: re.Match[str]) -> str:

@@ -105,17 +105,14 @@ def looks_of(n: int, ramped: bool = False) -> list[Look]:
 
 
 def looks_of_families(sizes: Sequence[int]) -> list[Look]:
-    """Gives looks of several families: dash and marker by family, colours that rise within it.
+    """Gives looks of several families: dashes of their own, colours that rise within each.
 
     Args:
         sizes: conditions of each family, in the order of the number that they differ by.
     """
     ramps = [(i, look) for i, size in enumerate(sizes) for look in looks_of(size, ramped=True)]
     kinds = looks_of(len(sizes))
-    return [
-        replace(look, key=f"c{j}", dash=kinds[i].dash, marker=kinds[i].marker)
-        for j, (i, look) in enumerate(ramps)
-    ]
+    return [replace(look, key=f"c{j}", dash=kinds[i].dash) for j, (i, look) in enumerate(ramps)]
 
 
 @cache

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from lightning_collapse.report.comparison import Comparison, Judged
-from lightning_collapse.report.curves import Panel, draw_course, panels
+from lightning_collapse.report.curves import MOST_IN_BANDS, Panel, draw_course, panels
 from lightning_collapse.report.drawn import Drawn, drawing, lay_out
 from lightning_collapse.report.strips import Strip, Strips
 from lightning_collapse.report.words import closing
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_picture"]
 
-_WIDTH, _PANELS = 11.0, 3
+_WIDTH, _PANELS, _FEW = 11.0, 3, 4
 _LETTERS = 144
 """Of a legend that are as wide as the picture."""
 
@@ -53,9 +53,21 @@ def _panels(one: Comparison) -> list[Panel]:
 
 
 def _lines(one: Comparison) -> list[list[Judged]]:
-    """What goes into a line of panels: all conditions, or a family of a crowd."""
+    """What goes into a line of panels: all conditions, or of a crowd a family, or a few."""
     families = list(one.families.values())
-    return families if one.is_crowd and len(families) > 1 else [one.judged]
+    if not one.is_crowd:
+        return [one.judged]
+    if len(families) > 1 and max(map(len, families)) <= MOST_IN_BANDS:
+        return families
+    lines = -(-len(one.judged) // _FEW)
+    each = -(-len(one.judged) // lines)
+    return [one.judged[i : i + each] for i in range(0, len(one.judged), each)]
+
+
+def _controls(one: Comparison, judged: list[Judged]) -> list[Judged]:
+    """The controls of some conditions; all, where none of these has any."""
+    own = [control for control in one.controls if control.condition in [j.control for j in judged]]
+    return own or one.controls
 
 
 def _draw_curves(
@@ -65,7 +77,7 @@ def _draw_curves(
     grid = figure.subplots(**size, squeeze=False, sharex=True, sharey="col")
     for i, (row, judged) in enumerate(zip(grid, lines, strict=True)):
         for axes, panel in zip(row, shown, strict=True):
-            draw_course(axes, one, panel, [*judged, *one.controls])
+            draw_course(axes, one, panel, [*judged, *_controls(one, judged)])
             if i == 0:
                 axes.set_title(panel.label, fontsize=9, loc="left")
             if i == len(lines) - 1:

@@ -105,7 +105,7 @@ def _intervals(one: Comparison, word: str) -> str:
     judged = [each for each in one.judged if each.verdict.word == word]
     if word == "undecided" and len(judged) > MOST_TOGETHER:
         return f"<li><b>{word}</b>: {len(judged)}, each with its excess in the table below</li>"
-    known = [f"{_named(each)} {_spaced(str(each.verdict.excess or '–'))}" for each in judged]
+    known = [f"{_named(each)}: {_spaced(str(each.verdict.excess or '–'))}" for each in judged]
     return f"<li><b>{word}</b>, excess: {'; '.join(known)}</li>" if known else ""
 
 
@@ -121,13 +121,15 @@ def conditions_table(one: Comparison) -> str:
         lines.append(
             [
                 _named(judged),
-                "–" if is_control else f"<b>{verdict.word}</b>, {verdict.course}",
+                "–"
+                if is_control
+                else f"<b>{verdict.word}</b>, {verdict.course}{_wanting(verdict)}",
                 "–" if verdict.excess is None else _spaced(str(verdict.excess)),
                 "–" if verdict.rise is None else _spaced(str(verdict.rise)),
                 _spaced(at_round(judged, name, 0)),
                 _spaced(at_round(judged, name, rounds - 1)),
                 str(judged.condition.first[rounds - 1]["n_real"]),
-                f"{_seeds(judged)}{_wanting(verdict)}",
+                _seeds(judged),
             ]
         )
     return table(head, lines) + (
@@ -148,7 +150,7 @@ def _wanting(verdict: Verdict) -> str:
     """How many seeds would tell what these do not."""
     if verdict.word != "undecided" or verdict.excess is None:
         return ""
-    return f"<br><span class=ci>{verdict.seeds_wanted} would tell</span>"
+    return f"<br><span class=mute>{verdict.seeds_wanted} would tell</span>"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:

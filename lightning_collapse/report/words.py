@@ -15,6 +15,7 @@ __all__ = [
     "at_round",
     "beside",
     "closing",
+    "in_words",
     "joined",
     "missing",
     "planned_rounds",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _NO_SAMPLES = {"synthetic_fraction": 0}
+_ALONE = "trains on real rows alone, a control of nothing that is here"
 _STILL = 1e-6
 _MOST_RUNS, _MOST_NAMED = 5, 4
 
@@ -82,7 +84,8 @@ def told(judged: Judged, figure: str) -> str:
     first, last = (at_round(judged, figure, r) for r in (0, judged.condition.rounds - 1))
     seen = f"{figure} {first} in round 0, {last} in round {judged.condition.rounds - 1}"
     if one.excess is None:
-        return f"undecided, {one.why}; {seen}"
+        why = _ALONE if judged.control is None and judged.condition.is_real else one.why
+        return f"undecided, {why}; {seen}"
     what = f"{one.word}, {one.course}: {one.excess} above the control; margin {one.margin:.3g}"
     what += f", {one.seeds} paired seeds"
     if one.why:
@@ -127,6 +130,15 @@ def missing(one: Comparison) -> list[str]:
     return found
 
 
+def in_words(one: Comparison) -> list[str]:
+    """Gives a line a verdict, and what is to be said beside them, or missing."""
+    return [
+        *(f"{judged.label}: {told(judged, one.headline)}" for judged in one.judged),
+        *(f"beside it: {line}" for line in beside(one)),
+        *(f"missing: {line}" for line in missing(one)),
+    ]
+
+
 def beside(one: Comparison) -> list[str]:
     """Says what verdicts do not say of themselves and a reader would want to know with them."""
     found = list(filter(None, (_early(judged, one.headline) for judged in one.judged)))
@@ -145,7 +157,7 @@ def _why(one: Comparison, judged: Judged) -> str:
     if condition.rounds < 2:
         return "only round 0 is there, which trains on real rows"
     if control is None and condition.is_real:
-        return "trains on real rows alone, a control of nothing that is here"
+        return _ALONE
     if control is None and any(
         json.loads(other.condition.settings["regime_options"]) == _NO_SAMPLES
         for other in one.judged

@@ -37,8 +37,6 @@ def draw_routes(out: Path, routes: Sequence[Route], protocol: Protocol) -> None:
     for panel, (name, label) in zip(axes, COURSES.items(), strict=True):
         text = label.format(modes=len(protocol.modes), threshold=protocol.threshold)
         _draw_courses(panel, told, name, text, ramp)
-    if not ramp:
-        axes[0].legend(fontsize=7)
     first, many = routes[0].condition, protocol.replicas > 1
     figure.suptitle(
         f"{first.name}, N = {first.n:,}, {protocol.replicas} replica{'s' if many else ''}: "
@@ -64,7 +62,8 @@ def _scatter(figure: Any, routes: Sequence[Route], protocol: Protocol) -> None:
         axes.set_title(f"round {r}", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("x₁", fontsize=8)
-    grid[0][0].legend(fontsize=6, markerscale=4, loc="center")
+    above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.1), "ncols": 2, "frameon": False}
+    grid[0][-1].legend(fontsize=6, markerscale=4, **above)
 
 
 def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str, ramp: int) -> None:
@@ -75,8 +74,7 @@ def _draw_courses(axes: Any, routes: Sequence[Route], name: str, label: str, ram
         colour = style(i, ramp=ramp)["color"]
         axes.plot(mean, ls="--", lw=1, color=colour, label="_" if i else "mixture, likewise")
     axes.set_ylabel(label, fontsize=8)
-    if ramp:
-        label_lines(axes, "mean and 5–95 % of replicas", ramp)
+    label_lines(axes, "mean and 5–95 % of replicas", ramp)
 
 
 def _label(route: Route) -> str:

@@ -26,7 +26,8 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
     axes[0, 0].set_xlabel("rows")
     axes[0, 1].set_xlabel("rows")
     axes[1, 1].set_xlabel(f"width (random projections), {projections[0]['n'][0]:,} rows")
-    label_lines(axes[0, 0], "marks simulated, lines theory")
+    ramp = ramp_of([one["lambda"] for one in ridge])
+    label_lines(axes[0, 0], "marks simulated, lines theory", ramp)
     first = ridge[0]
     figure.suptitle(
         f"ridge regression, d = {first['dim']}, penalty {first['penalty']:g}, noise variance "
@@ -50,14 +51,16 @@ def draw_sweeps(out: Path, ridge: Sequence[Summary], projections: Sequence[Summa
 
 
 def _draw(axes: "Axes", summaries: Sequence[Summary], x: str, what: str, label: str) -> None:
+    ramp = ramp_of([summary["lambda"] for summary in summaries])
     for i, summary in enumerate(summaries):
         mean, error = summary[f"{what}_mean"], summary.get(f"{what}_error")
         looks = _dots(i, summaries)
-        axes.errorbar(
-            summary[x], mean, error, ls="", lw=1, label=f"λ = {summary['lambda']:.3g}", **looks
-        )
+        label = f"λ = {summary['lambda']:.3g}"
+        axes.errorbar(summary[x], mean, error, ls="", lw=1, label="_" if ramp else label, **looks)
         expected = summary["theory"][f"{what}_mean"]
-        axes.plot(summary[x], expected, "_-", color=looks["color"], lw=1)
+        axes.plot(
+            summary[x], expected, "_-", color=looks["color"], lw=1, label=label if ramp else "_"
+        )
     if what == "error":
         real = summaries[0]
         axes.plot(real[x], real["real_error_mean"], "x", ms=4, color="black", label="real alone")

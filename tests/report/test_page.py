@@ -226,7 +226,7 @@ def test_each_condition_stands_beside_the_control_that_differs_by_the_regime_alo
             run.config.write({"loop": {"sampling": {"num_steps": steps, "solver": "heun"}}})
     (one,) = compare(find_runs([tmp_path]))
     assert [each.label for each in one.judged] == [
-        "Replace, num_steps = 18", "Replace, num_steps = 8"
+        "Replace, num_steps = 8", "Replace, num_steps = 18"
     ]  # fmt: skip
     for each in one.judged:
         steps = each.condition.settings["loop.sampling.num_steps"]

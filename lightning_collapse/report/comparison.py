@@ -79,7 +79,7 @@ class Comparison:
         judged: the conditions, but for controls.
         controls: runs on real rows alone, likewise told; their verdict is not asked for.
         ramp: name of the number that the conditions differ by, if it is all they do; else "".
-        apart: what tells it from others that were read with it, beside what its title says anyway.
+        apart: what tells it from others that were read with it and are else of one title.
     """
 
     judged: list[Judged]
@@ -183,10 +183,10 @@ def compare(runs: Iterable[Run]) -> list[Comparison]:
     for run in runs:
         key = _key(run)
         groups.setdefault(json.dumps(key, sort_keys=True), (key, []))[1].append(run)
-    keys = [key for key, _ in groups.values()]
+    found = [(key, _compared(conditions(group))) for key, group in groups.values()]
     return [
-        replace(_compared(conditions(group)), apart=_apart(key, keys))
-        for key, group in groups.values()
+        replace(one, apart=_apart(key, [own for own, other in found if other.title == one.title]))
+        for key, one in found
     ]
 
 
@@ -209,7 +209,7 @@ def _key(run: Run) -> dict[str, str]:
 
 
 def _apart(key: Mapping[str, str], keys: Sequence[Mapping[str, str]]) -> str:
-    """What is unlike any other key's, but for numbers of rows, which a title has."""
+    """What of a key is not in all of some."""
     names = dict.fromkeys(name for other in keys for name in other if name not in _ROWS)
     told = [name for name in names if len({other.get(name) for other in keys}) > 1]
     if (

@@ -12,8 +12,10 @@ def expand_home() -> None:
     register_type(Path, str, _expanded, type_check=isinstance, fail_already_registered=False)
 
 
-def check_file(option: str, path: Path) -> None:
-    """Raises ValueError where no file can be written to a path, that is an option's value."""
+def check_file(option: str, path: Path | None) -> None:
+    """Raises ValueError where an option names a path to which no file can be written."""
+    if path is None:
+        return
     if path.is_dir():
         raise ValueError(f"{option} = {path}: is a folder; name a file")
     folder = next(folder for folder in path.parents if folder.exists())

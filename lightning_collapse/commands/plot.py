@@ -44,8 +44,7 @@ def plot(runs: list[Path], out: Path | None = None) -> None:
     check_runs(runs)
     if out is not None and out.suffix not in _SUFFIXES:
         raise ValueError(f"out = {out}: must end in {' or '.join(_SUFFIXES)}")
-    if out is not None:
-        check_file("out", out)
+    check_file("out", out)
     only = runs[0] if len(runs) == 1 else None
     if only and out is None and [run.path for run in runs_in(only)] == [only]:
         _plot_one(only)

@@ -52,13 +52,11 @@ def report(
             and λ; for those who are logged in, with `pip install wandb-workspaces`.
         claims: folder of `reproduce`, whose verdicts on published claims become a section.
     """
-    for option, path in (("out", out), ("log", log)):
-        if path is not None:
-            check_file(option, path)
-    if figures is not None:
-        # A file in it can be made where a folder can.
-        check_file("figures", figures / "figure.png")
     check_runs(runs)
+    check_file("out", out)
+    check_file("log", log)
+    # A file in it can be made where a folder can.
+    check_file("figures", figures and figures / "figure.png")
     if wandb is not None:
         _check_wandb(wandb)
     further = {} if claims is None else {"Published claims": _claims(claims)}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from closed_forms import SamplerBias
 from PIL import Image
+from studies import write_study
 
 from lightning_collapse.data.store.shards import (
     StoredRows,
@@ -161,3 +162,31 @@ def test_a_sampler_that_adds_noise_is_told_alone_and_a_guided_one_is_not(tmp_pat
     assert told == [pytest.approx(float(variance / std.square().sum()) - 1)]
     keep(tmp_path / "0001", some_rows("points", 0), sampling=sampling, guide={"class_path": "G"})
     assert sampler_alone(real, StoredRows(tmp_path / "0001")) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("report", ["-o", "folder.png"], "out = folder.png: is a folder; name a file"),
+        ("plot", ["-o", "folder.png"], "out = folder.png: is a folder; name a file"),
+        (
+            "report",
+            ["-o", "file/x.html"],
+            "out = file/x.html: file is a file; name another folder",
+        ),
+        ("report", ["--figures", "file"], "file is a file; name another folder"),
+        ("report", ["--log", "bytes"], "log = bytes: is no text"),
+    ],
+)
+def test_what_cannot_be_written_is_named_before_anything_is(
+    cli, tmp_path, monkeypatch, command, words, said
+):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study", seeds=(0,), rows=False)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    there = sorted(path.name for path in tmp_path.iterdir())
+    status, _, errors = cli(command, "study", *words)
+    assert status == 2 and said in errors and errors.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == there

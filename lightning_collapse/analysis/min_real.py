@@ -12,6 +12,7 @@ replicas 17 for theory's 15, and 6 for 5.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,7 @@ def gaussian_search(rho: float, n: int, replicas: int, seed: int) -> list[Bracke
         return _tried(m, logs, rows_variance if own_rows else truth.variance, rho)
 
     return [
-        _bisect(name, n, lambda m, s, own=own: attempt(m, s, own), seed)  # type: ignore[misc]
+        _bisect(name, n, partial(attempt, own_rows=own), seed)
         for name, own in (("population", False), ("own rows", True))
     ]
 

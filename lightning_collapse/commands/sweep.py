@@ -80,8 +80,7 @@ def sweep(
             W&B's agents, of what is written for them; or nothing, and the commands of the runs
             that are left are printed.
         devices: one run at a time on each of these, such as 0,1 or cpu,cpu, or 0,0 for two that
-            share a GPU. Default: every GPU,
-            or as many of cpu as there are cores.
+            share a GPU. Default: every GPU, or as many of cpu as there are cores.
         at_once: most runs at a time. Default: as many as there are devices.
         status: tells how the runs stand, and starts none.
         retry_failed: tries those again that have ended with an error.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
-from records import write_run
+from records import CONTROL, write_run
 from studies import add_rows, columns, write_study
 
 from lightning_collapse.analysis.conditions import find_runs
@@ -120,6 +120,31 @@ def test_a_grid_of_regimes_has_a_line_of_panels_for_each_on_common_axes(tmp_path
     highest = max(max(columns(10.0, 0)["fd_pixels"]), max(columns(1.0, 0)["fd_pixels"]))
     assert all(axes.get_ylim()[1] >= highest for axes in panels[::3])
     assert all(axes.get_ylim()[0] == 0 for axes in panels[::3])
+
+
+def test_many_of_one_regime_stand_in_lines_beside_their_own_controls_on_an_axis_that_holds_all(
+    tmp_path,
+):
+    for steps in range(1, 10):
+        # One of them is a hundred times as far away as the others.
+        slope = 1000.0 if steps == 9 else 1.0
+        for kind, far, changed in (("run", slope, {}), ("control", 0.0, CONTROL)):
+            run = write_run(tmp_path / f"{kind}-{steps}", columns(far, 0), 0, **changed)
+            run.config.write({"model": {"lr": 1}, "loop": {"sampling": {"num_steps": steps}}})
+    one = compare(find_runs([tmp_path]))[0]
+    panels = [axes for axes in draw_picture(one, read_strips(one, 2)).figure.axes if axes.lines]
+    assert len(panels) == 3 * 3
+    for i, axes in enumerate(panels[::3]):
+        names = [line.get_label() for line in axes.lines]
+        wanted = [f"num_steps = {steps}" for steps in range(3 * i + 1, 3 * i + 4)]
+        assert [name for name in names if name.startswith("Replace")] == [
+            f"Replace, {each}" for each in wanted
+        ]
+        assert [name for name in names if name.startswith("control")] == [
+            f"control, {each}" for each in wanted
+        ]
+        assert axes.get_yscale() == "log"
+    assert {axes.get_yscale() for axes in panels[2::3]} == {"linear"}
 
 
 def test_a_regime_inside_another_is_told_by_name_and_options(tmp_path):

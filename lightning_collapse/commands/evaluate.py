@@ -91,11 +91,8 @@ def evaluate(
     at_least("n", 2 if n is None else n, 2)
     share("fraction", fraction)
     _check_targets(json, export_stats)
-    spaces = {
-        "inception": Inception(inception, convention, download),
-        "pixels": Pixels(),
-        "points": Points(),
-    }
+    known = {"pixels": Pixels(), "points": Points()}
+    spaces = {"inception": Inception(inception, convention, download), **known}
     space = spaces[features] if isinstance(features, str) else features
     run = Run(samples)
     if reference is None and run.pool.is_dir():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,9 @@ def diffusion(
     """
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
-    for name, value in (("images_per_round", images_per_round), ("batch_size", batch_size)):
+    network = Learned(images_per_round, batch_size, width, depth)
+    for name, value in (asdict(network) | {"components": components}).items():
         at_least(name, value, 1)
-    for name, value in (("width", width), ("depth", depth)):
-        at_least(name, value, 1)
-    at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)
     protocol = Protocol(
@@ -117,16 +116,11 @@ def diffusion(
     )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
     for condition in wanted:
-        protocol.check(condition)
-        _check_samples(condition, components)
+        _check(condition, protocol)
     open_folder(out)
-    network = Learned(images_per_round, batch_size, width, depth)
     learned = None if exact else network
-    routes = [
-        route
-        for condition in wanted
-        for route in _routes(condition, protocol, sampling, learned, out)
-    ]
+    pairs = (_routes(condition, protocol, sampling, learned, out) for condition in wanted)
+    routes = list(chain.from_iterable(pairs))
     command = command_line(
         "toy diffusion",
         **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
@@ -136,6 +130,10 @@ def diffusion(
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
         measures=named(protocol.measures),
     )
+    _tell(out, command, routes, protocol)
+
+
+def _tell(out: Path, command: str, routes: Sequence[Route], protocol: Protocol) -> None:
     summaries = [_summary(route, protocol) for route in routes]
     write_tables(out, command, summaries)
     draw_routes(out, routes, protocol)
@@ -144,8 +142,9 @@ def diffusion(
     print(f"results: {out}")
 
 
-def _check_samples(condition: Condition, components: int) -> None:
-    made, least = samples_made(condition), max(2, components)
+def _check(condition: Condition, protocol: Protocol) -> None:
+    protocol.check(condition)
+    made, least = samples_made(condition), max(2, protocol.components)
     if made < least:
         told = condition.fraction is not None
         blame = f"lambdas = {condition.fraction:g}" if told else f"regime = {condition.name}"

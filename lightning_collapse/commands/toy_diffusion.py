@@ -104,9 +104,11 @@ def diffusion(
     """
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
-    network = Learned(images_per_round, batch_size, width, depth)
-    for name, value in (asdict(network) | {"components": components}).items():
-        at_least(name, value, 1)
+    at_least("images_per_round", images_per_round, 1)
+    at_least("batch_size", batch_size, 1)
+    at_least("width", width, 1)
+    at_least("depth", depth, 1)
+    at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)
     protocol = Protocol(
@@ -115,17 +117,16 @@ def diffusion(
         measures=tuple(as_measures(measures)),
     )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "1.0")
-    for condition in wanted:
-        _check(condition, protocol)
+    _check(wanted, protocol)
     open_folder(out)
-    learned = None if exact else network
+    learned = None if exact else Learned(images_per_round, batch_size, width, depth)
     pairs = (_routes(condition, protocol, sampling, learned, out) for condition in wanted)
     routes = list(chain.from_iterable(pairs))
     command = command_line(
         "toy diffusion",
         **{"lambdas": lambdas, "regime": regime, "regime_options": regime_options},
         **{"n": n, "rounds": rounds, "replicas": replicas, "seed": seed, "exact": exact},
-        **({} if exact else asdict(network)),
+        **({} if learned is None else asdict(learned)),
         **{"solver": sampling.solver, "schedule": sampling.schedule, "steps": sampling.num_steps},
         **{"components": components, "reg_covar": reg_covar, "threshold": threshold},
         measures=named(protocol.measures),
@@ -142,15 +143,15 @@ def _tell(out: Path, command: str, routes: Sequence[Route], protocol: Protocol) 
     print(f"results: {out}")
 
 
-def _check(condition: Condition, protocol: Protocol) -> None:
-    protocol.check(condition)
-    made, least = samples_made(condition), max(2, protocol.components)
-    if made < least:
-        told = condition.fraction is not None
-        blame = f"lambdas = {condition.fraction:g}" if told else f"regime = {condition.name}"
-        raise ValueError(
-            f"{blame}: makes {made} samples a round, must make at least {least}; raise it, or n"
-        )
+def _check(conditions: Sequence[Condition], protocol: Protocol) -> None:
+    for condition in conditions:
+        protocol.check(condition)
+        made, least = samples_made(condition), max(2, protocol.components)
+        if made < least:
+            told = condition.fraction is not None
+            blame = f"lambdas = {condition.fraction:g}" if told else f"regime = {condition.name}"
+            need = f"makes {made} samples a round, must make at least {least}"
+            raise ValueError(f"{blame}: {need}; raise it, or n")
 
 
 def _folder(condition: Condition) -> str:

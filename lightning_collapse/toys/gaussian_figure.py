@@ -108,10 +108,12 @@ def _draw_increments(out: Path, summaries: Sequence[Summary]) -> None:
     ramp = ramp_of([summary["lambda"] for summary in summaries])
     figure = new_figure(6, 5.0)
     axes = figure.subplots()
+    hidden = 0
     for i, summary in enumerate(summaries):
         rounds, steps = summary["round"][1:], summary["mean_sq_increment"][1:]
         if not steps.any():
-            continue  # the control, which a logarithmic axis does not show
+            hidden += 1  # the control, which a logarithmic axis does not show
+            continue
         axes.loglog(rounds + 1, steps, lw=1, label=_counts(summary), **style(i, ramp=ramp))
         if "mean_sq_increment" in summary["theory"]:
             expected = summary["theory"]["mean_sq_increment"][1:]
@@ -123,7 +125,7 @@ def _draw_increments(out: Path, summaries: Sequence[Summary]) -> None:
     axes.set_xlabel("fits so far, i (round + 1)")
     axes.set_ylabel("mean squared step of the mean (squared units of x)")
     axes.set_title(_title(summaries[0]), fontsize=9)
-    label_lines(axes, "", ramp)
+    label_lines(axes, "", max(0, ramp - hidden))
     axes.grid(alpha=0.3)
     save_figure(figure, out, "increments")
 

@@ -262,6 +262,12 @@ def test_what_the_command_writes(tmp_path, capsys):
     assert summary["command"].startswith("toy gaussian --lambdas 0.5,1.0 --regime Replace --n 20 ")
 
 
+def test_a_control_among_many_shares_has_no_step_to_draw(tmp_path):
+    small = ("--n", 20, "--rounds", 3, "--replicas", 5)
+    assert run(tmp_path, "--lambdas", "0,0.1,0.3,0.5,0.7,1.0", *small) == 0
+    assert (tmp_path / "ends.pdf").is_file()
+
+
 def test_where_the_loop_settles_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(toy_gaussian, "draw_figures", lambda *_: None)
     assert run(tmp_path, "--lambdas", "0.9,1", "--rounds", 2, "--replicas", 3) == 0

@@ -49,6 +49,8 @@ results: .venv/ready
 	$(BIN)/lightning-collapse analyse min-real docs/results/records/min_real_digits \
 	  --out runs/results/min_real_digits | grep -v ^results > docs/results/min_real_digits.txt
 	cp runs/results/min_real_digits/min_real.png docs/results/min_real_digits.png
+	$(BIN)/lightning-collapse analyse min-real docs/results/records/lambda_grid_digits \
+	  --out runs/results/min_real_unet | grep -v ^results > docs/results/min_real_unet.txt
 	cp runs/results/zeta/zeta.png docs/results/zeta.png
 	cp runs/results/heun_18/bias.png docs/results/heun_18.png
 

@@ -52,6 +52,9 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 _DIGITS = re.compile(r"(\.\d)\d+")
 _NUMBERED = re.compile(r' id="[a-zA-Z2.]+_\d+"')
 _MARKERS = re.compile(r'(<g clip-path="[^"]*">)((?: <use [^>]* style="[^"]*"/>)+) </g>')
+_FAMILY = re.compile(r" font-family: [^;\"]*;")
+# What holds anyway, and turns by nothing.
+_IDLE = re.compile(r' transform="rotate\(-?0 [^"]*"| text-anchor: start;| stroke-dashoffset: 0;')
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 
 
@@ -103,7 +106,11 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     # reader of the source would see.
     text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
     text = _PLACES.sub(_shortened, re.sub(r"\s*\n\s*", " ", _NUMBERED.sub("", text)))
-    return _MARKERS.sub(_styled_once, text).encode()
+    text = _MARKERS.sub(_styled_once, _IDLE.sub("", text))
+    family = _FAMILY.search(text)
+    if family:
+        text = _FAMILY.sub("", text).replace("<svg ", f'<svg style="{family[0][1:-1]}" ', 1)
+    return text.encode()
 
 
 def _styled_once(markers: re.Match[str]) -> str:

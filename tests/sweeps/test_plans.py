@@ -192,6 +192,7 @@ def test_the_issues_plans_are_all_there():
         "lambda_grid_fresh",
         "lambda_grid_points",
         "regimes_digits",
+        "regimes_points",
         "sampling_afhqv2",
         "sampling_digits",
         *[f"server_{name}" for name in servers],

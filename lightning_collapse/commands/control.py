@@ -10,8 +10,16 @@ from torch import Tensor
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.foreign.npz import read_array
 from lightning_collapse.data.store.shards import open_rows
-from lightning_collapse.sampling.bias import MixtureBias, compounded_std, data_bias, principal_std
+from lightning_collapse.sampling.bias import (
+    MixtureBias,
+    compounded_std,
+    data_groups,
+    mixture_bias,
+    principal_std,
+)
 from lightning_collapse.sampling.choice import Sampling
+from lightning_collapse.sampling.fitting import fitted
+from lightning_collapse.sampling.oracles import Groups
 from lightning_collapse.toys.figures import new_figure, save_figure, style
 from lightning_collapse.toys.ranges import positive_numbers
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -22,6 +30,8 @@ __all__ = ["control", "main"]
 _OF_NO_USE = ("latents",)
 # Told only where they are not as usual.
 _RARE = ("S_churn", "S_min", "S_max", "S_noise", "temperature", "last")
+# Of what levels that were fitted need in a configuration.
+_FITTED = ("solver", "schedule", "num_steps", "sigma_min", "sigma_max", "levels")
 _MAX_DIM = 16_384
 """A covariance of so many dimensions takes 2 GiB."""
 
@@ -37,6 +47,7 @@ def control(
     data: Path | None = None,
     cov: Path | None = None,
     rounds: int = 10,
+    fit: bool = False,
     out: Path = Path("runs/control"),
 ) -> None:
     """Tells the bias of a sampler by itself: the network is perfect, the data Gaussian, no chance.
@@ -52,10 +63,14 @@ def control(
         data: a store of rows instead, such as RUN/pool/real: a Gaussian of their covariance.
         cov: an npz with the covariance of the data instead, an array `cov` (d, d).
         rounds: how many times the samples become the data.
+        fit: take the noise levels that suit the mixture of `data` best, as many as there are
+            steps, in place of the schedule's, and print them as a configuration has them.
         out: folder for the results.
     """
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: must be at least 1")
+    if fit and data is None:
+        raise ValueError("fit = true: needs data, a store of rows that levels are to suit")
     values = positive_numbers("std", std)
     if data is not None and cov is not None:
         raise ValueError(f"data = {data}: cannot be given with cov; drop one of them")
@@ -63,8 +78,10 @@ def control(
         given = _deviations(data)
     else:
         given = torch.tensor(values, dtype=torch.float64) if cov is None else _roots(cov)
+    groups = None if data is None else data_groups(open_rows(data))
     open_folder(out)
-    course = compounded_std(sampling, given, rounds)
+    taken = _fitted(sampling, groups, data) if fit else sampling
+    course = compounded_std(taken, given, rounds)
     options: dict[str, Any] = {"steps": sampling.num_steps}
     for name in ("solver", "schedule", "sigma_min", "sigma_max", "rho"):
         options[name] = getattr(sampling, name)
@@ -72,15 +89,18 @@ def control(
     for name in _RARE:
         if (value := getattr(sampling, name)) != getattr(usual, name):
             options[name] = value
-    options["rounds"] = rounds
+    if sampling.levels:
+        options["levels"] = str([*sampling.levels])
+    options |= {"rounds": rounds, "fit": True if fit else None}
     from_file = data is not None or cov is not None
     sources = {"data": data, "cov": cov, "std": None if from_file else std}
     options |= {name: value for name, value in sources.items() if value is not None}
     conditions = _conditions(course, from_file)
-    if data is not None and (mixture := data_bias(sampling, open_rows(data))) is not None:
+    if groups is not None:
+        mixture = mixture_bias(taken, groups)
         conditions.append(_mixed(mixture, conditions[0]["variance"][0]))
     write_tables(out, command_line("control", **options), conditions)
-    _draw(out, conditions, _title(sampling))
+    _draw(out, conditions, _title(taken))
     what = "total variance" if from_file else "standard deviation"
     print(f"error of the {what} of samples, with an exact denoiser:")
     print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
@@ -90,7 +110,23 @@ def control(
         if "standard_error" in condition:
             told = f"± {100 * condition['standard_error']:.3f}% (standard error)"
         print(f"{condition['data']:>24}  {first:>+13.3f}%  {told}")
+    if fit:
+        print(*_configured(taken), sep="\n")
     print(f"results: {out}")
+
+
+def _fitted(sampling: Sampling, groups: Groups | None, data: Path | None) -> Sampling:
+    if groups is None:
+        raise ValueError(
+            f"data = {data}: rows are of more than 256 numbers, or too much alike, for fit = true"
+        )
+    print(f"fitting {sampling.num_steps} levels to {groups}", flush=True)
+    return fitted(sampling, groups)
+
+
+def _configured(sampling: Sampling) -> list[str]:
+    told = {name: value for name, value in sampling.recipe.items() if name in _FITTED}
+    return ["loop:", "  sampling:", *(f"    {name}: {value}" for name, value in told.items())]
 
 
 def _title(sampling: Sampling) -> str:

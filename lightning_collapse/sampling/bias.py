@@ -26,6 +26,7 @@ __all__ = [
     "MixtureBias",
     "compounded_std",
     "data_bias",
+    "data_groups",
     "exact_samples",
     "mixture_bias",
     "principal_std",
@@ -136,14 +137,18 @@ def mixture_bias(sampling: Sampling, groups: Groups, n: int = 512) -> MixtureBia
     return MixtureBias(error, spread / math.sqrt(n), str(groups))
 
 
-def data_bias(sampling: Sampling, stored: StoredRows) -> MixtureBias | None:
-    """Gives `mixture_bias` for the classes or clusters of a store's rows; see `grouped`.
+def data_groups(stored: StoredRows) -> Groups | None:
+    """Gives the classes or clusters of a store's rows; see `grouped`.
 
     None where rows hold more than 256 numbers, which would take minutes, or are too much alike.
     """
-    if math.prod(stored.shape) > _MOST_NUMBERS or (groups := grouped(stored)) is None:
-        return None
-    return mixture_bias(sampling, groups)
+    return grouped(stored) if math.prod(stored.shape) <= _MOST_NUMBERS else None
+
+
+def data_bias(sampling: Sampling, stored: StoredRows) -> MixtureBias | None:
+    """Gives `mixture_bias` for the classes or clusters of a store's rows, or None without them."""
+    groups = data_groups(stored)
+    return None if groups is None else mixture_bias(sampling, groups)
 
 
 def exact_samples(groups: Groups, noise: Tensor) -> Tensor:

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_collapse.sampling.schedules import (
     check_levels,
+    given_sigmas,
     karras_sigmas,
     log_uniform_sigmas,
 )
@@ -19,7 +21,7 @@ if TYPE_CHECKING:  # The command line knows the options before torch is there.
 __all__ = ["Sampling", "same_latents"]
 
 # Than some recipes.
-_YOUNGER = ("temperature", "last", "latents")
+_YOUNGER = ("temperature", "last", "latents", "levels")
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class Sampling:
     Attributes:
         solver: which sampler; Heun calls the network twice a level but for the last, the others
             once.
-        schedule: how the noise levels are spaced.
+        schedule: how the noise levels are spaced; or `levels`, which are given.
         num_steps: number of noise levels above 0.
         sigma_min: lowest level above 0.
         sigma_max: highest level.
-        rho: exponent of the Karras schedule; the other ignores it.
+        rho: exponent of the Karras schedule; the others ignore it.
         S_churn: fresh noise, over all steps; only Heun takes it, as the three below.
         S_min: lowest level at which to add noise.
         S_max: highest level at which to add noise; .inf is no limit.
@@ -47,10 +49,12 @@ class Sampling:
             that level in the samples.
         latents: whether each round's samples have noise and classes of their own; or sample i of
             every round those that sample i of round 0 has.
+        levels: for schedule `levels`, the num_steps noise levels, falling from sigma_max to
+            sigma_min; `control --fit true` finds some for a data set.
     """
 
     solver: Literal["dpmpp_3m", "dpmpp_2m", "heun", "euler", "unipc_3m"] = "dpmpp_3m"
-    schedule: Literal["log_uniform", "karras"] = "log_uniform"
+    schedule: Literal["log_uniform", "karras", "levels"] = "log_uniform"
     num_steps: int = 35
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -62,6 +66,7 @@ class Sampling:
     temperature: float = 1.0
     last: Literal["denoise", "stop"] = "denoise"
     latents: Literal["fresh", "same"] = "fresh"
+    levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.S_churn and self.solver != "heun":
@@ -73,6 +78,25 @@ class Sampling:
         if self.last == "stop" and self.num_steps == 1:
             raise ValueError("last = stop: needs num_steps of at least 2; 1 would leave the noise")
         check_levels(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
+        self._check_given()
+
+    def _check_given(self) -> None:
+        if self.schedule != "levels":
+            if self.levels:
+                raise ValueError(f"schedule = {self.schedule}: with levels it must be levels")
+            return
+        if len(self.levels) != self.num_steps:
+            raise ValueError(
+                f"levels: must be as many as num_steps = {self.num_steps}, got {len(self.levels)}"
+            )
+        ends = self.levels[0], self.levels[-1]
+        if ends != (self.sigma_max, self.sigma_min if self.num_steps > 1 else self.sigma_max):
+            raise ValueError(
+                f"levels: must lead from sigma_max = {self.sigma_max} to sigma_min = "
+                f"{self.sigma_min}, got {ends[0]} to {ends[1]}"
+            )
+        if not all(a > b for a, b in pairwise(self.levels)):
+            raise ValueError(f"levels = {self.levels}: each must be below the one before")
 
     @classmethod
     def recorded(cls, options: Mapping[str, Any]) -> "Sampling":
@@ -83,18 +107,22 @@ class Sampling:
             ValueError: a field is out of its range.
         """
         values: dict[str, Any] = {k: math.inf if v is None else v for k, v in options.items()}
-        return cls(**values)
+        return cls(**values | {"levels": tuple(values.get("levels", ()))})
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What `recorded` makes it of; the same as before for what could be said before."""
         usual = {field.name: field.default for field in fields(self) if field.name in _YOUNGER}
-        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+        told = {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+        # As JSON gives it back.
+        return told | ({"levels": list(self.levels)} if self.levels else {})
 
     @property
     def sigmas(self) -> "Tensor":
         """Noise levels (num_steps + 1,), the last of them 0, or (num_steps,) without; float64."""
-        if self.schedule == "karras":
+        if self.schedule == "levels":
+            levels = given_sigmas(self.levels)
+        elif self.schedule == "karras":
             levels = karras_sigmas(self.num_steps, self.sigma_min, self.sigma_max, self.rho)
         else:
             levels = log_uniform_sigmas(self.num_steps, self.sigma_min, self.sigma_max)

@@ -1,12 +1,13 @@
 """Schedules: the noise levels that a sampler walks, decreasing from sigma_max to 0."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["check_levels", "karras_sigmas", "log_uniform_sigmas"]
+__all__ = ["check_levels", "given_sigmas", "karras_sigmas", "log_uniform_sigmas"]
 
 
 def karras_sigmas(
@@ -39,6 +40,13 @@ def log_uniform_sigmas(
     log_max, log_min = math.log(sigma_max), math.log(sigma_min)
     levels = torch.linspace(log_max, log_min, num_steps, dtype=torch.float64).exp()
     return torch.cat([levels, levels.new_zeros(1)])
+
+
+def given_sigmas(levels: Sequence[float]) -> "Tensor":
+    """Gives those noise levels, then 0: (n + 1,), float64."""
+    import torch
+
+    return torch.tensor([*levels, 0.0], dtype=torch.float64)
 
 
 def check_levels(num_steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> None:

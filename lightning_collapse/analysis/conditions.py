@@ -52,6 +52,8 @@ _SAME = ("n_train", "n_held_out", "fd_n")
 _BEFORE_MIXING = ("model.", "loop.sampling", "data.source", "data.batch_size", "data.images_per_")
 _LATER = ("model.restart", "model.init_from")
 _CLASS = ".class_path"
+_FEW = 3
+"""Options that a class is told with where its name alone tells it apart."""
 
 
 class Replica(NamedTuple):
@@ -234,7 +236,9 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     if run.config.path.exists():
         known = run.config.experiment()
         # What is null may be an option that the version of another run did not have.
-        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
+        # A switch that is off is as good as one that a run of before does not know.
+        off = ("null", "false")
+        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v not in off}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 
@@ -307,14 +311,15 @@ def _made(
     differing: Sequence[str],
     others: Sequence[Mapping[str, str]],
 ) -> str | None:
-    """A class as it would be called: of several, with what tells them apart; alone, with all."""
+    """A class as it would be called: of several, with what tells them apart; alone, with a few."""
     if (path := own.get(f"{name}{_CLASS}")) is None:
         return None
     head = f"{name}.init_args."
     alike = [other for other in others if other.get(f"{name}{_CLASS}") == path]
     named = [key for key in differing if key in own and key.startswith(head)]
     apart = [key for key in named if len({other.get(key) for other in alike}) > 1]
-    given = [f"{key.removeprefix(head)}={own[key]}" for key in apart or named]
+    few = named if len(named) <= _FEW else []
+    given = [f"{key.removeprefix(head)}={own[key]}" for key in apart or few]
     made = json.loads(path).rpartition(".")[2]
     return f"{made}({', '.join(given)})" if given else str(made)
 

@@ -292,7 +292,8 @@ def _labels(told: Sequence[Condition]) -> list[str]:
 def _options(one: Condition) -> str:
     """What tells a condition from others of its regime: by the last parts of names, in short."""
     told = re.sub(r'[\w.]+\.(\w+ = )|"', r"\1", one.name.partition("), ")[2])
-    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", told)
+    told = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", told)
+    return re.sub(r"\[([^],]*, [^],]*), [^]]{20,}\]", r"[\1, …]", told)
 
 
 def _control_label(one: Condition) -> str:

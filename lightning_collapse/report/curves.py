@@ -27,6 +27,8 @@ _MOST_PANELS, _WIDE = 16, 10.0
 _SHARES = ("precision", "recall", "coverage")
 _LONGEST_OF_TWO = 28
 """Letters of a name, where two stand side by side below a figure."""
+_LINE = 0.17
+"""Inches of a line of names."""
 _MOST_SEED_POINTS = 3_000
 """Beyond them the seeds' own lines are left to the band, and numbers to the table."""
 
@@ -102,7 +104,8 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     several, alone = len(groups) > 1, all(len(group) == 1 for group in groups)
     columns, lines = _shape(len(groups))
     each = (1.5, 1.2) if alone else (3.2 + 1.6 * legend, 2.2)
-    size = (each[0] * columns, each[1] * lines + 0.3) if several else (4.6, 3.0 + 0.5 * legend)
+    below = _LINE * -(-(len(one.all) + 1) // _columns(one)) * legend
+    size = (each[0] * columns, each[1] * lines + 0.3) if several else (4.6, 3.0 + below)
     with drawing():
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -169,7 +172,8 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
     from matplotlib.figure import Figure
 
     with drawing():
-        figure = Figure(figsize=(4.6, 3.0 + 0.5 * legend), layout="constrained")
+        below = _LINE * -(-(len(one.all) + 1) // _columns(one)) * legend
+        figure = Figure(figsize=(4.6, 3.0 + below), layout="constrained")
         axes = figure.subplots()
         longest = 0
         for judged in one.all:
@@ -198,9 +202,11 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
 
 def _name_below(figure: "Figure", one: Comparison) -> None:
     """Names what is drawn below it, in as many columns as there is room for."""
-    longest = max(len(judged.label) for judged in one.all)
-    ncols = 2 if longest <= _LONGEST_OF_TWO else 1
-    figure.legend(loc="outside lower center", ncols=ncols, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=_columns(one), fontsize=8)
+
+
+def _columns(one: Comparison) -> int:
+    return 2 if max(len(judged.label) for judged in one.all) <= _LONGEST_OF_TWO else 1
 
 
 def _groups(one: Comparison, panel: Panel) -> list[list[Judged]]:

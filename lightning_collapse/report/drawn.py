@@ -55,6 +55,7 @@ _MARKERS = re.compile(r'(<g clip-path="[^"]*">)((?: <use [^>]* style="[^"]*"/>)+
 _FAMILY = re.compile(r" font-family: [^;\"]*;")
 # What holds anyway, and turns by nothing.
 _IDLE = re.compile(r' transform="rotate\(-?0 [^"]*"| text-anchor: start;| stroke-dashoffset: 0;')
+_HASHED = re.compile(r'(?:(?<= id=")|(?<=href="#)|(?<=url\(#))[mp][0-9a-f]{10}')
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 
 
@@ -110,7 +111,8 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     family = _FAMILY.search(text)
     if family:
         text = _FAMILY.sub("", text).replace("<svg ", f'<svg style="{family[0][1:-1]}" ', 1)
-    return text.encode()
+    ids: dict[str, str] = {}
+    return _HASHED.sub(lambda one: ids.setdefault(one[0], f"i{len(ids)}"), text).encode()
 
 
 def _styled_once(markers: re.Match[str]) -> str:

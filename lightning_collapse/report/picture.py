@@ -29,7 +29,7 @@ def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
     from matplotlib.figure import Figure
 
     shown, lines = _panels(one), _lines(one)
-    legend = 0.0 if len(lines) > 1 else 0.25 * -(-(len(one.all) + 1) // 4) + 0.2
+    legend = 0.0 if len(lines) > 1 else 0.25 * -(-(len(one.all) + 1) // _columns(one)) + 0.2
     curves = (2.7 if len(lines) == 1 else 2.1) * len(lines) + legend
     below = _height(strips)
     with drawing():
@@ -64,6 +64,12 @@ def _lines(one: Comparison) -> list[list[Judged]]:
     return [one.judged[i : i + each] for i in range(0, len(one.judged), each)]
 
 
+def _columns(one: Comparison) -> int:
+    """Of the legend below a line of panels."""
+    longest = max(len(judged.label) for judged in one.all)
+    return max(1, min(4, _LETTERS // (max(longest, len("held-out real rows")) + 8)))
+
+
 def _controls(one: Comparison, judged: list[Judged]) -> list[Judged]:
     """The controls of some conditions; all, where none of these has any."""
     own = [control for control in one.controls if control.condition in [j.control for j in judged]]
@@ -86,8 +92,8 @@ def _draw_curves(
             row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     if len(lines) == 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        ncols = max(1, min(4, _LETTERS // (max(map(len, labels)) + 8)))
-        figure.legend(handles, labels, loc="outside lower center", ncols=ncols, fontsize=9)
+        looks = {"loc": "outside lower center", "ncols": _columns(one), "fontsize": 9}
+        figure.legend(handles, labels, **looks)
 
 
 def _height(strips: Strips) -> float:

@@ -26,7 +26,7 @@ __all__ = [
 _NO_SAMPLES = {"synthetic_fraction": 0}
 _ALONE = "trains on real rows alone, a control of nothing that is here"
 _STILL = 1e-6
-_MOST_RUNS, _MOST_NAMED = 5, 4
+_MOST_RUNS, _MOST_NAMED, _MOST_LETTERS = 5, 4, 160
 
 
 def joined(words: Sequence[str]) -> str:
@@ -75,7 +75,8 @@ def _listed(labels: Sequence[str]) -> str:
     values = [label.removeprefix(f"{head}= ") for label in labels]
     if head and all(re.fullmatch(r"[\d.]+(e-?\d+)?", value) for value in values):
         labels = [labels[0], *values[1:]]
-    return joined(labels)
+    told = joined(labels)
+    return told if len(labels) == 1 or len(told) <= _MOST_LETTERS else f"{len(labels)} conditions"
 
 
 def told(judged: Judged, figure: str) -> str:

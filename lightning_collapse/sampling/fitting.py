@@ -20,12 +20,12 @@ from lightning_collapse.seeds import generator
 __all__ = ["fitted"]
 
 _FINE_STEPS = 96
-_MOST_TRIES = 20
+_MOST_TRIES = 60
 _SHORTEST = -8.0
 """Logarithm of a step's length, beside the longest: levels stay apart."""
 
 
-def fitted(sampling: Sampling, groups: Groups, n: int = 192) -> Sampling:
+def fitted(sampling: Sampling, groups: Groups, n: int = 256) -> Sampling:
     """Gives the sampling with noise levels in place of its schedule's, fitted to a mixture.
 
     By least squares, with the mixture's exact denoiser: samples are to lie where a far finer

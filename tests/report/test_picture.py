@@ -1,10 +1,12 @@
 """One picture of several runs."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 from records import CONTROL, write_run
@@ -49,6 +51,19 @@ def test_what_cannot_be_compared_is_refused_in_one_line(cli, study, tmp_path):
     assert (status, out) == (2, "") and errors.count("\n") == 1
     assert "cannot stand in one picture" in errors and not (tmp_path / "x.png").exists()
     assert cli("plot", study, "-o", tmp_path / "x.gif")[2].startswith("error: out = ")
+
+
+def test_long_names_are_below_the_panels_and_counted_above(study):
+    one = compare(find_runs([study]))[0]
+    long = [replace(each, label=f"{each.label}, {'option = 0.123, ' * 7}") for each in one.judged]
+    one = replace(one, judged=3 * long, controls=16 * one.controls)
+    figure = draw_picture(one, replace(read_strips(one, 0), strips=[])).figure
+    (part,) = figure.subfigs
+    (legend,) = part.legends
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    top = legend.get_window_extent(renderer).y1
+    assert all(axes.get_tightbbox(renderer).y0 > top for axes in part.axes)
+    assert figure.get_suptitle() == "6 conditions collapse."
 
 
 def test_strips_are_the_rows_themselves(study):

@@ -180,8 +180,8 @@ def test_the_issues_plans_are_all_there():
     ways = ["discriminator", "entropy", "extrapolation", "fresh", "likelihood"]
     ways += ["likelihood_digits"]
     ways += ["negative_guidance", "recovery", "weights"]
-    drives = ["architecture", "conditioning", "end", "latents", "noise_distribution", "schedule"]
-    drives += ["size", "steps", "temperature"]
+    drives = ["architecture", "conditioning", "end", "latents", "levels", "noise_distribution"]
+    drives += ["schedule", "size", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "claim_entropy_digits",
@@ -225,7 +225,8 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     # The control of a claim's plan is half by chance; what retraining alone does is kept already.
     has_none = name.startswith(("sampling", "claim"))
     assert told.name == name and (told.control is None) is has_none
-    assert len(made.runs) >= {"demo": 3, "claim_entropy_digits": 6}.get(name, 15)
+    fewer = {"demo": 3, "claim_entropy_digits": 6, "drives_levels": 12, "regimes_points": 12}
+    assert len(made.runs) >= fewer.get(name, 15)
     # Figures of other numbers of samples are not comparable, and such samples are not shared.
     assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
     # One of every domain, or of every network.

@@ -40,7 +40,7 @@ results: .venv/ready
 	  $(BIN)/lightning-collapse plot $$kept -o docs/results/$${kept##*/}.svg \
 	    > docs/results/$${kept##*/}.txt; done
 	$(BIN)/lightning-collapse analyse zeta --toy diffusion --replicas 12 \
-	  --lambdas 0.01,0.1,0.25,0.5,0.75,0.9,0.99 --out runs/results/zeta
+	  --lambdas 0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.99 --out runs/results/zeta
 	$(BIN)/lightning-collapse control --solver heun --schedule karras --steps 18 --rounds 8 \
 	  --out runs/results/heun_18
 	$(BIN)/lightning-collapse analyse min-real docs/results/records/min_real_points \

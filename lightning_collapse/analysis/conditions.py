@@ -158,14 +158,15 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
     for run in runs:
         own = records[run.path] = checked_records(run)
         settings, replica = _settings(run, own)
-        group = groups.setdefault(json.dumps(settings, sort_keys=True), (settings, {}))[1]
+        alike = json.dumps(_set(settings), sort_keys=True)
+        group = groups.setdefault(alike, (settings, {}))[1]
         if replica in group:
             raise ValueError(
                 f"runs = {run}: is of the condition and seed {replica.seed} of {group[replica]}; "
                 "name one of them"
             )
         group[replica] = run
-    names = _names([settings for settings, _ in groups.values()])
+    names = _names([_set(settings) for settings, _ in groups.values()])
     return [
         Condition(
             name,
@@ -236,10 +237,13 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     if run.config.path.exists():
         known = run.config.experiment()
         # What is null may be an option that the version of another run did not have.
-        # A switch that is off is as good as one that a run of before does not know.
-        off = ("null", "false")
-        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v not in off}
+        settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
+
+
+def _set(settings: Mapping[str, str]) -> dict[str, str]:
+    """Without what is off or empty, which a run of before may not know as an option."""
+    return {name: value for name, value in settings.items() if value not in ("false", "[]")}
 
 
 def checked_records(run: Run) -> list[dict[str, Any]]:

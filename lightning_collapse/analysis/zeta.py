@@ -111,7 +111,9 @@ def _option(conditions: Sequence[Condition]) -> str:
     differing = [
         name
         for name in names
+        # What some do not name, their version may not have known.
         if name.startswith(_NETWORK) and len({one.settings.get(name) for one in conditions}) > 1
+        if name.endswith(".class_path") or all(name in one.settings for one in conditions)
     ]
     if len(differing) > 1:
         raise ValueError(f"runs: networks differ in {', '.join(differing)}; name runs of one kind")

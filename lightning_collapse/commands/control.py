@@ -19,7 +19,6 @@ from lightning_collapse.sampling.bias import (
 )
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.fitting import fitted
-from lightning_collapse.sampling.oracles import Groups
 from lightning_collapse.toys.figures import new_figure, save_figure, style
 from lightning_collapse.toys.ranges import positive_numbers
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
@@ -30,8 +29,8 @@ __all__ = ["control", "main"]
 _OF_NO_USE = ("latents",)
 # Told only where they are not as usual.
 _RARE = ("S_churn", "S_min", "S_max", "S_noise", "temperature", "last")
-# Of what levels that were fitted need in a configuration.
-_FITTED = ("solver", "schedule", "num_steps", "sigma_min", "sigma_max", "levels")
+# In a configuration beside levels, which hold for these.
+_ALWAYS = ("solver", "num_steps", "sigma_min", "sigma_max")
 _MAX_DIM = 16_384
 """A covariance of so many dimensions takes 2 GiB."""
 
@@ -71,6 +70,8 @@ def control(
         raise ValueError(f"rounds = {rounds}: must be at least 1")
     if fit and data is None:
         raise ValueError("fit = true: needs data, a store of rows that levels are to suit")
+    if fit and sampling.num_steps < 3:
+        raise ValueError(f"steps = {sampling.num_steps}: must be at least 3 for fit = true")
     values = positive_numbers("std", std)
     if data is not None and cov is not None:
         raise ValueError(f"data = {data}: cannot be given with cov; drop one of them")
@@ -79,19 +80,18 @@ def control(
     else:
         given = torch.tensor(values, dtype=torch.float64) if cov is None else _roots(cov)
     groups = None if data is None else data_groups(open_rows(data))
+    if fit and groups is None:
+        raise ValueError(
+            f"data = {data}: for fit = true rows must hold at most 256 numbers, and not be alike"
+        )
     open_folder(out)
-    taken = _fitted(sampling, groups, data) if fit else sampling
+    taken = sampling
+    if fit and groups is not None:
+        print(f"fitting {sampling.num_steps} levels to {groups}", flush=True)
+        taken = fitted(sampling, groups)
     course = compounded_std(taken, given, rounds)
-    options: dict[str, Any] = {"steps": sampling.num_steps}
-    for name in ("solver", "schedule", "sigma_min", "sigma_max", "rho"):
-        options[name] = getattr(sampling, name)
-    usual = Sampling()
-    for name in _RARE:
-        if (value := getattr(sampling, name)) != getattr(usual, name):
-            options[name] = value
-    if sampling.levels:
-        options["levels"] = str([*sampling.levels])
-    options |= {"rounds": rounds, "fit": True if fit else None}
+    # With the levels, not how they were found: it makes the same results, and does not fit again.
+    options = _options(taken) | {"rounds": rounds}
     from_file = data is not None or cov is not None
     sources = {"data": data, "cov": cov, "std": None if from_file else std}
     options |= {name: value for name, value in sources.items() if value is not None}
@@ -110,22 +110,26 @@ def control(
         if "standard_error" in condition:
             told = f"± {100 * condition['standard_error']:.3f}% (standard error)"
         print(f"{condition['data']:>24}  {first:>+13.3f}%  {told}")
-    if fit:
+    if fit and groups is not None:
+        print(f"before the fit, on the mixture: {mixture_bias(sampling, groups)}")
         print(*_configured(taken), sep="\n")
     print(f"results: {out}")
 
 
-def _fitted(sampling: Sampling, groups: Groups | None, data: Path | None) -> Sampling:
-    if groups is None:
-        raise ValueError(
-            f"data = {data}: rows are of more than 256 numbers, or too much alike, for fit = true"
-        )
-    print(f"fitting {sampling.num_steps} levels to {groups}", flush=True)
-    return fitted(sampling, groups)
+def _options(sampling: Sampling) -> dict[str, Any]:
+    options: dict[str, Any] = {"steps": sampling.num_steps}
+    for name in ("solver", "schedule", "sigma_min", "sigma_max", "rho"):
+        options[name] = getattr(sampling, name)
+    usual = Sampling()
+    for name in _RARE:
+        if (value := getattr(sampling, name)) != getattr(usual, name):
+            options[name] = value
+    return options | ({"levels": str([*sampling.levels])} if sampling.levels else {})
 
 
 def _configured(sampling: Sampling) -> list[str]:
-    told = {name: value for name, value in sampling.recipe.items() if name in _FITTED}
+    usual = Sampling().recipe
+    told = {k: v for k, v in sampling.recipe.items() if k in _ALWAYS or v != usual.get(k)}
     return ["loop:", "  sampling:", *(f"    {name}: {value}" for name, value in told.items())]
 
 

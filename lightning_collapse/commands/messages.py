@@ -85,7 +85,8 @@ def _in_full(key: str, words: Sequence[str]) -> str:
 
 def _unknown_key(key: str, keys: Iterable[str]) -> str:
     close = suggested_key(key, keys)
-    return f"{key}: unknown key{f'; did you mean {close}?' if close else ''}"
+    told = close and not key.endswith(f".{close}")
+    return f"{key}: unknown key{f'; did you mean {close}?' if told else ''}"
 
 
 def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:

@@ -104,8 +104,9 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
     several, alone = len(groups) > 1, all(len(group) == 1 for group in groups)
     columns, lines = _shape(len(groups))
     each = (1.5, 1.2) if alone else (3.2 + 1.6 * legend, 2.2)
-    below = _LINE * -(-(len(one.all) + 1) // _columns(one)) * legend
-    size = (each[0] * columns, each[1] * lines + 0.3) if several else (4.6, 3.0 + below)
+    size = (4.6, 3.0 + _names_height(one) * legend)
+    if several:
+        size = (each[0] * columns, each[1] * lines + 0.3)
     with drawing():
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -172,8 +173,8 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
     from matplotlib.figure import Figure
 
     with drawing():
-        below = _LINE * -(-(len(one.all) + 1) // _columns(one)) * legend
-        figure = Figure(figsize=(4.6, 3.0 + below), layout="constrained")
+        size = (4.6, 3.0 + _names_height(one) * legend)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         longest = 0
         for judged in one.all:
@@ -203,6 +204,11 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
 def _name_below(figure: "Figure", one: Comparison) -> None:
     """Names what is drawn below it, in as many columns as there is room for."""
     figure.legend(loc="outside lower center", ncols=_columns(one), fontsize=8)
+
+
+def _names_height(one: Comparison) -> float:
+    """Inches of the names of all conditions, and of real rows, in their columns."""
+    return _LINE * -(-(len(one.all) + 1) // _columns(one))
 
 
 def _columns(one: Comparison) -> int:

@@ -53,7 +53,7 @@ _DIGITS = re.compile(r"(\.\d)\d+")
 _NUMBERED = re.compile(r' id="[a-zA-Z2.]+_\d+"')
 _MARKERS = re.compile(r'(<g clip-path="[^"]*">)((?: <use [^>]* style="[^"]*"/>)+) </g>')
 _FAMILY = re.compile(r" font-family: [^;\"]*;")
-# What holds anyway, and turns by nothing.
+# Rotations by nothing, and what SVG takes for granted.
 _IDLE = re.compile(r' transform="rotate\(-?0 [^"]*"| text-anchor: start;| stroke-dashoffset: 0;')
 _HASHED = re.compile(r'(?:(?<= id=")|(?<=href="#)|(?<=url\(#))[mp][0-9a-f]{10}')
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')

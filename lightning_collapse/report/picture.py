@@ -29,7 +29,7 @@ def draw_picture(one: Comparison, strips: Strips, title: str = "") -> Drawn:
     from matplotlib.figure import Figure
 
     shown, lines = _panels(one), _lines(one)
-    legend = 0.0 if len(lines) > 1 else 0.25 * -(-(len(one.all) + 1) // _columns(one)) + 0.2
+    legend = 0.0 if len(lines) > 1 else 0.25 * -(-(len(one.all) + 1) // _legend_columns(one)) + 0.2
     curves = (2.7 if len(lines) == 1 else 2.1) * len(lines) + legend
     below = _height(strips)
     with drawing():
@@ -64,7 +64,7 @@ def _lines(one: Comparison) -> list[list[Judged]]:
     return [one.judged[i : i + each] for i in range(0, len(one.judged), each)]
 
 
-def _columns(one: Comparison) -> int:
+def _legend_columns(one: Comparison) -> int:
     """Of the legend below a line of panels."""
     longest = max(len(judged.label) for judged in one.all)
     return max(1, min(4, _LETTERS // (max(longest, len("held-out real rows")) + 8)))
@@ -92,7 +92,7 @@ def _draw_curves(
             row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     if len(lines) == 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        looks = {"loc": "outside lower center", "ncols": _columns(one), "fontsize": 9}
+        looks = {"loc": "outside lower center", "ncols": _legend_columns(one), "fontsize": 9}
         figure.legend(handles, labels, **looks)
 
 

@@ -113,11 +113,13 @@ class Run:
         """The real rows (n, *), training and held-out ones, in the order of their source.
 
         Raises:
-            FileNotFoundError: there are none yet.
+            FileNotFoundError: there are none yet, or the run's records alone were kept.
             ValueError: their manifest is damaged.
         """
         from lightning_collapse.data.store.shards import StoredRows
 
+        if not self.pool.is_dir():
+            raise FileNotFoundError(f"{self}: has no rows, as where its records alone were kept")
         return StoredRows(self.real)
 
     def samples(self, r: int) -> "StoredRows":

@@ -69,6 +69,10 @@ class Sampling:
     levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "levels", tuple(map(float, self.levels)))
+        except TypeError:
+            raise ValueError(f"levels = {self.levels}: must be a list of numbers") from None
         if self.S_churn and self.solver != "heun":
             raise ValueError(f"S_churn = {self.S_churn}: only solver heun takes fresh noise")
         if not self.S_churn >= 0:  # NaN too
@@ -83,7 +87,7 @@ class Sampling:
     def _check_given(self) -> None:
         if self.schedule != "levels":
             if self.levels:
-                raise ValueError(f"schedule = {self.schedule}: with levels it must be levels")
+                raise ValueError(f"levels: need schedule = levels, got {self.schedule}")
             return
         if len(self.levels) != self.num_steps:
             raise ValueError(
@@ -107,14 +111,14 @@ class Sampling:
             ValueError: a field is out of its range.
         """
         values: dict[str, Any] = {k: math.inf if v is None else v for k, v in options.items()}
-        return cls(**values | {"levels": tuple(values.get("levels", ()))})
+        return cls(**values)
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What `recorded` makes it of; the same as before for what could be said before."""
         usual = {field.name: field.default for field in fields(self) if field.name in _YOUNGER}
         told = {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
-        # As JSON gives it back.
+        # A recipe is compared with one read from JSON, which knows no tuples.
         return told | ({"levels": list(self.levels)} if self.levels else {})
 
     @property

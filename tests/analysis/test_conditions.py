@@ -193,3 +193,35 @@ def test_runs_of_before_an_option_was_there_are_of_the_condition_of_those_that_l
         run.config.write({"data": data})
     (one,) = conditions(runs)
     assert len(one.runs) == 2 and "data.curator" not in one.settings
+
+
+def test_a_switch_that_is_off_splits_no_condition_but_tells_a_control_apart(tmp_path):
+    """Off or empty is as good as unknown among seeds; where both know it, it counts."""
+    made = {}
+    for seed, model in enumerate(({"compile": False, "levels": []}, {}, {"compile": True})):
+        run = made[seed] = write_run(tmp_path / f"{seed}", FLAT, seed=seed)
+        run.config.write({"data": {"batch_size": 8}, "model": {"lr": 0.1, **model}})
+    off, on = conditions(list(made.values()))
+    assert (len(off.runs), len(on.runs)) == (2, 1)
+    assert (off.name, on.name) == (
+        "Replace(synthetic_fraction=1.0)",
+        "Replace(synthetic_fraction=1.0), model.compile = true",
+    )
+    with pytest.raises(ValueError, match="its runs have model.compile = true"):
+        check_comparable(off, on)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [(range(3), "Net(a=0, b=1, c=2)"), (range(4), "Net")]
+)
+def test_a_class_alone_of_its_kind_is_told_with_few_options_or_by_its_name(
+    tmp_path, options, told
+):
+    runs = []
+    for seed, name in enumerate(("mine.Net", "mine.Other")):
+        run = write_run(tmp_path / f"{seed}", FLAT, seed=seed)
+        given = {"abcd"[i]: i for i in options} if name == "mine.Net" else {}
+        network = {"class_path": name, "init_args": given}
+        run.config.write({"model": {"network": network}})
+        runs.append(run)
+    assert conditions(runs)[0].name.endswith(f", model.network = {told}")

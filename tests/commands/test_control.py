@@ -2,11 +2,14 @@
 
 import io
 import json
+import shlex
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from closed_forms import SamplerBias
 
 from lightning_collapse.commands.control import control, main
@@ -158,3 +161,34 @@ def test_data_and_a_covariance_contradict_each_other(tmp_path, capsys):
         main([f"--cov={tmp_path}", f"--data={tmp_path}", f"--out={tmp_path / 'out'}"])
     said = f"error: data = {tmp_path}: cannot be given with cov"
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_levels_are_fitted_told_and_as_a_configuration_has_them(tmp_path, capsys):
+    rows = torch.randn(200, 2, generator=generator(0, "rows")) / 10
+    rows += torch.arange(200)[:, None] % 2
+    write_rows(tmp_path / "store", [(rows, torch.arange(200) % 2)], lambda: {})
+    few = Sampling("unipc_3m", num_steps=6, temperature=0.9)
+    control(few, data=tmp_path / "store", fit=True, out=tmp_path / "o")
+    said = capsys.readouterr().out
+    told = yaml.safe_load(said[said.index("loop:") : said.index("results:")])
+    found = Sampling(**told["loop"]["sampling"])
+    assert found == replace(few, schedule="levels", levels=found.levels)
+    assert "before the fit, on the mixture: " in said
+    # The command that is kept makes the same, and fits nothing.
+    command = json.loads((tmp_path / "o" / "summary.json").read_text())["command"]
+    assert "--fit" not in command
+    main([*shlex.split(command)[1:], f"--out={tmp_path / 'again'}"])
+    assert summary(tmp_path / "again") == summary(tmp_path / "o")
+
+
+def test_what_no_levels_can_be_fitted_to_is_refused_before_a_folder_is_made(tmp_path):
+    wide = torch.randn(20, 257, generator=generator(0, "rows"))
+    write_rows(tmp_path / "wide", [(wide, None)], lambda: {})
+    for options, said in (
+        ({}, "fit = true: needs data"),
+        ({"data": tmp_path / "wide"}, "rows must hold at most 256 numbers"),
+        ({"data": tmp_path / "wide", "sampling": Sampling(num_steps=2)}, "steps = 2: must be"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            control(**options, fit=True, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()

@@ -1,7 +1,9 @@
 """One picture of several runs."""
 
+import re
 import shutil
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -64,6 +66,19 @@ def test_long_names_are_below_the_panels_and_counted_above(study):
     top = legend.get_window_extent(renderer).y1
     assert all(axes.get_tightbbox(renderer).y0 > top for axes in part.axes)
     assert figure.get_suptitle() == "6 conditions collapse."
+
+
+def test_an_svg_is_small_and_whole(cli, study, tmp_path):
+    cli("plot", study, "-o", tmp_path / "all.svg")
+    text = (tmp_path / "all.svg").read_text()
+    root = ElementTree.fromstring(text)
+    ids = [one.get("id") for one in root.iter() if one.get("id")]
+    made = {name for name in ids if not name.startswith("series:")}
+    meant = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', text)
+    assert {a or b for a, b in meant} <= made
+    assert not any(re.fullmatch("[mp][0-9a-f]{10}", name) for name in made)
+    assert "sans-serif" in root.get("style") and text.count("font-family") == 1
+    assert "rotate(-0" not in text and "text-anchor: middle" in text
 
 
 def test_strips_are_the_rows_themselves(study):

@@ -50,7 +50,9 @@ def test_what_levels_do_not_depend_on_is_kept_for_sampling():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"levels": (80, 1, 0.002)}, "schedule = log_uniform: with levels"),
+        ({"levels": (80, 1, 0.002)}, "levels: need schedule = levels, got log_uniform"),
+        ({"schedule": "levels", "levels": None}, "levels = None: must be a list of numbers"),
+        ({"schedule": "levels", "levels": (80, "x", 0.002)}, "could not convert"),
         ({"schedule": "levels"}, "levels: must be as many as num_steps = 3, got 0"),
         ({"schedule": "levels", "levels": (80, 1, 0.1)}, "from sigma_max = 80.0 to sigma_min"),
         ({"schedule": "levels", "levels": (80, 90, 0.002)}, "each must be below"),

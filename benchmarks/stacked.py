@@ -24,6 +24,7 @@ from pytorch_lightning import Callback
 
 from lightning_collapse import EDMLoss, EDMPrecond, Mixture, Replace, Replicas, SigmaMLP, Training
 from lightning_collapse.commands.quiet import quieten
+from lightning_collapse.curators.curation import curated
 from lightning_collapse.lit.assemble import assemble
 from lightning_collapse.lit.data import PoolDataModule
 from lightning_collapse.lit.loop import GenerationLoop
@@ -112,8 +113,9 @@ def together(width: int, batch: int, steps: int, replicas: int) -> float:
         *(Mixture(2000), Replace(), network, range(replicas)), training=how, **ROWS, measures=()
     )
     made._start(0)
+    chosen = [curated(None, one.pool, made.regime, one.train, one.seed) for one in made._replicas]
     start = time.process_time()
-    made._train(0)
+    made._train(0, chosen)
     return (time.process_time() - start) / steps / replicas
 
 

@@ -19,8 +19,8 @@ from lightning_collapse.seeds import generator
 
 __all__ = ["fitted"]
 
-_FINE_STEPS = 96  # err a hundredth of what 18 do
-_MOST_TRIES = 20  # further ones gain nothing on other noise
+_FINE_STEPS = 96
+_MOST_TRIES = 20  # more would err less, at three times the time
 _SHORTEST = -8.0
 """Least logarithm of a step's length over the longest's, so that levels stay apart."""
 

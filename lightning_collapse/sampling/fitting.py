@@ -20,7 +20,7 @@ from lightning_collapse.seeds import generator
 __all__ = ["fitted"]
 
 _FINE_STEPS = 96
-_MOST_TRIES = 20  # more would err less, at three times the time
+_MOST_TRIES = 20  # more take three times as long, and err less on some data only
 _SHORTEST = -8.0
 """Least logarithm of a step's length over the longest's, so that levels stay apart."""
 

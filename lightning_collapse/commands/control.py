@@ -28,7 +28,7 @@ __all__ = ["control", "main"]
 # Which samples share noise changes no variance.
 _OF_NO_USE = ("latents",)
 # Told only where they are not as usual.
-_RARE = ("S_churn", "S_min", "S_max", "S_noise", "temperature", "last")
+_RARE = ("S_churn", "S_min", "S_max", "S_noise", "temperature", "start", "last")
 # In a configuration beside levels, which hold for these.
 _ALWAYS = ("solver", "num_steps", "sigma_min", "sigma_max")
 _MAX_DIM = 16_384

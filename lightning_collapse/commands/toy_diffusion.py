@@ -43,7 +43,7 @@ __all__ = ["diffusion", "main"]
 # As wherever loops are compared: points here are of one scale.
 _SHARED = (
     *("sigma_min", "sigma_max", "rho", "S_churn", "S_min", "S_max", "S_noise"),
-    *("temperature", "last", "latents"),
+    *("temperature", "start", "last", "latents"),
 )
 
 

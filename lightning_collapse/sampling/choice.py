@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # The command line knows the options before torch is there.
 __all__ = ["Sampling", "same_latents"]
 
 # Than some recipes.
-_YOUNGER = ("temperature", "last", "latents", "levels")
+_YOUNGER = ("temperature", "start", "last", "latents", "levels")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Sampling:
             beside the usual; the score is left as it is. Samples of a Gaussian N(mu, C) get
             temperature times their covariance, exactly so for all solvers: the sampling bias
             lambda of Alemohammad et al. 2024 (https://arxiv.org/abs/2307.01850).
+        start: whether the noise of sigma_max, at which sampling starts, lies around zero; or around
+            the data's mean, as data of that noise do: the denoiser's first answer is added to it,
+            which is their mean but for (deviation / sigma_max)^2, at no further call. Around zero,
+            samples of an axis of mean m and deviation s are off by m s / sigma_max.
         last: whether the last step is to noise level 0, which shrinks an axis of deviation s by
             s / sqrt(s^2 + sigma_min^2); or sampling stops at sigma_min, which leaves the noise of
             that level in the samples.
@@ -64,6 +68,7 @@ class Sampling:
     S_max: float = math.inf
     S_noise: float = 1.0
     temperature: float = 1.0
+    start: Literal["zero", "mean"] = "zero"
     last: Literal["denoise", "stop"] = "denoise"
     latents: Literal["fresh", "same"] = "fresh"
     levels: tuple[float, ...] = ()
@@ -155,6 +160,8 @@ class Sampling:
 
         root = math.sqrt(self.temperature)
         noise = noise.to(solvers.state_dtype(noise.device)) * root
+        if self.start == "mean":
+            noise, denoise = solvers.around_mean(denoise, noise, float(self.sigmas[0]))
         if self.solver == "heun":
             churn: dict[str, Any] = {} if randn_like is None else {"randn_like": randn_like}
             for name in ("S_churn", "S_min", "S_max", "S_noise"):

@@ -20,7 +20,8 @@ from lightning_collapse.seeds import generator
 __all__ = ["fitted"]
 
 _FINE_STEPS = 96
-_MOST_TRIES = 20  # more take three times as long, and err less on some data only
+_FEW_NUMBERS = 16
+"""In a row, for many tries to take less than a minute."""
 _SHORTEST = -8.0
 """Least logarithm of a step's length over the longest's, so that levels stay apart."""
 
@@ -51,9 +52,8 @@ def fitted(sampling: Sampling, groups: Groups, n: int = 256) -> Sampling:
     noise = torch.randn(
         n, len(groups.mean), generator=generator(0, "fitted levels"), dtype=torch.float64
     )
-    fine = Sampling(
-        num_steps=_FINE_STEPS, sigma_min=sampling.sigma_min, sigma_max=sampling.sigma_max
-    )
+    ends = {"sigma_min": sampling.sigma_min, "sigma_max": sampling.sigma_max}
+    fine = Sampling(num_steps=_FINE_STEPS, start=sampling.start, **ends)
     axes = torch.linalg.eigh(groups.covariance)[1]
 
     def spread(rows: Tensor) -> Tensor:
@@ -69,7 +69,8 @@ def fitted(sampling: Sampling, groups: Groups, n: int = 256) -> Sampling:
 
     # Steps' lengths in ln sigma, whose own logarithms may be any numbers.
     start = np.log(-np.diff(plain.sigmas[:-1].log().numpy()))
-    found = least_squares(error, start, max_nfev=_MOST_TRIES)
+    tries = 60 if len(groups.mean) <= _FEW_NUMBERS else 20
+    found = least_squares(error, start, max_nfev=tries)
     return _spaced(sampling, found.x, digits=5)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 __all__ = [
     "Denoiser",
     "Sampler",
+    "around_mean",
     "dpmpp_2m_sampler",
     "dpmpp_3m_sampler",
     "euler_sampler",
@@ -140,6 +141,30 @@ def unipc_3m_sampler(denoise: Denoiser, noise: Tensor, sigmas: Tensor) -> Tensor
     Arguments and result are those of `euler_sampler`.
     """
     return _multistep(denoise, noise, sigmas, _increment_3m, corrected=True)
+
+
+@torch.no_grad()
+def around_mean(denoise: Denoiser, noise: Tensor, sigma: float) -> tuple[Tensor, Denoiser]:
+    """Moves the noise that sampling starts from to around the data's mean.
+
+    Data of noise sigma lie around their mean, unit noise times sigma around zero. At a sigma far
+    above the data's deviation the denoiser's answer is that mean, nearly, whatever the noise.
+
+    Args:
+        denoise: see `Denoiser`.
+        noise: unit normal noise (B, *), in `state_dtype`.
+        sigma: the first level.
+
+    Returns:
+        The noise (B, *) for a sampler to take, and the denoiser with its first answer known.
+    """
+    first = _predict(denoise, noise * sigma, sigma)
+    known = [first]
+
+    def denoise_on(x: Tensor, sigma: Tensor) -> Tensor:
+        return known.pop() if known else denoise(x, sigma)
+
+    return noise + first / sigma, denoise_on
 
 
 @torch.no_grad()

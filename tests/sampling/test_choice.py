@@ -109,17 +109,38 @@ def test_by_default_samples_are_the_solvers_own_bit_for_bit(kind):
 
 
 @pytest.mark.parametrize("last", ["denoise", "stop"])
+@pytest.mark.parametrize("start", ["zero", "mean"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_tells_how_often_it_calls_the_denoiser(kind, last):
+def test_tells_how_often_it_calls_the_denoiser(kind, start, last):
     called = []
-    sampling = replace(kind, last=last)
+    sampling = replace(kind, start=start, last=last)
     sampling(lambda x, sigma: called.append(float(sigma)) or x / 2, noise())
     assert len(called) == sampling.calls
     assert min(called) == pytest.approx(0.002) or last == "stop"
 
 
+@pytest.mark.parametrize("solver", ["dpmpp_3m", "unipc_3m", "heun"])
+def test_around_the_mean_samples_have_the_datas_own(solver):
+    """Around zero they are off by m s / sigma_max: of a mean of 20, by 20 s / 80."""
+    kind = Sampling(solver, num_steps=200)
+    mean, std = torch.tensor([20.0, -0.4, 0.0]), torch.tensor([1.0, 0.5, 0.2])
+    denoise = gaussian_denoiser(mean, torch.diag(std**2))
+    still = torch.zeros(1, 3)
+    off = kind(denoise, still, torch.zeros_like) - mean
+    found = replace(kind, start="mean")(denoise, still, torch.zeros_like) - mean
+    torch.testing.assert_close(off[0], -mean * std.double() / 80, rtol=0.02, atol=1e-9)
+    assert (found.abs() <= 2e-3 * off.abs() + 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_the_start_hardly_changes_a_deviation(kind):
+    """By s^2 / sigma_max^2: the denoiser's answer varies as the noise does."""
+    zero, mean = (sampled_std(replace(kind, start=start), STD) for start in ("zero", "mean"))
+    torch.testing.assert_close(mean / zero - 1, STD**2 / 80**2, rtol=0.5, atol=1e-6)
+
+
 def test_a_recipe_of_before_is_read_and_still_written():
-    younger = {"temperature", "last", "latents", "levels"}
+    younger = {"temperature", "start", "last", "latents", "levels"}
     before = {k: v for k, v in asdict(FINE).items() if k not in younger}
     assert FINE.recipe == before
     assert Sampling.recorded(before | {"S_max": None}) == FINE

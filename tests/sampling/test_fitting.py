@@ -26,9 +26,10 @@ def distance(a, b):
     return float(((a @ across).sort(0)[0] - (b @ across).sort(0)[0]).square().mean().sqrt())
 
 
-def test_half_the_calls_err_less_than_the_usual_ones():
-    usual = Sampling()
-    few = fitted(Sampling("unipc_3m", num_steps=18), MODES, n=64)
+@pytest.mark.parametrize("start", ["zero", "mean"])
+def test_half_the_calls_err_less_than_the_usual_ones(start):
+    usual = Sampling(start=start)
+    few = fitted(Sampling("unipc_3m", num_steps=18, start=start), MODES, n=64)
     assert (few.calls, usual.calls) == (18, 35)
     assert few.levels[0] == 80 and few.levels[-1] == 0.002
     assert abs(mixture_bias(few, MODES).error) < abs(mixture_bias(usual, MODES).error) / 2

@@ -84,11 +84,11 @@ def _drawn(source: Fit, n: int, chance: Chance) -> Fit:
 
 def _means(real: Fit, left: Fit, row: Fit, k: int, units: list[Fit]) -> Array:
     """The mean of each round's fit (K, R): all on `real` and the row, the first on `left` too."""
-    fits = [real.merge(row).merge(left)]
+    fits = [real + row + left]
     # Where all rows are replaced, the row goes with them.
-    kept = real.merge(row) if k < fits[0].n else real
+    kept = real + row if k < fits[0].n else real
     for unit in units:
         last = fits[-1]
         mean = last.mean + last.root[:, 0] * unit.mean
-        fits.append(kept.merge(Fit(k, mean, last.covariance * unit.scatter)))
+        fits.append(kept + Fit(k, mean, last.covariance * unit.scatter))
     return np.array([fit.mean[:, 0] for fit in fits])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lightning_collapse.chance import normal_at, uniform_at
 from lightning_collapse.learners.kmeans import kmeans, uniforms_needed
 
-__all__ = ["Mixtures", "Start", "fit_mixtures", "kmeans_start", "refit", "sample_mixtures"]
+__all__ = ["Mixtures", "Start", "fit_mixtures", "refit", "sample_mixtures"]
 
 Array = NDArray[np.float64]
 Start = Literal["kmeans", "warm"]
@@ -88,21 +88,8 @@ def refit(
     return _fitted(work, before, reg_covar)
 
 
-def kmeans_start(
-    rows: Array, components: int, keys: Sequence[int], reg_covar: float = 0.0
-) -> Mixtures:
-    """Gives the mixture of the clusters that k-means finds.
-
-    Args:
-        rows: (R, n, d), n >= components.
-        components: K.
-        keys: one for every replica.
-        reg_covar: added to the diagonal of every covariance.
-    """
-    return _clusters(_Work.of(rows), components, keys, reg_covar)
-
-
 def _clusters(work: "_Work", components: int, keys: Sequence[int], reg_covar: float) -> Mixtures:
+    """Gives the mixtures of the clusters that k-means finds."""
     x, places = work.x, np.arange(uniforms_needed(components))
     uniforms = uniform_at(np.array(keys, np.uint64)[:, None], places)
     member = kmeans(x, components, uniforms)
@@ -320,15 +307,7 @@ def _pairs(d: int) -> list[tuple[int, int]]:
 
 
 def _log_density(x: Array, means: Array, root: Array, log_norm: Array) -> Array:
-    """Gives log densities (R, K, n), weighted, row by row."""
-    density = _mahalanobis(x, means, root)
-    density *= -0.5
-    density += log_norm[..., None]
-    return density
-
-
-def _mahalanobis(x: Array, means: Array, root: Array) -> Array:
-    """Gives squared distances (R, K, n) in units of each component, by forward substitution."""
+    """Gives log densities (R, K, n), weighted, row by row, by forward substitution."""
     z: list[Array] = []
     for i in range(x.shape[1]):
         rest = x[:, None, i] - means[..., i, None]
@@ -336,10 +315,12 @@ def _mahalanobis(x: Array, means: Array, root: Array) -> Array:
             rest -= root[..., i, j, None] * z[j]
         rest *= 1 / root[..., i, i, None]
         z.append(rest)
-    total = np.square(z[0])
+    density = np.square(z[0])
     for rest in z[1:]:
-        total += np.square(rest)
-    return total
+        density += np.square(rest)
+    density *= -0.5
+    density += log_norm[..., None]
+    return np.asarray(density)
 
 
 def _maximize(x: Array, responsibilities: Array, before: Mixtures, reg_covar: float) -> Mixtures:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.regimes.regime import REAL, Block, Drawn, Fixed, Kept, Regime
+from lightning_collapse.theory import gaussian, regression
 
 __all__ = [
     "Accumulate",
@@ -22,8 +23,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-
-# Theory is imported where it is asked for: scipy's functions take longer than all the rest.
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,13 @@ class Replace(Regime):
         return round(self.synthetic_fraction * n_real)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian
-
         return gaussian.fixed_mix(rounds, n_real, self.synthetic_fraction, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
-        from lightning_collapse.theory import gaussian
-
         m = n_real - self.samples_needed(n_real)
         return variance * float(gaussian.ratio_to_population(m, n_real)) if m else 0.0
 
     def min_real_rows(self, n_real: int, share: float) -> int:
-        from lightning_collapse.theory import gaussian
-
         return gaussian.min_real_rows(n_real, share)
 
     def regression_theory(
@@ -90,8 +83,6 @@ class Turnover(Regime):
         return round(self.synthetic_fraction * n_real)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian
-
         t = np.arange(1, rounds + 1)
         return gaussian.turnover_variance(t, n_real, self.synthetic_fraction, variance)
 
@@ -130,14 +121,10 @@ class Augment(Regime):
         return round(self.ratio * n_real)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian
-
         n = self.samples_needed(n_real)
         return gaussian.augment_mix(rounds, n_real, n, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
-        from lightning_collapse.theory import gaussian
-
         total = n_real + self.samples_needed(n_real)
         return variance * float(gaussian.ratio_to_population(n_real, total))
 
@@ -167,27 +154,21 @@ class Accumulate(Regime):
         return round(self.per_round * n_real)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian
-
         t, n = np.arange(1, rounds + 1), self.samples_needed(n_real)
         return gaussian.accumulate_per_round_variance(t, n_real, n, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float | None:
-        from lightning_collapse.theory import gaussian
-
         n = self.samples_needed(n_real)
         return gaussian.accumulate_per_round_limit(n_real, n, variance) if n else None
 
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool
     ) -> Array:
-        from lightning_collapse.theory import regression
-
         fits = np.arange(1, rounds + 1)
         if same_inputs:
             return regression.accumulate_same_error(fits, dim, n_real, noise)
         n = self.samples_needed(n_real)
-        return regression.accumulate_fresh_error(fits, dim, n_real, noise, per_round=n)
+        return regression.accumulate_fresh_error(fits, dim, n_real, n, noise)
 
 
 @dataclass(frozen=True)
@@ -217,11 +198,9 @@ class AccumulateSubsample(Regime):
     def gaussian_theory(
         self, n_real: int, samples: int, rounds: int, variance: float
     ) -> Array | None:
-        from lightning_collapse.theory import gaussian
-
         if self.size > n_real:
             return None
-        return gaussian.subsample_variance(rounds, n_real, self.size, variance, per_round=samples)
+        return gaussian.subsample_variance(rounds, n_real, self.size, samples, variance)
 
 
 @dataclass(frozen=True)
@@ -249,13 +228,9 @@ class Fresh(Regime):
         return round(self.synthetic_fraction * self.size)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian
-
         return gaussian.fresh_mix(rounds, self.size, self._share, variance)
 
     def gaussian_limit(self, n_real: int, samples: int, variance: float) -> float:
-        from lightning_collapse.theory import gaussian
-
         if self._share in (0, 1):
             return 0.0 if self._share else variance * (1 - 1 / self.size)
         return gaussian.fresh_mix_limit(self.size, self._share, variance)
@@ -263,8 +238,6 @@ class Fresh(Regime):
     def regression_theory(
         self, n_real: int, samples: int, rounds: int, dim: int, noise: float, same_inputs: bool
     ) -> Array:
-        from lightning_collapse.theory import regression
-
         fits = np.arange(1, rounds + 1)
         return regression.fresh_mix_error(fits, dim, self.size, self._share, noise)
 
@@ -281,8 +254,6 @@ def _newest(r: int, n: int) -> Fixed:
 
 def _all_or_none(n: int, n_real: int, rounds: int, dim: int, noise: float) -> Array | None:
     """Regression's error where every label is replaced, or none; between them it is not known."""
-    from lightning_collapse.theory import regression
-
     if n not in (0, n_real):
         return None
     fits = np.arange(1, rounds + 1) if n else np.ones(rounds)

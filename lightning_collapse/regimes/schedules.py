@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lightning_collapse.regimes.regime import REAL, Block, Fixed, Regime
 from lightning_collapse.regimes.rules import check_fraction, check_positive
+from lightning_collapse.theory import gaussian_schedules
 
 __all__ = ["FreshAccumulate", "Growing", "SlidingWindow", "Then"]
 
@@ -42,8 +43,6 @@ class FreshAccumulate(Regime):
         return round(self.synthetic_fraction * self.size)
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian_schedules
-
         n = self.samples_needed(n_real)
         return gaussian_schedules.fresh_accumulate(rounds, self.size, n, variance)
 
@@ -71,8 +70,6 @@ class SlidingWindow(Regime):
         return n_real
 
     def gaussian_theory(self, n_real: int, samples: int, rounds: int, variance: float) -> Array:
-        from lightning_collapse.theory import gaussian_schedules
-
         return gaussian_schedules.sliding_window(rounds, n_real, self.generations, variance)
 
 
@@ -142,8 +139,6 @@ class Then(Regime):
 
 def _mixing_theory(regime: Regime, n_real: int, rounds: int, variance: float) -> Array | None:
     """E[v] where rounds train on some first real rows and some newest samples; None for others."""
-    from lightning_collapse.theory import gaussian_schedules
-
     counts = []
     for r in range(rounds):
         blocks = [block for block in regime.blocks(n_real, r) if len(block)]

@@ -10,9 +10,8 @@ Every fit obeys E[v_t] + E[(mu_t - mu)^2] = s2: what variance loses, the mean's 
 """
 
 import numpy as np
+import scipy  # whose parts, slow to import, are so when first asked for
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma, gammaln, polygamma
-from scipy.stats import gamma, norm
 
 __all__ = [
     "accumulate_per_round_limit",
@@ -46,8 +45,8 @@ def first_order_band(
     """
     mean, drift = np.asarray(variance, float), np.asarray(mean_error, float)
     scale = 2 * np.where(drift <= s2 / 20, drift, np.nan) / dim
-    low, high = (gamma.ppf(q, mean / scale, scale=scale) for q in (0.05, 0.95))
-    return np.asarray(low), np.asarray(high)
+    low, high = (scale * scipy.special.gammaincinv(mean / scale, q) for q in (0.05, 0.95))
+    return low, high
 
 
 # Full replacement: mu' = mu + sqrt(v/N) Z, v' = v chi2_(N-1) / N.
@@ -61,8 +60,8 @@ def replace_variance(t: ArrayLike, n: int, s2: float = 1.0) -> Array:
 def replace_log_variance(t: ArrayLike, n: int, s2: float = 1.0) -> tuple[Array, Array]:
     """Gives mean and variance of log v_t; exp of the mean is the median, up to O(1/N)."""
     t = np.asarray(t, float)
-    drift = digamma((n - 1) / 2) + np.log(2 / n)
-    return np.log(s2) + t * drift, t * polygamma(1, (n - 1) / 2)
+    drift = scipy.special.digamma((n - 1) / 2) + np.log(2 / n)
+    return np.log(s2) + t * drift, t * scipy.special.polygamma(1, (n - 1) / 2)
 
 
 def replace_band(t: ArrayLike, n: int, s2: float = 1.0) -> tuple[Array, Array]:
@@ -71,13 +70,13 @@ def replace_band(t: ArrayLike, n: int, s2: float = 1.0) -> tuple[Array, Array]:
     It is a sum of t independent terms, each of skewness about -sqrt(2/N).
     """
     mean, variance = replace_log_variance(t, n, s2)
-    spread = norm.ppf(0.95) * np.sqrt(variance)
+    spread = scipy.special.ndtri(0.95) * np.sqrt(variance)
     return np.exp(mean - spread), np.exp(mean + spread)
 
 
 def replace_log_determinant(t: ArrayLike, n: int, dim: int, s2: float = 1.0) -> Array:
     """Gives E[log det of the covariance] / d at t, for truth N(mu, s2 · I) in d < N dimensions."""
-    drift = np.mean(digamma((n - np.arange(1, dim + 1)) / 2)) + np.log(2 / n)
+    drift = np.mean(scipy.special.digamma((n - np.arange(1, dim + 1)) / 2)) + np.log(2 / n)
     return np.asarray(np.log(s2) + np.asarray(t, float) * drift)
 
 
@@ -163,24 +162,21 @@ def accumulate_per_round_variance(t: ArrayLike, n: int, per_round: int, s2: floa
 def accumulate_per_round_limit(n: int, per_round: int, s2: float = 1.0) -> float:
     """Gives the limit of `accumulate_per_round_variance`."""
     z, a = n / per_round, 1 / np.sqrt(per_round)
+    gammaln = scipy.special.gammaln
     log_limit = 2 * gammaln(1 + z) - gammaln(1 + z - a) - gammaln(1 + z + a)
     return float(s2 * (1 - 1 / n) * np.exp(log_limit))
 
 
-def subsample_variance(
-    t: int, n: int, size: int | None = None, s2: float = 1.0, per_round: int | None = None
-) -> Array:
+def subsample_variance(t: int, n: int, size: int, new: int, s2: float = 1.0) -> Array:
     """Gives E[v_1 … v_t] (t,) under `AccumulateSubsample(size)`.
 
     Args:
         t: number of fits.
         n: real rows.
-        size: rows that a fit is made on; N if not given.
+        size: rows that a fit is made on.
+        new: rows added a round.
         s2: true variance.
-        per_round: rows added a round; N if not given.
     """
-    size = n if size is None else size
-    new = n if per_round is None else per_round
     pool = n + new * np.arange(t, dtype=float)
     unseen = (pool - size) / (size * (pool - 1))
     # E of the whole pool's variance; then of the new rows', and of the distance of their mean.

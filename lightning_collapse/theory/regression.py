@@ -12,15 +12,14 @@ at a fixed ratio, and within a few per cent from d = 200.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # whose parts, slow to import, are so when first asked for
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 __all__ = [
     "MixtureError",
     "accumulate_fresh_error",
     "accumulate_same_error",
     "fresh_mix_error",
-    "projected_ridge_error",
     "replace_error",
     "ridge_error",
     "ridge_split",
@@ -42,15 +41,14 @@ def accumulate_same_error(n: ArrayLike, dim: int, rows: int, noise: float = 1.0)
 
 
 def accumulate_fresh_error(
-    n: ArrayLike, dim: int, rows: int, noise: float = 1.0, per_round: int | None = None
+    n: ArrayLike, dim: int, rows: int, new: int, noise: float = 1.0
 ) -> Array:
-    """Gives the error of fit n where rows with fresh inputs accumulate; below the one above.
+    """Gives the error of fit n where `new` rows with fresh inputs are added to T in each round.
 
-    `per_round` rows are added each round, T if not given. A step is (X'X)^-1 of all M rows times
+    At `new` = T it is below the one above. A step is (X'X)^-1 of all M rows times
     X'e of the new k ones, so that its square is s2 (k/M) d / (M - d - 1); steps are uncorrelated.
     """
     n = np.asarray(n, int)
-    new = rows if per_round is None else per_round
     total = rows + new * np.arange(n.max(), dtype=float)
     added = np.concatenate([[rows], np.full(n.max() - 1, new)])
     return np.asarray(noise * dim * np.cumsum(added / total / (total - dim - 1))[n - 1])
@@ -95,6 +93,7 @@ def ridge_error(
     synthetic_fraction: float,
     penalty: float,
     noise: float = 1.0,
+    width: float = np.inf,
 ) -> MixtureError:
     """Gives the error of ridge regression on a mixture.
 
@@ -106,8 +105,24 @@ def ridge_error(
         synthetic_fraction: p2, in [0, 1].
         penalty: λ > 0; use 1e-8 for least squares.
         noise: variance of the labels' noise, averaged over both kinds of rows.
+        width: the model's size, random projections with entries N(0, 1/width) that it sees; by
+            default it sees the inputs themselves.
     """
-    return _error(spectrum, truth, shift, rows, np.inf, synthetic_fraction, penalty, noise)
+    s, gamma, delta = (np.asarray(part, float) for part in (spectrum, truth, shift))
+    kappa = _effective_penalty(s, rows, width, penalty)
+    df1, df2 = np.sum(s / (s + kappa)), np.sum((s / (s + kappa)) ** 2)
+    chi = 0.0 if np.isinf(width) else (df1 - df2) / (width - df2)
+    omega = (df2 + chi * (df1 - df2)) / rows
+    u = omega / (1 - omega)
+    lost = s * (kappa**2 + chi * kappa * s) / (s + kappa) ** 2
+    learned = s * (s**2 + chi * kappa * s) / (s + kappa) ** 2
+    p2, p1 = synthetic_fraction, 1 - synthetic_fraction
+    spread = p2**2 * np.sum(delta * lost) + p1 * p2 * np.sum(delta * s)
+    return MixtureError(
+        bias=float(np.sum(gamma * lost) / (1 - omega)),
+        variance=float(noise * u),
+        zeta=float(p2**2 * np.sum(delta * learned) + u * spread),
+    )
 
 
 def ridge_split(
@@ -122,67 +137,17 @@ def ridge_split(
 ) -> tuple[float, float]:
     """Gives bias² and variance over replicas that draw inputs and noise anew.
 
-    Their sum is the total of `ridge_error`.
-
-    Its `bias` is not this bias²: it holds variance of the design too. Arguments are those of
-    `ridge_error`; at d = 100 the bias² is 1-2 % off.
+    Their sum is the total of `ridge_error`, whose arguments they take, but its `bias` is not this
+    bias²: it holds variance of the design too. At d = 100 the bias² is 1-2 % off.
     """
     s, gamma, delta = (np.asarray(part, float) for part in (spectrum, truth, shift))
     kappa = _effective_penalty(s, rows, np.inf, penalty)
-    p2, lost, learned = (
-        synthetic_fraction,
-        kappa**2 * s / (s + kappa) ** 2,
-        s**3 / (s + kappa) ** 2,
-    )
+    p2 = synthetic_fraction
+    lost, learned = kappa**2 * s / (s + kappa) ** 2, s**3 / (s + kappa) ** 2
     omega = float(np.sum((s / (s + kappa)) ** 2)) / rows
     bias2 = np.sum(gamma * lost) + p2**2 * np.sum(delta * learned)
     spread = noise + np.sum((gamma + p2**2 * delta) * lost) + p2 * (1 - p2) * np.sum(delta * s)
     return float(bias2), float(omega / (1 - omega) * spread)
-
-
-def projected_ridge_error(
-    spectrum: ArrayLike,
-    truth: ArrayLike,
-    shift: ArrayLike,
-    *,
-    rows: int,
-    width: int,
-    synthetic_fraction: float,
-    penalty: float,
-    noise: float = 1.0,
-) -> MixtureError:
-    """Gives the error of ridge on `width` random projections, entries N(0, 1/width).
-
-    The model's size enters as the width; other arguments are those of `ridge_error`.
-    """
-    return _error(spectrum, truth, shift, rows, width, synthetic_fraction, penalty, noise)
-
-
-def _error(
-    spectrum: ArrayLike,
-    truth: ArrayLike,
-    shift: ArrayLike,
-    rows: int,
-    width: float,
-    p2: float,
-    penalty: float,
-    noise: float,
-) -> MixtureError:
-    s, gamma, delta = (np.asarray(part, float) for part in (spectrum, truth, shift))
-    kappa = _effective_penalty(s, rows, width, penalty)
-    df1, df2 = np.sum(s / (s + kappa)), np.sum((s / (s + kappa)) ** 2)
-    chi = 0.0 if np.isinf(width) else (df1 - df2) / (width - df2)
-    omega = (df2 + chi * (df1 - df2)) / rows
-    u = omega / (1 - omega)
-    lost = s * (kappa**2 + chi * kappa * s) / (s + kappa) ** 2
-    learned = s * (s**2 + chi * kappa * s) / (s + kappa) ** 2
-    p1 = 1 - p2
-    spread = p2**2 * np.sum(delta * lost) + p1 * p2 * np.sum(delta * s)
-    return MixtureError(
-        bias=float(np.sum(gamma * lost) / (1 - omega)),
-        variance=float(noise * u),
-        zeta=float(p2**2 * np.sum(delta * learned) + u * spread),
-    )
 
 
 def _effective_penalty(s: Array, rows: int, width: float, penalty: float) -> float:
@@ -193,6 +158,7 @@ def _effective_penalty(s: Array, rows: int, width: float, penalty: float) -> flo
         df1 = np.sum(s / (s + kappa))
         return float(kappa * (1 - df1 / width) * (1 - df1 / rows) - penalty)
 
+    brentq = scipy.optimize.brentq
     # Both factors must be positive at the largest root: df1 below rows and width.
     most = min(rows, width, len(s))
     low, high = np.log(penalty), np.log(penalty + 10 * s.sum() * (1 + 1 / most))

@@ -9,21 +9,18 @@ these are added: accumulating costs the same in every round.
 import functools
 import itertools
 import math
+import operator
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from lightning_collapse.regimes import Fixed
 
 __all__ = ["Blocks", "Piece", "TrainingSets", "by_chance", "counts", "only_adds", "replaces_all"]
 
 
-class _Statistic(Protocol):
-    def merge(self: "S", other: "S", /) -> "S": ...
-
-
-S = TypeVar("S", bound=_Statistic)
+S = TypeVar("S")
 # Of each round, none of them empty; all `Fixed` where nothing is drawn by chance.
 Blocks = Sequence[Sequence[Any]]
 _Key = tuple[int, int, int]
@@ -50,10 +47,7 @@ def counts(blocks: Sequence[Any]) -> tuple[int, int]:
 
 def real_rows(blocks: Blocks) -> list[float]:
     """Counts the real rows of every round; NaN where chance has a say in it."""
-    known = (all(isinstance(block, Fixed) for block in now) for now in blocks)
-    return [
-        counts(now)[0] if fixed else math.nan for now, fixed in zip(blocks, known, strict=True)
-    ]
+    return [math.nan if by_chance([now]) else counts(now)[0] for now in blocks]
 
 
 def replaces_all(blocks: Blocks) -> bool:
@@ -79,7 +73,7 @@ def only_adds(blocks: Blocks) -> bool:
 
 
 class TrainingSets(Generic[S]):
-    """The statistics of what every round trains on."""
+    """The statistics of what every round trains on; `+` gives that of the rows of both."""
 
     pieces: list[Piece]
     """In the order in which rounds first take them."""
@@ -111,9 +105,9 @@ class TrainingSets(Generic[S]):
         for key, found, added in self._steps(r, self._before):
             parts = [self._sums[found]] if found else []
             parts += [self._piece(number, draw) for number in added]
-            sums[key] = functools.reduce(_merge, parts)
+            sums[key] = functools.reduce(operator.add, parts)
         self._before, self._sums = _stops(self._blocks[r]), sums
-        return functools.reduce(_merge, sums.values())
+        return functools.reduce(operator.add, sums.values())
 
     def _steps(self, r: int, before: _Stops) -> Iterator[tuple[_Key, _Key | None, list[int]]]:
         """Yields a round's blocks: which one before they go on from, and the pieces added."""
@@ -145,10 +139,6 @@ class TrainingSets(Generic[S]):
         if self._left[number]:
             self._drawn[number] = piece
         return piece
-
-
-def _merge(a: S, b: S) -> S:
-    return a.merge(b)
 
 
 def _key(block: Fixed) -> _Key:

@@ -8,7 +8,6 @@ mixture's own denoiser: what it does beyond the mixture loop is the sampler's do
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.learners.learner import GaussianMixtureEM, Learner
-from lightning_collapse.learners.mixtures import Mixtures, refit
+from lightning_collapse.learners.mixtures import refit
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.pool import Pool
 from lightning_collapse.sampling.choice import Sampling
@@ -27,7 +26,7 @@ from lightning_collapse.seeds import key
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.generations import generations
 from lightning_collapse.toys.gmm import Meter, Protocol
-from lightning_collapse.toys.measured import over_rounds
+from lightning_collapse.toys.measured import over_replicas, over_rounds
 from lightning_collapse.toys.stacked import Replicas
 from lightning_collapse.toys.training import Training
 
@@ -154,24 +153,15 @@ def measure(
     name: str, condition: Condition, protocol: Protocol, samples: Sequence[Tensor], seed: int
 ) -> Route:
     """Measures one replica's samples (n, 2) of every round, given in network units."""
-    meter = Meter(condition, protocol)
+    meter, K, reg_covar = Meter(condition, protocol), protocol.components, protocol.reg_covar
     records, scaled = [], [SCALE * rows.double().numpy() for rows in samples]
     for r, rows in enumerate(scaled):
-        fit = _fit(rows, protocol, seed, r)
+        fit = refit(rows[None], K, None, [key(seed, "measure", r)], reg_covar=reg_covar)
         records.append(meter(fit, rows[None]))
     return Route(name, condition, over_rounds(records), scaled)
 
 
-def _fit(rows: Array, protocol: Protocol, seed: int, r: int) -> Mixtures:
-    keyed = [key(seed, "measure", r)]
-    return refit(rows[None], protocol.components, None, keyed, reg_covar=protocol.reg_covar)
-
-
 def join(routes: Sequence[Route]) -> Route:
     """Gives the route of all replicas, from those of each."""
-    first = routes[0]
-    statistics: dict[str, Any] = {
-        name: np.concatenate([route.statistics[name] for route in routes])
-        for name in first.statistics
-    }
+    first, statistics = routes[0], over_replicas([route.statistics for route in routes])
     return Route(first.name, first.condition, statistics, first.samples)

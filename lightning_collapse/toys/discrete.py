@@ -20,7 +20,7 @@ from lightning_collapse.theory import discrete as theory
 from lightning_collapse.toys.blocks import TrainingSets, by_chance, counts, replaces_all
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
-from lightning_collapse.toys.spreads import spread
+from lightning_collapse.toys.spreads import counted, spread
 
 __all__ = [
     "Course",
@@ -80,18 +80,6 @@ class Course:
         self.sq_error[r] = np.square(p - np.array(law.shares)).sum(1)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """Counts (R, K) of n rows; n is what was meant, where counts are Poisson."""
-
-    n: int
-    of: NDArray[np.int64]
-
-    def merge(self, other: "_Counts") -> "_Counts":
-        """Gives the counts of the rows of both."""
-        return _Counts(self.n + other.n, self.of + other.of)
-
-
 def check_condition(
     condition: Condition, law: Law, rounds: int, replicas: int, curator: Curator | None = None
 ) -> None:
@@ -140,25 +128,24 @@ def from_statistics(
 ) -> Course:
     """Runs a regime without chance on the counts of pieces of rows."""
     blocks = condition.blocks[:rounds]
-    sets: TrainingSets[_Counts] = TrainingSets(blocks)
+    sets: TrainingSets[NDArray[np.int64]] = TrainingSets(blocks)
     chances = replica_generators(seed, "discrete blocks", range(replicas))
 
-    def draw(number: int) -> _Counts:
-        size, p = sets.pieces[number].size, sources[sets.pieces[number].born]
+    def draw(number: int) -> NDArray[np.int64]:
+        born, size = sets.pieces[number]
+        pairs = zip(chances, sources[born], strict=True)
         if law.sizes == "poisson":
-            drawn = [chance.poisson(size * own) for chance, own in zip(chances, p, strict=True)]
-        else:
-            drawn = [chance.multinomial(size, own) for chance, own in zip(chances, p, strict=True)]
-        return _Counts(size, np.stack(drawn))
+            return np.stack([chance.poisson(size * own) for chance, own in pairs])
+        return np.stack([chance.multinomial(size, own) for chance, own in pairs])
 
     course = Course.empty(rounds, replicas)
     # By birth stamp, what rows come from.
     sources = [np.tile(law.shares, (replicas, 1))]
     for r in range(rounds):
-        made = sets.of(r, draw)
-        sources.append(made.of / made.n)
+        course.n_real[r], course.n_synthetic[r] = known = counts(blocks[r])
+        # Of as many rows as were meant, where counts are Poisson.
+        sources.append(sets.of(r, draw) / sum(known))
         course.record(r, sources[-1], law)
-        course.n_real[r], course.n_synthetic[r] = counts(blocks[r])
     return course
 
 
@@ -249,8 +236,7 @@ def summarise(
     Each list comes as the mean over replicas, its standard error, and 5 and 95 % quantiles.
     """
     rounds, replicas = course.diversity.shape
-    lists: dict[str, Any] = {"round": np.arange(rounds)}
-    lists |= {name: getattr(course, name).mean(1) for name in ("n_real", "n_synthetic")}
+    lists = counted(course)
     for name in ("diversity", "categories", "sq_error"):
         lists |= spread(name, getattr(course, name))
     return {

@@ -72,7 +72,7 @@ class Fit:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(values).sum(-1))
 
-    def merge(self, other: "Fit") -> "Fit":
+    def __add__(self, other: "Fit") -> "Fit":
         """Gives what the rows of both come to."""
         if self.n == 0 or other.n == 0:
             return self if other.n == 0 else other

@@ -9,7 +9,7 @@ from lightning_collapse.theory import gaussian as theory
 from lightning_collapse.toys.blocks import Blocks, only_adds, replaces_all
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.gaussian_fits import Course, Truth
-from lightning_collapse.toys.spreads import spread
+from lightning_collapse.toys.spreads import counted, spread
 
 __all__ = ["enough_real", "predicted", "settling", "summarise"]
 
@@ -29,12 +29,11 @@ def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, A
     NaN or infinite.
     """
     rounds, replicas = course.mean.shape
-    lists = {"round": np.arange(rounds), "n_real": _mean(course.n_real)}
-    lists["n_synthetic"] = _mean(course.n_synthetic)
+    lists = counted(course)
     for name in ("variance", "log_variance", "mean"):
-        lists |= _spread(name, getattr(course, name))
-    lists["mean_sq_error"] = _mean(course.mean_sq_error)
-    lists["mean_sq_increment"] = _mean(course.mean_sq_increment)
+        values = getattr(course, name)
+        with np.errstate(invalid="ignore"):
+            lists |= spread(name, values) | {f"{name}_median": np.median(values, axis=1)}
     return {
         "regime": condition.name,
         "lambda": condition.fraction,
@@ -43,6 +42,8 @@ def summarise(condition: Condition, course: Course, truth: Truth) -> dict[str, A
         "samples_per_round": condition.samples_per_round,
         "replicas": replicas,
         **lists,
+        "mean_sq_error": course.mean_sq_error.mean(1),
+        "mean_sq_increment": course.mean_sq_increment.mean(1),
         "theory": predicted(condition, rounds, truth),
     }
 
@@ -106,14 +107,3 @@ def _increments(blocks: Blocks, variance: Array) -> Array:
     steps = np.full(len(blocks), np.nan)
     steps[1:] = newest[1:] * variance[:-1] / total[1:] ** 2.0
     return steps
-
-
-def _spread(name: str, values: Array) -> dict[str, Array]:
-    """Mean, median and band over replicas of values (T, R)."""
-    with np.errstate(invalid="ignore"):
-        return spread(name, values) | {f"{name}_median": np.median(values, axis=1)}
-
-
-def _mean(values: Array) -> Array:
-    """Means over replicas (T,) of values (T, R)."""
-    return np.asarray(values.mean(1))

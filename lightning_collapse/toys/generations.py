@@ -58,18 +58,12 @@ def generations(
     n_samples = samples_per_round or regime.samples_needed(n_real) or n_real
     regime.check(n_real, n_samples, 2 if rounds is None else rounds)
     real = pool[torch.arange(n_real)]
-    measured = PointMeasures(measures, real, held_out, n_samples, seed) if measures else None
+    measured = PointMeasures(measures, real, held_out, n_samples, seed)
     while rounds is None or pool.round < rounds:
         rows = pool.select(regime)
         learner.fit(pool[rows])
         samples = learner.sample(n_samples, generator(seed, "sample", pool.round))
         n_kept = int((rows < n_real).sum())
-        record: dict[str, Any] = {
-            "round": pool.round,
-            "n_real": n_kept,
-            "n_synthetic": len(rows) - n_kept,
-        }
-        if measured is not None:
-            record |= measured(samples, pool.drawn(regime))
-        yield record
+        counts = {"round": pool.round, "n_real": n_kept, "n_synthetic": len(rows) - n_kept}
+        yield counts | measured(samples, pool.at(rows))
         pool.deposit(samples)

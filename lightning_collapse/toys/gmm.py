@@ -20,11 +20,11 @@ from lightning_collapse.learners.mixtures import Mixtures, Start, refit, sample_
 from lightning_collapse.metrics.distance import SlicedWasserstein, sliced_wasserstein
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.modes import mode_shares, modes_covered
-from lightning_collapse.regimes import REAL, Drawn, Fixed
+from lightning_collapse.regimes import REAL, Fixed
 from lightning_collapse.seeds import generator, key
 from lightning_collapse.toys.blocks import by_chance, real_rows
 from lightning_collapse.toys.conditions import Condition
-from lightning_collapse.toys.measured import PointMeasures, over_rounds
+from lightning_collapse.toys.measured import PointMeasures, over_replicas, over_rounds
 from lightning_collapse.toys.ranges import above, at_least
 from lightning_collapse.toys.spreads import spread
 
@@ -103,11 +103,7 @@ class Course:
     @classmethod
     def join(cls, parts: Sequence["Course"]) -> "Course":
         """Gives the course of all replicas, from those of some."""
-        first = parts[0]
-        statistics = {
-            name: np.concatenate([part.statistics[name] for part in parts])
-            for name in first.statistics
-        }
+        first, statistics = parts[0], over_replicas([part.statistics for part in parts])
         return cls(first.condition, statistics, first.last, first.samples)
 
 
@@ -167,10 +163,8 @@ class Meter:
         self._rows, self._real = torch.from_numpy(real), self._sliced.projected(real)
 
     @cached_property
-    def _more(self) -> PointMeasures | None:
+    def _more(self) -> PointMeasures:
         n, protocol = self._condition.n, self._protocol
-        if not protocol.measures:
-            return None
         others = protocol.real_rows(n, key(protocol.seed, "held out"))
         return PointMeasures(
             protocol.measures, self._rows, torch.from_numpy(others), n, protocol.seed
@@ -188,16 +182,15 @@ class Meter:
             "smallest_mode_share": mode_shares(samples, self._modes).min(-1),
             "sliced_wasserstein": self._distance(samples),
             "collapsed_components": fit.collapsed.sum(-1),
-            **(self._more.of_all(samples) if self._more is not None else {}),
+            **self._more.of_all(samples),
         }
 
     def floor(self) -> float:
         """Gives the mean distance of the replicas' own n real rows."""
         n, n_real = self._condition.n, self._condition.n_real
         seeds = [replica_seed(self._protocol.seed, r) for r in range(self._protocol.replicas)]
-        sets = [self._protocol.real_rows(n_real, seed)[:n] for seed in seeds]
-        apart = [self._distance(rows) for rows in sets]
-        return float(np.mean(apart))
+        sets = (self._protocol.real_rows(n_real, seed)[:n] for seed in seeds)
+        return float(np.mean([self._distance(rows) for rows in sets]))
 
     def _distance(self, rows: Array) -> Array:
         return sliced_wasserstein(self._sliced.projected(rows), self._real)
@@ -241,15 +234,11 @@ class _ReplicaPool:
 
 def keeps_all(condition: Condition) -> bool:
     """Tells whether a round may draw from generations older than the newest."""
-    return any(
-        isinstance(block, Drawn) or (isinstance(block, Fixed) and not _real_or_newest(block, r))
+    return condition.takes_all or any(
+        isinstance(block, Fixed) and block.born not in (REAL, range(r, r + 1))
         for r, now in enumerate(condition.blocks)
         for block in now
     )
-
-
-def _real_or_newest(block: Fixed, r: int) -> bool:
-    return block.born in (REAL, range(r, r + 1))
 
 
 def _pool_rows(condition: Condition, protocol: Protocol) -> int:

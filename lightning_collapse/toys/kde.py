@@ -17,7 +17,7 @@ from lightning_collapse.regimes import Block, Drawn, Kept
 from lightning_collapse.seeds import key
 from lightning_collapse.toys.conditions import Condition
 from lightning_collapse.toys.rows import refuse_beyond_memory, training_sets
-from lightning_collapse.toys.spreads import spread
+from lightning_collapse.toys.spreads import counted, spread
 
 __all__ = ["Course", "Modes", "check_memory", "predicted", "simulate", "summarise"]
 
@@ -160,8 +160,7 @@ def summarise(
     `drift` is by how much of the true variance the second moment is above it.
     """
     rounds, replicas = course.variance.shape
-    lists: dict[str, Any] = {"round": np.arange(rounds)}
-    lists |= {name: getattr(course, name).mean(1) for name in ("n_real", "n_synthetic")}
+    lists = counted(course)
     for name in ("second_moment", "variance"):
         lists |= spread(name, getattr(course, name))
     lists |= spread("drift", course.second_moment / modes.variance - 1)

@@ -14,7 +14,7 @@ from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.rows import Rows
 
-__all__ = ["PointMeasures", "numbers_of", "over_rounds"]
+__all__ = ["PointMeasures", "numbers_of", "over_replicas", "over_rounds"]
 
 
 class PointMeasures:
@@ -28,6 +28,7 @@ class PointMeasures:
         n_samples: int,
         seed: int = 0,
         features: Features = Points(),  # noqa: B008 - frozen
+        summed: int | None = None,
     ) -> None:
         """Measures the floors.
 
@@ -38,20 +39,26 @@ class PointMeasures:
             n_samples: points that a round makes.
             seed: of the loop.
             features: space of measures that name none.
+            summed: rows of a set whose moments are summed; None for as many as samples.
         """
-        most = max([n_samples, *(measure.rows for measure in measures)])
-        data = RealData(real, held_out, most)
-        self._measuring = Measuring(
-            measures, data, features, n_samples, summed=n_samples, seed=seed
-        )
-        self._before: dict[int, Seen] = {}
+        summed = n_samples if summed is None else summed
+        self._measuring, self._before = None, dict[int, Seen]()
+        if measures:
+            most = max(summed, *(measure.rows for measure in measures))
+            data = RealData(real, held_out, most)
+            self._measuring = Measuring(
+                measures, data, features, n_samples, summed=summed, seed=seed
+            )
 
     def __call__(
-        self, samples: Tensor, trained_on: Rows | None = None, loop: int = 0
+        self, samples: Tensor, trained_on: Rows | None = None, loop: int = 0, n_nonfinite: int = 0
     ) -> dict[str, Any]:
         """A record's fields of the next round's samples (n, d) of one of the loops."""
+        if self._measuring is None:
+            return {}
         seen = self._measuring.seen()
         seen.update(0, samples)
+        seen.sums.n_nonfinite += n_nonfinite
         told = list(self._measuring.figures(seen, self._before.get(loop), trained_on=trained_on))
         self._before[loop] = seen
         return record_of(told)
@@ -70,6 +77,11 @@ def over_rounds(measured: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str,
     names = {name: None for name in names if f"{name}/0" not in names}
     none = np.full(len(next(iter(measured[0].values()))), np.nan)
     return {name: np.stack([told.get(name, none) for told in measured], 1) for name in names}
+
+
+def over_replicas(parts: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, Any]:
+    """Statistics (replicas, rounds) of all replicas, from those of some."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def numbers_of(fields: dict[str, Any]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 __all__ = [
     "above",
@@ -14,6 +15,8 @@ __all__ = [
     "share",
     "whole_numbers",
 ]
+
+Number = TypeVar("Number", int, float)
 
 
 def check_loop(n: int, rounds: int, replicas: int, lambdas: str | None) -> None:
@@ -32,24 +35,30 @@ def check_loop(n: int, rounds: int, replicas: int, lambdas: str | None) -> None:
         fractions(lambdas)
 
 
-def fractions(text: str, name: str = "lambdas") -> list[float]:
+def fractions(lambdas: str) -> list[float]:
     """Reads distinct numbers in [0, 1], separated by commas.
 
     Raises:
-        ValueError: the list has something else; the message calls it `name`.
+        ValueError: the list has something else.
     """
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
+    if not (values := _numbers(lambdas, float)):
         raise ValueError(
-            f"{name} = {text}: must be numbers separated by commas, such as 0.1,0.9,1.0"
-        ) from None
+            f"lambdas = {lambdas}: must be numbers separated by commas, such as 0.1,0.9,1.0"
+        )
     for value in values:
         if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} = {value:g}: must be numbers in [0, 1]")
+            raise ValueError(f"lambdas = {value:g}: must be numbers in [0, 1]")
     if len(set(values)) < len(values):
-        raise ValueError(f"{name} = {text}: must be distinct; name each number once")
+        raise ValueError(f"lambdas = {lambdas}: must be distinct; name each number once")
     return values
+
+
+def _numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Reads numbers separated by commas; none where one of them is no number."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        return []
 
 
 def whole_numbers(name: str, text: str) -> list[int]:
@@ -58,10 +67,7 @@ def whole_numbers(name: str, text: str) -> list[int]:
     Raises:
         ValueError: the list has something else; the message calls it `name`.
     """
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        values = []
+    values = _numbers(text, int)
     if not values or values[0] < 1 or values != sorted(set(values)):
         raise ValueError(
             f"{name} = {text}: must be rising whole numbers from 1, such as 50,100,200"
@@ -87,11 +93,8 @@ def positive_numbers(name: str, text: str) -> list[float]:
     Raises:
         ValueError: the list has something else; the message calls it `name`.
     """
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = [0.0]
-    if not all(math.isfinite(value) and value > 0 for value in values):
+    values = _numbers(text, float)
+    if not values or not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"{name} = {text}: must be numbers above 0, such as 1,0.5,0.2")
     return values
 

@@ -41,22 +41,6 @@ class Task:
     seed: int
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows as X'X (R, d, d) and X'y (R, d)."""
-
-    gram: Array
-    moment: Array
-
-    def merge(self, other: "_Rows") -> "_Rows":
-        """Gives what the rows of both come to."""
-        return _Rows(self.gram + other.gram, self.moment + other.moment)
-
-    def fit(self) -> Array:
-        """Gives the least squares weights (R, d)."""
-        return np.asarray(np.linalg.solve(self.gram, self.moment[..., None])[..., 0])
-
-
 def check_condition(condition: Condition, inputs: str, task: Task) -> None:
     """Raises ValueError where a condition cannot be run, or has no finite error."""
     if by_chance(condition.blocks):
@@ -93,22 +77,23 @@ def regress(
         inputs: whether each round labels the real rows' inputs again, or fresh ones.
         task: the rest; a replica's numbers depend on seed and replica alone.
     """
-    sets: TrainingSets[_Rows] = TrainingSets(condition.blocks[: task.rounds])
+    # Rows are known by X'X and X'y, side by side (R, d, d + 1).
+    sets: TrainingSets[Array] = TrainingSets(condition.blocks[: task.rounds])
     generators = replica_generators(task.seed, "regression", range(task.replicas))
-    grams: list[Array] = []
+    again: Array | None = None
 
-    def draw(number: int) -> _Rows:
-        piece = sets.pieces[number]
-        again = grams[0] if inputs == "same" and grams else None
-        rows = _draw(piece.size, sources[piece.born], task, generators, again)
-        if inputs == "same":
-            grams[:] = [rows.gram]
-        return rows
+    def draw(number: int) -> Array:
+        nonlocal again
+        born, size = sets.pieces[number]
+        gram, moment = _draw(size, sources[born], task, generators, again)
+        again = gram if inputs == "same" else None
+        return np.concatenate([gram, moment], -1)
 
     # By birth stamp, what labels come from.
-    sources = [np.zeros((task.replicas, task.dim))]
+    sources: list[Array] = [np.zeros((task.replicas, task.dim))]
     for r in range(task.rounds):
-        sources.append(sets.of(r, draw).fit())
+        rows = sets.of(r, draw)
+        sources.append(np.asarray(np.linalg.solve(rows[..., :-1], rows[..., -1:])[..., 0]))
     fits = np.stack(sources[1:])
     steps = np.diff(fits, axis=0, prepend=np.full_like(fits[:1], np.nan))
     return np.square(fits).sum(-1), np.square(steps).sum(-1)
@@ -120,8 +105,8 @@ def _draw(
     task: Task,
     generators: list[np.random.Generator],
     gram: Array | None = None,
-) -> _Rows:
-    """Draws rows with labels by weights (R, d); with the inputs that `gram` stands for, if any."""
+) -> tuple[Array, Array]:
+    """Draws X'X and X'y (R, d, 1), labels by weights (R, d); X'X is `gram` where one is given."""
     freedom = rows - np.arange(task.dim)
     noise = np.empty_like(weights)
     factors = np.empty((*weights.shape, task.dim))
@@ -133,8 +118,8 @@ def _draw(
         gram = factors @ factors.transpose(0, 2, 1)
     else:
         factors = np.linalg.cholesky(gram)
-    error = task.noise**0.5 * (factors @ noise[..., None])[..., 0]
-    return _Rows(gram, (gram @ weights[..., None])[..., 0] + error)
+    error = task.noise**0.5 * (factors @ noise[..., None])
+    return gram, gram @ weights[..., None] + error
 
 
 def predicted_errors(condition: Condition, inputs: str, task: Task) -> dict[str, Array]:

@@ -17,16 +17,22 @@ from lightning_collapse.toys.figures import (
     style,
 )
 
-__all__ = ["aligned", "draw_courses", "draw_ends", "end_table", "spread"]
+__all__ = ["HALF_WIDTH", "aligned", "counted", "draw_courses", "draw_ends", "end_table", "spread"]
 
 Summary = Mapping[str, Any]
 
-_HALF_WIDTH = 1.959964
+HALF_WIDTH = 1.959964
 """Of a 95 % interval, in standard errors."""
 _SIGNED = ("log", "drift")
 """What names of figures begin with that may be below 0."""
 _MOST_OF_MEAN = 0.25
 """Half-width of an interval, beside its mean: beyond it the normal law is not to be trusted."""
+
+
+def counted(course: Any) -> dict[str, NDArray[Any]]:
+    """Gives the rounds (T,), and how many rows they train on, over a course's replicas (T, R)."""
+    rows = {name: getattr(course, name).mean(1) for name in ("n_real", "n_synthetic")}
+    return {"round": np.arange(len(course.n_real)), **rows}
 
 
 def spread(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -76,7 +82,7 @@ def _end(summary: Summary, name: str) -> tuple[float, float, float | None]:
     """The mean at last, half of its 95 % interval, and what theory has."""
     mean, error = (float(summary[f"{name}_{part}"][-1]) for part in ("mean", "se"))
     theory = summary.get("theory", {}).get(f"{name}_mean")
-    return mean, _HALF_WIDTH * error, None if theory is None else float(theory[-1])
+    return mean, HALF_WIDTH * error, None if theory is None else float(theory[-1])
 
 
 def _labels(summaries: Sequence[Summary]) -> list[str]:

@@ -21,10 +21,7 @@ from lightning_collapse.curators import Curator
 from lightning_collapse.curators.curation import Curated, check_curator, curated
 from lightning_collapse.data.sources.source import Source
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT
-from lightning_collapse.metrics.features import Points
 from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
-from lightning_collapse.metrics.measuring import Measuring, Seen, record_of
-from lightning_collapse.metrics.real import RealData
 from lightning_collapse.networks.course import ema_decay, rate_factor
 from lightning_collapse.networks.edm import EDMLoss, EDMPrecond
 from lightning_collapse.networks.held_out import loss_fields, loss_sums
@@ -33,12 +30,13 @@ from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.stacked import StackedMLP
 from lightning_collapse.pool import Pool, batch_order
 from lightning_collapse.regimes import Regime
-from lightning_collapse.rows import ReadRows, Rows, from_network_units, nonfinite_as_zero
+from lightning_collapse.rows import ReadRows, from_network_units, nonfinite_as_zero
 from lightning_collapse.runs.split import Subset, samples_of, split
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.solvers import Denoiser
 from lightning_collapse.seeds import KeyedNormal, generator, key
+from lightning_collapse.toys.measured import PointMeasures
 from lightning_collapse.toys.training import Training
 
 __all__ = ["Replicas", "StackedRound"]
@@ -63,32 +61,12 @@ class StackedRound:
 class _Replica:
     """What one seed has of its own."""
 
+    measured: PointMeasures
+
     def __init__(self, seed: int, split_seed: int, train: Subset, held_out: Subset) -> None:
         self.seed, self.split_seed = seed, split_seed
         self.train, self.held_out = train, held_out
         self.pool = Pool(train, seed)
-        self._measuring: Measuring | None = None
-        self._before: Seen | None = None
-
-    def measure_floors(self, measures: Sequence[Measure], n_samples: int) -> None:
-        if not measures:
-            return
-        summed = min(n_samples, len(self.held_out), MEASURED_ROWS)
-        most = max(summed, *(measure.rows for measure in measures))
-        real = RealData(self.train, self.held_out, most)
-        self._measuring = Measuring(
-            measures, real, Points(), n_samples, summed=summed, seed=self.seed
-        )
-
-    def measured(self, samples: Tensor, n_nonfinite: int, trained_on: Rows) -> dict[str, Any]:
-        if self._measuring is None:
-            return {}
-        seen = self._measuring.seen()
-        seen.update(0, samples)
-        seen.sums.n_nonfinite += n_nonfinite
-        told = list(self._measuring.figures(seen, self._before, trained_on=trained_on))
-        self._before = seen
-        return record_of(told)
 
 
 class Replicas:
@@ -163,7 +141,14 @@ class Replicas:
         self._networks = [copy.deepcopy(network) for _ in seeds]
         StackedMLP(self._networks)  # which refuses what it cannot be
         for replica in self._replicas:
-            replica.measure_floors(list(measures), self.n_samples)
+            replica.measured = PointMeasures(
+                measures,
+                replica.train,
+                replica.held_out,
+                self.n_samples,
+                replica.seed,
+                summed=min(self.n_samples, len(replica.held_out), MEASURED_ROWS),
+            )
 
     @property
     def real(self) -> list[Tensor]:
@@ -204,7 +189,7 @@ class Replicas:
             records.append(
                 {"round": r, **self._told(replica, curations[i]), "train_loss": losses[i]}
                 | self._held_out_loss(replica, network)
-                | replica.measured(samples[i], bad[i], trained_on)
+                | replica.measured(samples[i], trained_on, n_nonfinite=bad[i])
                 | {"weights_moved": _moved(starts[i], network)}
             )
             replica.pool.deposit(samples[i], self.n_trainable)

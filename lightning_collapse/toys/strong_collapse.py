@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
-from lightning_collapse.theory.regression import MixtureError, projected_ridge_error, ridge_error
-from lightning_collapse.toys.spreads import aligned
+from lightning_collapse.theory.regression import MixtureError, ridge_error
+from lightning_collapse.toys.spreads import HALF_WIDTH, aligned
 
 __all__ = ["Mixture", "Sweep", "ridge", "simulate_sweep", "summarise_sweep", "sweep_table"]
 
@@ -49,12 +49,9 @@ class Sweep:
     widths: Sequence[int] | None = None
     """As many as `rows`; None regresses on the inputs themselves."""
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def settings(self) -> list[tuple[int, int | None]]:
         """Rows and width of each."""
-        widths = [None] * len(self) if self.widths is None else self.widths
+        widths = [None] * len(self.rows) if self.widths is None else self.widths
         return list(zip(self.rows, widths, strict=True))
 
 
@@ -63,7 +60,7 @@ def simulate_sweep(sweep: Sweep, fractions: Sequence[float], mixture: Mixture) -
 
     The settings of a replica share inputs, noise and projections.
     """
-    errors = np.empty((len(sweep), 1 + len(fractions), mixture.replicas))
+    errors = np.empty((len(sweep.rows), 1 + len(fractions), mixture.replicas))
     generators = replica_generators(mixture.seed, "strong collapse", range(mixture.replicas))
     for i, chance in enumerate(tqdm(generators, "replicas", leave=False, disable=None)):
         truth = chance.standard_normal(mixture.dim) / mixture.dim**0.5
@@ -165,21 +162,13 @@ def _parts(rows: int, width: int | None, fraction: float, mixture: Mixture) -> M
     ones = np.ones(mixture.dim)
     spectra = (ones, ones / mixture.dim, mixture.quality * ones / mixture.dim)
     share = _synthetic_rows(fraction, rows) / rows
-    if width is None:
-        return ridge_error(
-            *spectra,
-            rows=rows,
-            synthetic_fraction=share,
-            penalty=mixture.penalty,
-            noise=mixture.noise,
-        )
-    return projected_ridge_error(
+    return ridge_error(
         *spectra,
         rows=rows,
-        width=width,
         synthetic_fraction=share,
         penalty=mixture.penalty,
         noise=mixture.noise,
+        width=np.inf if width is None else width,
     )
 
 
@@ -187,17 +176,17 @@ def sweep_table(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Gives lines of a table: share, a sweep's last error, ζ with its 95 % interval, theory."""
     lines = [("model", "synthetic share", "rows, width", "error", "ζ", "95 % interval", "theory")]
     for one in summaries:
-        zeta, half = float(one["zeta_mean"][-1]), 1.959964 * float(one["zeta_error"][-1])
+        zeta, half = one["zeta_mean"][-1], HALF_WIDTH * one["zeta_error"][-1]
         expected = one["theory"]
         lines.append(
             (
                 one["model"],
                 f"{one['lambda']:g}",
                 ", ".join(f"{one[key][-1]:,}" for key in ("n", "width") if key in one),
-                f"{float(one['error_mean'][-1]):.4g}",
+                f"{one['error_mean'][-1]:.4g}",
                 f"{zeta:.3g}",
                 f"{zeta - half:.3g} to {zeta + half:.3g}",
-                f"{float(expected['error_mean'][-1] - expected['real_error_mean'][-1]):.3g}",
+                f"{expected['error_mean'][-1] - expected['real_error_mean'][-1]:.3g}",
             )
         )
     return aligned(lines)

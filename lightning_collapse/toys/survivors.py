@@ -65,7 +65,7 @@ def from_survivors(
 ) -> Course:
     """Runs replicas of a regime that `only_keeps`, on the means and scatters of pieces of rows."""
     blocks = condition.blocks[:rounds]
-    pieces = _Pieces.drawn(blocks, [key(seed, "gaussian survivors", i) for i in replicas])
+    pieces = _Pieces(blocks, [key(seed, "gaussian survivors", i) for i in replicas])
     means, factors = _units(pieces, replicas, truth.dim, seed)
     course = Course.empty(rounds, len(replicas))
     sums = _Sums(rounds, len(replicas), truth.dim)
@@ -130,8 +130,19 @@ def _outer(x: Array) -> Array:
 class _Pieces:
     """Rows that come and leave together, by replica, then by when they come and leave."""
 
-    def __init__(self, packed: Counts, replicas: int, rounds: int, most: int) -> None:
-        """Takes what `packed` packs."""
+    def __init__(self, blocks: Blocks, seeds: Sequence[int]) -> None:
+        """Draws who is kept in every round."""
+        replicas, rounds, most = len(seeds), len(blocks), max(sum(map(len, now)) for now in blocks)
+        # The birth stamps of a round's rows (R, n), in no order.
+        born: Counts = np.empty((replicas, 0), np.int64)
+        found = []
+        for r in range(rounds + 1):
+            now = blocks[r] if r < rounds else ()
+            born, gone = _round(born, _kept(now), sum(map(len, now)), seeds, r)
+            replica, age = np.nonzero(gone)
+            place = (replica * rounds + r - 1 - age) * (rounds + 1) + r
+            found.append(place * (most + 1) + gone[replica, age])
+        packed = np.concatenate(found)
         packed.sort()
         # Halves of the memory: there are millions.
         self.size = (packed % (most + 1)).astype(np.int32)
@@ -142,22 +153,6 @@ class _Pieces:
         packed %= rounds
         self.longest = int((self.left - packed).max())
         self._ends = self._counts.cumsum().reshape(replicas, rounds)
-
-    @classmethod
-    def drawn(cls, blocks: Blocks, seeds: Sequence[int]) -> "_Pieces":
-        """Draws who is kept in every round."""
-        rounds, most = len(blocks), max(sum(map(len, now)) for now in blocks)
-        # The birth stamps of a round's rows (R, n), in no order.
-        born: Counts = np.empty((len(seeds), 0), np.int64)
-        found = []
-        for r in range(rounds + 1):
-            now = blocks[r] if r < rounds else ()
-            kept = _kept(now)
-            born, gone = _round(born, kept, sum(map(len, now)), seeds, r)
-            replica, age = np.nonzero(gone)
-            place = (replica * rounds + r - 1 - age) * (rounds + 1) + r
-            found.append(place * (most + 1) + gone[replica, age])
-        return cls(np.concatenate(found), len(seeds), rounds, most)
 
     def born_in(self, r: int) -> Counts:
         """The places of the pieces that come in round r, of all replicas."""

@@ -17,7 +17,6 @@ from lightning_collapse.learners.learner import GaussianMixtureEM, GaussianMLE
 from lightning_collapse.learners.mixtures import (
     Mixtures,
     fit_mixtures,
-    kmeans_start,
     refit,
     sample_mixtures,
 )
@@ -40,6 +39,11 @@ def blobs(replicas, n, clusters, d, spread, seed=0):
 
 def keys(replicas):
     return [key(0, "k-means", r) for r in range(replicas)]
+
+
+def kmeans_start(rows, components, keys, reg_covar=0.0):
+    work = mixtures_module._Work.of(rows)
+    return mixtures_module._clusters(work, components, keys, reg_covar)
 
 
 def randoms(replicas):

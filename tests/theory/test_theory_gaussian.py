@@ -68,7 +68,7 @@ def test_accumulation_limits():
     for limit, per_round, fits in ((every, 1000, t), (tenth, 100, many)):
         course = gaussian.accumulate_per_round_variance(fits, 1000, per_round, 2)
         assert course == pytest.approx(limit, rel=1e-7)
-    assert gaussian.subsample_variance(20000, 1000, s2=2)[-1] == pytest.approx(
+    assert gaussian.subsample_variance(20000, 1000, 1000, 1000, 2)[-1] == pytest.approx(
         GOLDEN["acc-subsample t=20000 N=1000 s2=2"], **CLOSE
     )
 

@@ -6,7 +6,6 @@ import pytest
 from lightning_collapse.theory.regression import (
     accumulate_fresh_error,
     accumulate_same_error,
-    projected_ridge_error,
     replace_error,
     ridge_error,
 )
@@ -15,8 +14,7 @@ ISOTROPIC = np.ones(200)
 
 
 def mixture(rows, p2, penalty, quality=1.0, **width):
-    form = projected_ridge_error if width else ridge_error
-    return form(
+    return ridge_error(
         ISOTROPIC,
         ISOTROPIC / 200,
         quality * ISOTROPIC / 200,
@@ -30,16 +28,16 @@ def mixture(rows, p2, penalty, quality=1.0, **width):
 def test_loops_of_least_squares():
     assert replace_error(20, 10, 30) == pytest.approx(10.5263, abs=1e-4)
     assert accumulate_same_error(20, 10, 30) == pytest.approx(0.840086, abs=1e-6)
-    assert accumulate_fresh_error(20, 10, 30) == pytest.approx(0.754009, abs=1e-6)
+    assert accumulate_fresh_error(20, 10, 30, 30) == pytest.approx(0.754009, abs=1e-6)
     assert replace_error(15, 50, 80, noise=0.25) == pytest.approx(6.4655, abs=1e-4)
-    assert accumulate_fresh_error(15, 50, 80, noise=0.25) == pytest.approx(0.549012, abs=1e-6)
+    assert accumulate_fresh_error(15, 50, 80, 80, noise=0.25) == pytest.approx(0.549012, abs=1e-6)
 
 
 def test_accumulation_stays_below_its_bound():
     n = np.arange(1, 2000)
     bound = replace_error(1, 10, 30) * np.pi**2 / 6
     assert (accumulate_same_error(n, 10, 30) < bound).all()
-    assert (accumulate_fresh_error(n, 10, 30) <= accumulate_same_error(n, 10, 30)).all()
+    assert (accumulate_fresh_error(n, 10, 30, 30) <= accumulate_same_error(n, 10, 30)).all()
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,6 @@ def test_fresh_labels_alone_and_none():
     golden = {0.1: 0.5338, 0.5: 0.8081, 0.9: 2.9515, 1.0: 6.0504}
     for fraction, error in golden.items():
         assert theory.fresh_mix_error(12, 60, 180, fraction) == pytest.approx(error, abs=1e-4)
-    assert theory.accumulate_fresh_error(9, 10, 30, per_round=30) == pytest.approx(
-        theory.accumulate_fresh_error(9, 10, 30)
-    )
 
 
 def test_a_replica_does_not_depend_on_how_many_there_are():

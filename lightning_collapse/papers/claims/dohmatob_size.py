@@ -7,7 +7,7 @@ rows.
 import numpy as np
 
 from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, theirs
-from lightning_collapse.theory.regression import projected_ridge_error
+from lightning_collapse.theory.regression import ridge_error
 from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep
 
 _DIM, _ROWS, _SHARE, _PENALTY = 200, 150, 0.1, 1e-3
@@ -21,7 +21,7 @@ def _measure(task: Task) -> Evidence:
     at = dict(zip(_WIDTHS, zeta, strict=True))
     ones = np.ones(_DIM)
     law = [
-        projected_ridge_error(
+        ridge_error(
             ones,
             ones / _DIM,
             ones / _DIM,

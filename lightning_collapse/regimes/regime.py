@@ -248,20 +248,22 @@ class Regime(ABC):
         self, blocks: Sequence[Block], starts: NDArray[np.int64], before: int
     ) -> None:
         """Raises ValueError where blocks want rows that there are not, or rows twice, or none."""
-        n_real, r = int(starts[1]), len(starts) - 2
-        wrongs = (_shortage(block, starts, before) for block in blocks if len(block))
-        wrong = next(filter(None, wrongs), None)
-        if not (wrong or any(map(len, blocks))):
-            wrong = "trains on no rows; take at least one"
+        blocks = [block for block in blocks if len(block)]
+        r = len(starts) - 2
+        wrong = None if blocks else "trains on no rows; take at least one"
+        for block in blocks:
+            wrong = wrong or _shortage(block, starts, before)
         if not wrong and (twice := _overlap(blocks, r)):
             wrong = f"may take rows twice: {twice[0]} and {twice[1]}"
         if wrong:
             raise ValueError(f"regime = {self}: round {r} {wrong}")
         for block in blocks:
-            if not (isinstance(block, Fixed) and len(block)):
+            if not isinstance(block, Fixed):
                 continue
-            if (made := _made(block, starts)) is not None and block.rows.stop > made:
-                wanted = max(block.rows.stop, self.samples_needed(n_real))
+            # Of the generations that it names.
+            sizes = np.diff(starts[max(1, block.born.start) : block.born.stop + 1])
+            if (made := sizes.min(initial=block.rows.stop)) < block.rows.stop:
+                wanted = max(block.rows.stop, self.samples_needed(int(starts[1])))
                 raise ValueError(
                     f"samples_per_round = {made}: the regime needs {wanted} samples a round; "
                     f"make at least {wanted}"
@@ -307,15 +309,9 @@ def _shortage(block: Block, starts: NDArray[np.int64], before: int) -> str | Non
     return None
 
 
-def _made(block: Fixed, starts: NDArray[np.int64]) -> int | None:
-    """The fewest samples of the generations that a block names; None where it names none."""
-    sizes = np.diff(starts[max(1, block.born.start) : block.born.stop + 1])
-    return int(sizes.min()) if sizes.size else None
-
-
 def _overlap(blocks: Sequence[Block], r: int) -> tuple[Block, Block] | None:
-    """Two blocks that may have a row in common, if there are such."""
-    spans = [(*_span(block, r), block) for block in blocks if len(block)]
+    """Two blocks, none of them empty, that may have a row in common, if there are such."""
+    spans = [(*_span(block, r), block) for block in blocks]
     spans.sort(key=lambda span: span[0].start)
     for i, (born, rows, block) in enumerate(spans):
         for other_born, other_rows, other in spans[i + 1 :]:

@@ -104,12 +104,20 @@ def from_statistics(
     """
     blocks = condition.blocks[:rounds]
     sets: TrainingSets[Fit] = TrainingSets(blocks)
-    units = _Units(sets.pieces, replicas, truth.dim, seed)
+    means, factors = _units(sets.pieces, replicas, truth.dim, seed)
+
+    def draw(number: int) -> Fit:
+        born, n = sets.pieces[number]
+        root = sources[born].root
+        mean = sources[born].mean + (root @ means[number, :, :, None])[..., 0] / n**0.5
+        half = root @ factors[number]
+        return Fit(n, mean, half @ half.transpose(0, 2, 1))
+
     course = Course.empty(rounds, len(replicas))
     # By birth stamp, what rows come from.
     sources = [before := Fit.of_truth(truth, len(replicas))]
     for r in range(rounds):
-        fit = sets.of(r, lambda number: units.draw(number, sources[sets.pieces[number].born]))
+        fit = sets.of(r, draw)
         course.record(r, fit, before, truth)
         sources.append(before := fit)
     real, synthetic = np.array([counts(now) for now in blocks]).T
@@ -117,25 +125,15 @@ def from_statistics(
     return course
 
 
-class _Units:
-    """Means and scatters of pieces of rows of N(0, I), drawn beforehand."""
-
-    def __init__(self, pieces: Sequence[Piece], replicas: range, dim: int, seed: int) -> None:
-        """Draws all pieces; each replica's depend on itself alone."""
-        self._sizes = [piece.size for piece in pieces]
-        self._means = np.empty((len(pieces), len(replicas), dim))
-        self._factors = np.empty((len(pieces), len(replicas), dim, dim))
-        freedom = np.array(self._sizes)[:, None] - 1 - np.arange(dim)
-        for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
-            self._means[:, i] = chance.standard_normal((len(pieces), dim))
-            self._factors[:, i] = wishart_factors(freedom, chance)
-
-    def draw(self, number: int, source: Fit) -> Fit:
-        """Gives a piece of rows drawn from a fit."""
-        n, root = self._sizes[number], source.root
-        mean = source.mean + (root @ self._means[number, :, :, None])[..., 0] / n**0.5
-        half = root @ self._factors[number]
-        return Fit(n, mean, half @ half.transpose(0, 2, 1))
+def _units(pieces: Sequence[Piece], replicas: range, dim: int, seed: int) -> tuple[Array, Array]:
+    """Draws means and roots of scatters of pieces of rows of N(0, I); each replica's alone."""
+    means = np.empty((len(pieces), len(replicas), dim))
+    factors = np.empty((*means.shape, dim))
+    freedom = np.array([piece.size for piece in pieces])[:, None] - 1 - np.arange(dim)
+    for i, chance in enumerate(replica_generators(seed, "gaussian blocks", replicas)):
+        means[:, i] = chance.standard_normal((len(pieces), dim))
+        factors[:, i] = wishart_factors(freedom, chance)
+    return means, factors
 
 
 def from_rows(

@@ -33,7 +33,6 @@ __all__ = ["Course", "Meter", "Protocol", "THREE_MODES", "replica_seed", "run_mi
 Array = NDArray[np.float64]
 
 THREE_MODES = ((-4.0, -4.0), (0.0, 4.0), (4.0, -4.0))
-VARIANCE = 0.5
 
 _DIRECTIONS = 50
 _NUMBERS_AT_A_TIME = 3 * 2**14
@@ -58,7 +57,7 @@ class Protocol:
     threshold: float = 2.0
     """A mode is covered if a fitted mean is within this distance."""
     modes: tuple[tuple[float, ...], ...] = THREE_MODES
-    variance: float = VARIANCE
+    variance: float = 0.5
     measures: tuple[Measure, ...] = ()
     """Taken of every round's samples beside the others."""
 

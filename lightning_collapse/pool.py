@@ -74,6 +74,11 @@ class Pool:
         """Gives the positions (n,) of the rows that the current round trains on."""
         return regime.select(self.sizes, self._regime_seed)
 
+    def counts(self, regime: Regime) -> list[int]:
+        """Gives how many rows of each birth stamp the current round trains on."""
+        random = torch.Generator().manual_seed(self._regime_seed)
+        return regime.counts(self.sizes, random)
+
     def composition(self, regime: Regime, counts: tuple[int, int] | None = None) -> dict[str, Any]:
         """Tells what the current round trains on, as fields of its record.
 
@@ -82,9 +87,8 @@ class Pool:
             counts: real rows and synthetic ones, where not all are taken that the regime draws.
         """
         if counts is None:
-            rows = self.select(regime)
-            real = int((rows < self._sizes[0]).sum())
-            counts = real, len(rows) - real
+            real, *others = self.counts(regime)
+            counts = real, sum(others)
         n_real, n_synthetic = counts
         return {
             "regime": type(regime).__name__,

@@ -20,6 +20,7 @@ from lightning_collapse.regimes import (
     Then,
     Turnover,
 )
+from lightning_collapse.seeds import generator
 
 REGIMES = [
     Replace(),
@@ -64,28 +65,35 @@ def stamps_of(positions, sizes):
 
 
 def counts_by_stamp(regime, sizes, seed=0):
-    born = stamps_of(regime.select(sizes, seed), sizes)
-    return torch.bincount(born, minlength=len(sizes)).tolist()
+    return regime.counts(sizes, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)
 @pytest.mark.parametrize("extra", [0, 3])
 @pytest.mark.parametrize("r", [0, 1, 2, 7])
-def test_rows_are_distinct(regime, extra, r):
+def test_counts_are_those_of_the_rows_drawn(regime, r, extra):
+    """The two questions have one answer, in whatever order the pool's rows lie."""
     sizes = sizes_at(regime, r, extra=extra)
+    born = torch.repeat_interleave(torch.arange(r + 1), torch.tensor(sizes))
     for seed in range(3):
-        rows = regime.select(sizes, seed)
-        assert rows.dtype == torch.int64
-        assert len(rows.unique()) == len(rows) > 0
+        random = torch.Generator().manual_seed(seed)
+        shuffled = born[torch.randperm(len(born), generator=generator(seed, "shuffle"))]
+        for stamps in (born, shuffled):
+            rows = regime(stamps, random)
+            assert rows.dtype == torch.int64
+            assert len(rows.unique()) == len(rows) > 0
+            drawn = torch.bincount(stamps[rows], minlength=r + 1).tolist()
+            assert drawn == regime.counts(sizes, random)
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)
 def test_sizes_may_differ_from_round_to_round(regime):
     needed = max(1, regime.samples_needed(N))
     sizes = [N, needed + 5, needed, needed + 1]
-    rows = regime.select(sizes, 1)
-    assert len(rows.unique()) == len(rows) > 0
-    assert rows.min() >= 0 and rows.max() < sum(sizes)
+    born = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
+    random = torch.Generator().manual_seed(1)
+    drawn = torch.bincount(born[regime(born, random)], minlength=4).tolist()
+    assert drawn == regime.counts(sizes, random)
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)
@@ -93,6 +101,16 @@ def test_round_0_trains_on_real_rows_alone(regime):
     (count,) = counts_by_stamp(regime, [N])
     wanted = getattr(regime, "size", N)
     assert count == wanted
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=repr)
+def test_only_the_seed_matters_not_the_generators_past(regime):
+    born = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes_at(regime, 3)))
+    random = torch.Generator().manual_seed(5)
+    first = regime(born, random)
+    torch.rand(10, generator=random)
+    assert torch.equal(regime(born, random), first)
+    assert torch.equal(regime.select(sizes_at(regime, 3), seed=5), first)
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=repr)

@@ -207,6 +207,28 @@ class Regime(ABC):
             before = len(draw)
             yield draw
 
+    def __call__(self, born: Tensor, generator: torch.Generator) -> Tensor:
+        """Gives indices (n,) into `born` (rows,) of the rows the newest round trains on.
+
+        The rule's randomness is keyed by (`generator.initial_seed()`, round): pass the same seed
+        in every round; how far the generator has advanced does not matter.
+        """
+        sizes = torch.bincount(born).tolist()
+        return torch.argsort(born, stable=True)[self.select(sizes, generator.initial_seed())]
+
+    def counts(self, sizes: Sequence[int], generator: torch.Generator) -> list[int]:
+        """Gives how many rows of each birth stamp the newest round trains on.
+
+        Args:
+            sizes: rows available of each birth stamp.
+            generator: as in `__call__`.
+        """
+        ends = torch.tensor(sizes).cumsum(0)
+        positions = self.select(sizes, generator.initial_seed())
+        stamps = torch.searchsorted(ends, positions, right=True)
+        counts: list[int] = torch.bincount(stamps, minlength=len(sizes)).tolist()
+        return counts
+
     def check(self, n_real: int, samples_per_round: int, rounds: int) -> None:
         """Raises ValueError if any of `rounds` rounds could not be satisfied."""
         starts, before = _starts(n_real, samples_per_round, rounds), 0

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection, Iterable
 
-__all__ = ["near", "suggested_key"]
+__all__ = ["meant", "near", "suggested_key"]
 
 # Of Lightning before 2.0, of NVIDIA's scripts, and of papers: ours, of which a command has one.
 _ELSEWHERE: dict[str, tuple[str, ...]] = {
@@ -107,6 +107,12 @@ def suggested_key(wrong: str, keys: Iterable[str]) -> str:
         leaves.setdefault(key.rpartition(".")[2], key)
     # Many leaves are short: what is somewhat alike is mostly something else.
     return leaves.get(near(leaf, leaves, 0.75), "")
+
+
+def meant(wrong: str, known: Collection[str]) -> str:
+    """Gives the end of a message: the known word that a wrong one may be meant for, if any."""
+    close = near(wrong, known)
+    return f"; did you mean {close}?" if close and wrong not in known else ""
 
 
 def near(wrong: str, known: Collection[str], cutoff: float = 0.6) -> str:

@@ -117,7 +117,7 @@ def is_slow(module: str | None) -> bool:
     package, _, _ = (module or "").partition(".")
     if package in _SLOW:
         return True
-    if package != __name__.partition(".")[0] or not _source(module or "").is_file():
+    if package != _PACKAGE or not _source(module or "").is_file():
         return False
     imported: list[str | None] = []
     # Not those inside functions and conditions.
@@ -167,7 +167,7 @@ def _aliases(module: str) -> dict[str, Any]:
 
 def is_defined(name: str) -> bool:
     """Whether any module of this package has a class or a function of that name."""
-    package = _source(__name__.partition(".")[0]).parent
+    package = _source(_PACKAGE).parent
     wanted = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
     return any(wanted.search(path.read_text("utf-8")) for path in package.rglob("*.py"))
 

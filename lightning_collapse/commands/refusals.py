@@ -5,6 +5,8 @@ as far as it needs nothing slow: a statement that names what is not at hand, suc
 left undone. The real thing is still to be made, and checks all.
 """
 
+import __future__
+
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +22,8 @@ _CONSTRUCTORS = ("__init__", "__post_init__")
 _CHECKS = (ast.If, ast.For, ast.Expr, ast.Assign)
 # Whatever else goes wrong does for lack of what is slow.
 _UNDONE = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError)
+# Types may name what is slow.
+_UNTYPED = __future__.annotations.compiler_flag
 
 
 def refuse_as(module: str, name: str, given: Mapping[str, Any]) -> None:
@@ -118,15 +122,10 @@ def _scope(module: str, family: Iterable[ast.stmt], checks: Iterable[ast.stmt]) 
 
 
 def _bare(node: ast.stmt) -> ast.stmt:
-    """Leaves of a class what its checks may call, and of functions no types and no defaults."""
+    """Leaves of a class what its checks may call, and of functions no other decorators."""
     if isinstance(node, ast.FunctionDef):
-        old = node.args
-        args, named, rest = _untyped(old.args), _untyped(old.kwonlyargs), None
-        if old.vararg is not None:
-            rest = ast.arg(old.vararg.arg)
-        given = ast.arguments([], args, rest, named, old.kw_defaults, None, old.defaults)
         kept = [each for each in node.decorator_list if ast.unparse(each) == "staticmethod"]
-        made: ast.stmt = ast.FunctionDef(node.name, given, node.body, kept)
+        made: ast.stmt = ast.FunctionDef(node.name, node.args, node.body, kept)
     elif isinstance(node, ast.ClassDef):
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         own = [_bare(part) for part in methods if part.name not in _CONSTRUCTORS]
@@ -134,10 +133,6 @@ def _bare(node: ast.stmt) -> ast.stmt:
     else:
         return node
     return ast.fix_missing_locations(ast.copy_location(made, node))
-
-
-def _untyped(given: Iterable[ast.arg]) -> list[ast.arg]:
-    return [ast.arg(each.arg) for each in given]
 
 
 def _names(nodes: Iterable[ast.stmt]) -> set[str]:
@@ -158,4 +153,4 @@ def _is_quick(node: ast.stmt) -> bool:
 
 def _do(node: ast.stmt, scope: dict[str, Any]) -> None:
     with suppress(*_UNDONE, NameError):
-        exec(compile(ast.Module([node], []), "<check>", "exec"), scope)
+        exec(compile(ast.Module([node], []), "<check>", "exec", _UNTYPED), scope)

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from lightning_collapse.commands.declared import bound, is_slow, parsed
+from lightning_collapse.commands.declared import arguments, bound, is_slow, parsed
 
 __all__ = ["constant", "defaults", "refuse_as"]
+
+_Node = ast.FunctionDef | ast.ClassDef
 
 _CONSTRUCTORS = ("__init__", "__post_init__")
 # Values are computed for checks that follow.
@@ -57,7 +59,8 @@ def defaults(module: str, name: str) -> dict[str, Any]:
     for node in _family(module, name):
         for key, value in _defaults(node):
             with suppress(ValueError):
-                found[key] = ast.literal_eval(value)
+                if value is not None:
+                    found[key] = ast.literal_eval(value)
     return found
 
 
@@ -69,33 +72,22 @@ def constant(module: str, name: str) -> Any:
     raise LookupError(f"{module}.{name}")
 
 
-def _defaults(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
-    if isinstance(node, ast.ClassDef):
-        for part in node.body:
-            if (
-                isinstance(part, ast.AnnAssign)
-                and isinstance(part.target, ast.Name)
-                and part.value
-            ):
-                yield part.target.id, part.value
-    for made in _bodies(node):
-        given = made.args
-        last = given.args[len(given.args) - len(given.defaults) :]
-        named = [*last, *given.kwonlyargs]
-        for each, value in zip(named, [*given.defaults, *given.kw_defaults], strict=True):
-            if value is not None:
-                yield each.arg, value
+def _defaults(node: _Node) -> Iterator[tuple[str, ast.expr | None]]:
+    for part in node.body if isinstance(node, ast.ClassDef) else []:
+        if isinstance(part, ast.AnnAssign):
+            yield ast.unparse(part.target), part.value
+    yield from ((name, value) for name, _, value in arguments(node))
 
 
-def _bodies(node: ast.stmt) -> list[ast.FunctionDef]:
+def _bodies(node: _Node) -> list[ast.FunctionDef]:
     """The function, or the constructors of the class."""
     if isinstance(node, ast.FunctionDef):
         return [node]
-    methods = [part for part in getattr(node, "body", []) if isinstance(part, ast.FunctionDef)]
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     return [method for method in methods if method.name in _CONSTRUCTORS]
 
 
-def _family(module: str, name: str) -> Iterator[ast.stmt]:
+def _family(module: str, name: str) -> Iterator[_Node]:
     """A class, or a function, after the classes of the module that it is derived from."""
     for node in parsed(module).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:

@@ -260,8 +260,10 @@ def arguments(
             yield argument.arg, argument.annotation, default
     elif any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         for field in node.body:
-            if isinstance(field, ast.AnnAssign) and "ClassVar" not in ast.unparse(field):
-                yield ast.unparse(field.target), field.annotation, field.value
+            if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field):
+                continue
+            if isinstance(field.target, ast.Name):
+                yield field.target.id, field.annotation, field.value
 
 
 def _parameters(

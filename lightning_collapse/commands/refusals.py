@@ -74,8 +74,8 @@ def constant(module: str, name: str) -> Any:
 
 def _defaults(node: _Node) -> Iterator[tuple[str, ast.expr | None]]:
     for part in node.body if isinstance(node, ast.ClassDef) else []:
-        if isinstance(part, ast.AnnAssign):
-            yield ast.unparse(part.target), part.value
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id, part.value
     yield from ((name, value) for name, _, value in arguments(node))
 
 

@@ -13,67 +13,23 @@ from lightning_collapse.commands.table import dispatch
 __all__ = ["main"]
 
 _COMMANDS = {
-    "fit": (
-        "lightning_collapse.commands.fit:run_fit",
-        "run a recursive experiment, or go on with one",
-    ),
-    "sweep": (
-        "lightning_collapse.commands.sweep:main",
-        "run all that a plan asks for: regimes, shares, sizes, seeds and their control",
-    ),
-    "generate": (
-        "lightning_collapse.commands.generate:main",
-        "make samples of a checkpoint from seeds, as PNG files or a store",
-    ),
-    "evaluate": (
-        "lightning_collapse.commands.evaluate:main",
-        "score samples against a reference, or a run: FID, KID, precision, recall, moments",
-    ),
-    "measure": (
-        "lightning_collapse.commands.measure:main",
-        "measure a run's finished rounds again, or by other measures",
-    ),
-    "prepare": (
-        "lightning_collapse.commands.prepare:main",
-        "import a folder or a zip of images into a store",
-    ),
-    "export": (
-        "lightning_collapse.commands.export:main",
-        "write a store's images as PNG files, or as EDM's dataset zip",
-    ),
-    "plot": (
-        "lightning_collapse.commands.plot:main",
-        "draw one picture of runs, and print the table of a run's rounds",
-    ),
-    "report": (
-        "lightning_collapse.commands.report:main",
-        "write one page of runs: the verdict, curves, samples, and how they were made",
-    ),
-    "analyse": (
-        "lightning_collapse.commands.analyse:main",
-        "answers from runs, with intervals: the profile of collapse, bias and variance",
-    ),
-    "reproduce": (
-        "lightning_collapse.commands.reproduce:main",
-        "run published claims here, and tell whether they hold",
-    ),
-    "convert": (
-        "lightning_collapse.commands.convert:main",
-        "make a safetensors file of NVIDIA's network pickle, or of a run's checkpoint",
-    ),
-    "toy": ("lightning_collapse.commands.toy:main", "experiments where theory knows the answer"),
-    "control": (
-        "lightning_collapse.commands.control:main",
-        "tell the bias of a sampler by itself, per round and compounded",
-    ),
-    "pool": (
-        "lightning_collapse.commands.pool:main",
-        "verify a run's files, repair damaged ones from their recipes",
-    ),
-    "doctor": (
-        "lightning_collapse.commands.doctor:main",
-        "tell whether a run can be made here, and what to do if not",
-    ),
+    "fit": "run a recursive experiment, or go on with one",
+    "sweep": "run all that a plan asks for: regimes, shares, sizes, seeds and their control",
+    "generate": "make samples of a checkpoint from seeds, as PNG files or a store",
+    "evaluate": "score samples against a reference, or a run: FID, KID, precision, recall, "
+    "moments",
+    "measure": "measure a run's finished rounds again, or by other measures",
+    "prepare": "import a folder or a zip of images into a store",
+    "export": "write a store's images as PNG files, or as EDM's dataset zip",
+    "plot": "draw one picture of runs, and print the table of a run's rounds",
+    "report": "write one page of runs: the verdict, curves, samples, and how they were made",
+    "analyse": "answers from runs, with intervals: the profile of collapse, bias and variance",
+    "reproduce": "run published claims here, and tell whether they hold",
+    "convert": "make a safetensors file of NVIDIA's network pickle, or of a run's checkpoint",
+    "toy": "experiments where theory knows the answer",
+    "control": "tell the bias of a sampler by itself, per round and compounded",
+    "pool": "verify a run's files, repair damaged ones from their recipes",
+    "doctor": "tell whether a run can be made here, and what to do if not",
 }
 
 
@@ -86,7 +42,8 @@ def main() -> None:
         print(f"lightning-collapse {__version__}")
         return
     try:
-        dispatch("lightning-collapse", _COMMANDS, arguments)
+        place = "lightning_collapse.commands.{}:main"
+        dispatch("lightning-collapse", place, _COMMANDS, arguments)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -75,13 +75,12 @@ def bias_variance(
     at_least("replicas", replicas, 2)
     at_least("rounds", rounds, 1)
     at_least("dim", dim, 1)
-    whole_numbers("n", n)
+    sizes = whole_numbers("n", n)
     check_regime_name(regime)
     check_runs(runs or [])
     if toy is None:
         _of_runs(runs or [], trust_class, out)
         return
-    sizes = list(whole_numbers("n", n))
     options: dict[str, object] = dict(toy=toy, synthetic_fraction=synthetic_fraction, n=n)
     if toy == "gaussian":
         if len(sizes) > 1:

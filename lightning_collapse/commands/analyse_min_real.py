@@ -95,7 +95,7 @@ def min_real(
         options = dict(config=config, rounds=rounds, budget=budget, set=set, margin=margin)
         _tell(told, command_line("analyse min-real", **options, n=n, seed=seed), out)
     else:
-        options = dict(control=None if control is None else list(control), margin=margin)
+        options = dict(control=control, margin=margin)
         told = _of_runs(find_runs(runs or []), find_runs(control or []), margin)
         _tell(told, command_line("analyse min-real", *(runs or []), **options), open_folder(out))
 

@@ -67,7 +67,7 @@ def stability(
         raise ValueError("config: name the configuration of the runs, or else --toy gaussian")
     at_least("rounds", rounds, 1)
     at_least("swaps", swaps, 1)
-    sizes = list(whole_numbers("n", n or _TOY_ROWS)) if n or toy else []
+    sizes = whole_numbers("n", n or _TOY_ROWS) if n or toy else []
     for size in sizes:
         at_least("n", size, 2)
     if config is None:

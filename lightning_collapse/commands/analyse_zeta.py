@@ -1,7 +1,7 @@
 """`lightning-collapse analyse zeta`: what samples cost a network, by their share and its width."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lightning_collapse.analysis.conditions import conditions, find_runs
 from lightning_collapse.analysis.intervals import Interval
@@ -53,6 +53,7 @@ def zeta(
         seed: keys the toy.
         out: folder for the results.
     """
+    given = dict(locals())
     if (toy is None) == (not runs):
         raise ValueError("runs: name some, or else --toy diffusion")
     shares = fractions(lambdas)
@@ -70,11 +71,7 @@ def zeta(
     open_folder(out)
     training = Training(images_per_round=images_per_round, batch_size=batch_size)
     told = zetas(points_conditions(sizes, shares, n, rounds, replicas, training, seed))
-    options: dict[str, Any] = dict(
-        toy=toy, widths=widths, lambdas=lambdas, n=n, rounds=rounds, replicas=replicas
-    )
-    options |= dict(images_per_round=images_per_round, batch_size=batch_size, seed=seed)
-    _write(told, command_line("analyse zeta", **options), out)
+    _write(told, command_line("analyse zeta", **given | {"runs": None, "out": None}), out)
 
 
 def _write(told: list[Zeta], command: str, out: Path) -> None:

@@ -20,7 +20,7 @@ from lightning_collapse.sampling.bias import (
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.fitting import fitted
 from lightning_collapse.toys.figures import new_figure, save_figure, style
-from lightning_collapse.toys.ranges import positive_numbers
+from lightning_collapse.toys.ranges import at_least, positive_numbers
 from lightning_collapse.toys.tables import command_line, open_folder, write_tables
 
 __all__ = ["control", "main"]
@@ -66,8 +66,7 @@ def control(
             steps, in place of the schedule's, and print them as a configuration has them.
         out: folder for the results.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds = {rounds}: must be at least 1")
+    at_least("rounds", rounds, 1)
     if fit and data is None:
         raise ValueError("fit = true: needs data, a store of rows that levels are to suit")
     if fit and sampling.num_steps < 3:
@@ -100,7 +99,8 @@ def control(
         mixture = mixture_bias(taken, groups)
         conditions.append(_mixed(mixture, conditions[0]["variance"][0]))
     write_tables(out, command_line("control", **options), conditions)
-    _draw(out, conditions, _title(taken))
+    title = f"{taken.solver}, {taken.schedule}, {taken.num_steps} steps"
+    _draw(out, conditions, title)
     what = "total variance" if from_file else "standard deviation"
     print(f"error of the {what} of samples, with an exact denoiser:")
     print(f"{'data':>24}  {'after 1 round':>14}  {f'after {rounds}':>14}")
@@ -131,10 +131,6 @@ def _configured(sampling: Sampling) -> list[str]:
     usual = Sampling().recipe
     told = {k: v for k, v in sampling.recipe.items() if k in _ALWAYS or v != usual.get(k)}
     return ["loop:", "  sampling:", *(f"    {name}: {value}" for name, value in told.items())]
-
-
-def _title(sampling: Sampling) -> str:
-    return f"{sampling.solver}, {sampling.schedule}, {sampling.num_steps} steps"
 
 
 def _deviations(folder: Path) -> Tensor:

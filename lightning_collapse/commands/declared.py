@@ -19,6 +19,7 @@ from typing import Any, Literal, Optional, Union, cast
 __all__ = [
     "STAND_IN",
     "RealNeededError",
+    "arguments",
     "bound",
     "entry",
     "is_defined",
@@ -117,7 +118,7 @@ def is_slow(module: str | None) -> bool:
     package, _, _ = (module or "").partition(".")
     if package in _SLOW:
         return True
-    if package != __name__.partition(".")[0] or not _source(module or "").is_file():
+    if package != _PACKAGE or not _source(module or "").is_file():
         return False
     imported: list[str | None] = []
     # Not those inside functions and conditions.
@@ -167,7 +168,7 @@ def _aliases(module: str) -> dict[str, Any]:
 
 def is_defined(name: str) -> bool:
     """Whether any module of this package has a class or a function of that name."""
-    package = _source(__name__.partition(".")[0]).parent
+    package = _source(_PACKAGE).parent
     wanted = re.compile(rf"^(class|def) {name}\b", re.MULTILINE)
     return any(wanted.search(path.read_text("utf-8")) for path in package.rglob("*.py"))
 
@@ -240,48 +241,44 @@ def _is_check(node: ast.stmt, known: Collection[str]) -> bool:
 
 
 def _constructor(node: _Function | ast.ClassDef) -> _Function | None:
+    """The function itself, or the constructor that a class has in its body."""
+    if isinstance(node, _Function):
+        return node
     made = [part for part in node.body if isinstance(part, _Function)]
     return next((part for part in made if part.name == "__init__"), None)
 
 
-def _is_dataclass(node: ast.ClassDef) -> bool:
-    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+def arguments(
+    node: _Function | ast.ClassDef,
+) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:
+    """Gives what a function or a constructor is called with: names, types and defaults."""
+    if (made := _constructor(node)) is not None:
+        given = [argument for argument in made.args.args if argument.arg != "self"]
+        needed = [None] * (len(given) - len(made.args.defaults))
+        usual = [*needed, *made.args.defaults, *made.args.kw_defaults]
+        for argument, default in zip([*given, *made.args.kwonlyargs], usual, strict=True):
+            yield argument.arg, argument.annotation, default
+    elif any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        for field in node.body:
+            if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field):
+                continue
+            if isinstance(field.target, ast.Name):
+                yield field.target.id, field.annotation, field.value
 
 
 def _parameters(
     node: _Function | ast.ClassDef, names: dict[str, Any]
 ) -> Iterator[inspect.Parameter]:
-    """Gives what a function or a constructor is called with."""
-    if isinstance(node, ast.ClassDef):
-        if (made := _constructor(node)) is None:
-            for field in node.body if _is_dataclass(node) else []:
-                if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field):
-                    continue
-                if isinstance(field.target, ast.Name):
-                    yield _parameter(
-                        field.target.id, field.annotation, names, field.value is not None
-                    )
-            return
-        node = made
-    given = [argument for argument in node.args.args if argument.arg != "self"]
-    first_default = len(given) - len(node.args.defaults)
-    for i, argument in enumerate(given):
-        yield _parameter(argument.arg, argument.annotation, names, i >= first_default)
-    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        yield _parameter(argument.arg, argument.annotation, names, default is not None)
-    if node.args.kwarg is not None:
-        yield inspect.Parameter(node.args.kwarg.arg, inspect.Parameter.VAR_KEYWORD)
-
-
-def _parameter(
-    name: str, annotation: ast.expr | None, names: dict[str, Any], optional: bool
-) -> inspect.Parameter:
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None if optional else inspect.Parameter.empty,
-        annotation=Any if annotation is None else _plain(annotation, names),
-    )
+    for name, annotation, default in arguments(node):
+        yield inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if default is None else None,
+            annotation=Any if annotation is None else _plain(annotation, names),
+        )
+    made = _constructor(node)
+    if made is not None and made.args.kwarg is not None:
+        yield inspect.Parameter(made.args.kwarg.arg, inspect.Parameter.VAR_KEYWORD)
 
 
 def _plain(annotation: ast.expr, names: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ from lightning_collapse.metrics.families import ALWAYS, COMPARED, DEFAULT, NAMES
 from lightning_collapse.metrics.features import Features, Inception, Pixels, Points
 from lightning_collapse.metrics.measure import Measure
 from lightning_collapse.metrics.measuring import Measured, record_of
-from lightning_collapse.metrics.statistics import Statistics, read_statistics, write_statistics
+from lightning_collapse.metrics.statistics import read_statistics, write_statistics
 from lightning_collapse.metrics.torch_metrics import Measurable, as_measures
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
@@ -103,7 +103,9 @@ def evaluate(
     space = space or spaces["inception" if len(_shape(rows)) == 3 else "points"]
     n = _checked(n, len(rows))
     noise = MaskedNoise(rows, 1.0 if baseline == "noise" else fraction, seed)
-    comparison = _compared(reference, rows, space, export_stats, follow_links)
+    comparison = _compared(reference, rows, space, follow_links)
+    if export_stats is not None:
+        write_statistics(export_stats, comparison.statistics())
     wanted = joined([*map(partial(_keyed, seed), COMPARED)], as_measures(measures))
     told = comparison.measured(wanted, rows, n, _latents(rows))
     beside = None if baseline is None else comparison.measured(wanted, noise, n)
@@ -176,25 +178,11 @@ def _shape(rows: Rows) -> tuple[int, ...]:
     return tuple(rows[torch.arange(1)].shape[1:])
 
 
-def _compared(
-    path: Path | None,
-    samples: Rows,
-    space: Features,
-    export: Path | None,
-    follow_links: bool,
-) -> Comparison:
-    comparison = _opened(path, samples, space, follow_links)
-    if export is not None:
-        write_statistics(export, comparison.statistics())
-    return comparison
-
-
-def _opened(path: Path | None, samples: Rows, space: Features, follow_links: bool) -> Comparison:
+def _compared(path: Path | None, samples: Rows, space: Features, follow_links: bool) -> Comparison:
     if path is None:
         raise ValueError("reference: missing; name a folder, a store, or an npz with mu and sigma")
     # First of all, since the weights may be missing.
     dim = space(samples[torch.arange(1)]).shape[1]
-    known: Rows | Statistics
     try:
         if _is_statistics(path):
             return Comparison(read_statistics(path, dim), space)

@@ -50,7 +50,7 @@ from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.inpainting import Inpainting
 from lightning_collapse.sweeps.claims import noted
 
-__all__ = ["OptionsOf", "run_fit"]
+__all__ = ["OptionsOf", "main", "run_fit"]
 
 expand_home()
 
@@ -76,13 +76,17 @@ _OTHERS: dict[type, str] = {
 }
 
 
-def run_fit(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Runs `lightning-collapse fit`; a mistake is one line on standard error and exit status 2."""
     try:
         check_words(arguments)
     except (ValueError, OSError) as error:
         refuse_once(error)
     _fit(arguments)
+
+
+run_fit = main
+"""As scripts call it."""
 
 
 def _fit(arguments: list[str]) -> None:
@@ -183,8 +187,7 @@ def _instantiators() -> list[tuple[Callable[..., Any], type, bool]]:
 
 
 def _is_trainers(actions: Sequence[Action]) -> bool:
-    dests = [action.dest for action in actions]
-    return any(dest.startswith("trainer.") for dest in dests)
+    return any(action.dest.startswith("trainer.") for action in actions)
 
 
 def _made(section: str, kind: type, *args: Any, **options: Any) -> Any:
@@ -253,7 +256,8 @@ class CollapseCLI(LightningCLI):
         check_configs(args)
         self.config = _plain(parser.parse_args(args))
         config = self.config
-        _check(config)
+        check_own(config)
+        check_arguments(vars(config.trainer))
         if config.run is None:
             named = Path(str(config.config[0] if config.config else "run")).stem
             if config.run_root is None:
@@ -333,8 +337,3 @@ def _plain(value: Any) -> Any:
         for key, part in vars(value).items():
             setattr(value, key, _plain(part))
     return value
-
-
-def _check(config: Namespace) -> None:
-    check_own(config)
-    check_arguments(vars(config.trainer))

@@ -12,6 +12,11 @@ from lightning_collapse.runs.layout import Run
 
 __all__ = ["check_needs"]
 
+_NO_WEIGHTS = (
+    "data.train_first_round = false: generation 0 would be samples of an untrained network, which "
+    "are noise; name its weights by model.init_from, or set it to true"
+)
+
 
 def check_needs(config: Namespace) -> None:
     """Refuses a configuration of which something is missing, with all that is.
@@ -25,17 +30,16 @@ def check_needs(config: Namespace) -> None:
         listed = "; ".join(f"({i}) {what}" for i, what in enumerate(missing, start=1))
         raise ValueError(f"missing before a start: {listed}")
     # One thing alone is told by whatever needs it, better than here.
-    _check_first_round(config)
+    if missing == [_NO_WEIGHTS]:
+        raise ValueError(_NO_WEIGHTS)
 
 
 def _missing(config: Namespace) -> Iterator[str]:
     weights = config.model.init_from
     if weights is not None and not Path(weights).is_file():
         yield f"model.init_from = {weights}: no such file"
-    try:
-        _check_first_round(config)
-    except ValueError as error:
-        yield str(error)
+    if weights is None and not config.data.train_first_round:
+        yield _NO_WEIGHTS
     source = config.data.source
     if source is not None and not is_committed(Run(config.run).real):
         options = _options(source)
@@ -55,11 +59,3 @@ def _missing(config: Namespace) -> Iterator[str]:
 def _options(named: Namespace) -> dict[str, Any]:
     made = named.get("init_args")
     return vars(made) if made else {}
-
-
-def _check_first_round(config: Namespace) -> None:
-    if not config.data.train_first_round and config.model.init_from is None:
-        raise ValueError(
-            "data.train_first_round = false: generation 0 would be samples of an untrained "
-            "network, which are noise; name its weights by model.init_from, or set it to true"
-        )

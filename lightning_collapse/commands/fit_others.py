@@ -2,16 +2,16 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lightning_collapse.commands.declared import bound, is_defined, parsed
-from lightning_collapse.commands.hints import near
+from lightning_collapse.commands.hints import meant
 from lightning_collapse.commands.refusals import defaults, refuse_as
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.lit.sections import within
 
-__all__ = ["check_listed", "check_optimizer"]
+__all__ = ["check_class", "check_listed", "check_optimizer"]
 
 _LISTED = {
     "callbacks": "pytorch_lightning.callbacks",
@@ -41,7 +41,7 @@ def check_listed(trainer: Mapping[str, Any], words: Sequence[str]) -> None:
             named = each.get("class_path") if isinstance(each, dict) else each
             if named is None or (name == "logger" and isinstance(named, bool)):
                 continue
-            _check_name(f"trainer.{name}", str(named), known)
+            check_class(f"trainer.{name}", str(named), known)
 
 
 def check_optimizer(named: Any, words: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ def check_optimizer(named: Any, words: Sequence[str]) -> None:
         if alias.name[0].isupper()
     }
     if name is not None:
-        _check_name(section, str(name), list(modules))
+        check_class(section, str(name), modules)
     # What a run has if nothing is named.
     module, _, leaf = str(name or "Adam").rpartition(".")
     if leaf not in modules or (module and not module.startswith("torch.optim")):
@@ -94,10 +94,13 @@ def check_optimizer(named: Any, words: Sequence[str]) -> None:
         refuse_as(modules[leaf], leaf, given)
 
 
-def _check_name(section: str, name: str, known: Sequence[str]) -> None:
+def check_class(section: str, name: str, known: Collection[str]) -> None:
+    """Refuses what names no class, or one without a module that is none of those known.
+
+    Raises:
+        ValueError: names the section, and what may have been meant.
+    """
     if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f"{section} = {name}: must name a class")
     if name.isidentifier() and name not in known and not is_defined(name):
-        close = near(name, known)
-        hint = f"; did you mean {close}?" if close else ""
-        raise ValueError(f"{section} = {name}: unknown class{hint}")
+        raise ValueError(f"{section} = {name}: unknown class{meant(name, known)}")

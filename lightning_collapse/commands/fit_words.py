@@ -15,10 +15,9 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from lightning_collapse.commands.declared import is_defined, outline, parsed
+from lightning_collapse.commands.declared import outline, parsed
 from lightning_collapse.commands.fit_files import check_configs, checkpoint_at
-from lightning_collapse.commands.fit_others import check_listed, check_optimizer
-from lightning_collapse.commands.hints import near
+from lightning_collapse.commands.fit_others import check_class, check_listed, check_optimizer
 from lightning_collapse.commands.messages import one_line
 from lightning_collapse.commands.paths import expand_home
 from lightning_collapse.commands.refusals import constant, defaults, refuse_as
@@ -172,23 +171,13 @@ def _check_part(
     name = table.get("class_path", _ALWAYS.get(section)) if table or not named else named
     given = table.get("init_args", {} if "class_path" in table else table)
     if isinstance(name, str) and name != "null":
-        _check_class(section, name, modules)
+        known = [made for module in modules for made in outline(module) if made[0] != "_"]
+        check_class(section, name, known)
         keys = given if isinstance(given, dict) else {}
         return _check_options(section, name, keys, words, modules)
     if words and name is None:
         raise ValueError(f"{section}: missing; name its class, as --{section} NAME")
     return None
-
-
-def _check_class(section: str, name: str, modules: Sequence[str]) -> None:
-    """Refuses what names no class, or one without a module that nothing of this package is."""
-    known = [made for module in modules for made in outline(module) if made[0] != "_"]
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(f"{section} = {name}: must name a class")
-    if name.isidentifier() and not is_defined(name):
-        close = near(name, known)
-        hint = f"; did you mean {close}?" if close else ""
-        raise ValueError(f"{section} = {name}: unknown class{hint}")
 
 
 def check_measures(field: str, given: Any) -> None:

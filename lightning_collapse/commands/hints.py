@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection, Iterable
 
-__all__ = ["near", "suggested_key"]
+__all__ = ["meant", "near", "suggested_key"]
 
 # Of Lightning before 2.0, of NVIDIA's scripts, and of papers: ours, of which a command has one.
 _ELSEWHERE: dict[str, tuple[str, ...]] = {
@@ -31,12 +31,10 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "disc": ("schedule",),
     "discretization": ("schedule",),
     "distributed_backend": ("trainer.strategy",),
-    "dropout": ("model.network.dropout",),
     "dump": ("loop.checkpoint_every",),
     "duration": ("data.images_per_round",),
     "ema": ("model.ema_halflife",),
     "epochs": ("trainer.max_epochs", "rounds"),
-    "flush_logs_every_n_steps": ("trainer.log_every_n_steps",),
     "fp16": ("trainer.precision",),
     "generations": ("trainer.max_epochs", "rounds"),
     "gpus": ("trainer.devices", "device"),
@@ -45,7 +43,6 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "iterations": ("data.images_per_round", "rounds"),
     "lambda": ("data.regime.synthetic_fraction", "lambdas"),
     "log_gpu_memory": ("trainer.callbacks",),
-    "lr": ("model.optimizer.lr",),
     "lr_scheduler": ("model.lr_rampup",),
     "max_images": ("n",),
     "metrics": ("loop.measures", "measures"),
@@ -55,16 +52,13 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "num": ("n",),
     "num_expected": ("n",),
     "num_processes": ("trainer.devices",),
-    "num_steps": ("steps", "loop.sampling.num_steps"),
     "num_train_timesteps": ("loop.sampling.num_steps",),
-    "optimizer": ("model.optimizer",),
     "outdir": ("out", "run"),
     "output": ("out", "run"),
     "progress_bar_refresh_rate": ("trainer.enable_progress_bar",),
     "real_fraction": ("data.regime.synthetic_fraction", "lambdas"),
     "ref": ("reference",),
     "refs": ("reference",),
-    "reload_dataloaders_every_epoch": ("trainer.reload_dataloaders_every_n_epochs",),
     "resume": ("ckpt_path",),
     "resume_from_checkpoint": ("ckpt_path",),
     "root_dir": ("run",),
@@ -107,6 +101,12 @@ def suggested_key(wrong: str, keys: Iterable[str]) -> str:
         leaves.setdefault(key.rpartition(".")[2], key)
     # Many leaves are short: what is somewhat alike is mostly something else.
     return leaves.get(near(leaf, leaves, 0.75), "")
+
+
+def meant(wrong: str, known: Collection[str]) -> str:
+    """Gives the end of a message: the known word that a wrong one may be meant for, if any."""
+    close = near(wrong, known)
+    return f"; did you mean {close}?" if close and wrong not in known else ""
 
 
 def near(wrong: str, known: Collection[str], cutoff: float = 0.6) -> str:

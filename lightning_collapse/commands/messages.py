@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from lightning_collapse.commands.hints import near, suggested_key
+from lightning_collapse.commands.hints import meant, suggested_key
 
 __all__ = ["in_section", "made_line", "one_line"]
 
@@ -97,21 +97,15 @@ def _bad_value(key: str, text: str, classes: Iterable[str]) -> str:
     if (found := named_class) and not types.keys() & {"int", "float"}:
         value, words = found[1] or found[2], re.findall(r"Literal\[(.*?)\]", text)
         known = [*classes, *", ".join(words).replace("'", "").split(", ")]
-        return f"{key} = {value}: unknown class{_hint(value.rpartition('.')[2], known)}"
+        return f"{key} = {value}: unknown class{meant(value.rpartition('.')[2], known)}"
     found = re.search(r"(?:Got|Given) value: (.*)$", text)
     value = found[1] if found else "?"
     if wanted := re.search(r"does not correspond to a subclass of (\w+)", text):
         return f"{key} = {value}: is no {wanted[1]}"
     if choices := re.findall(r"Literal\[(.*?)\]", text):
         allowed = list(dict.fromkeys(", ".join(choices).replace("'", "").split(", ")))
-        return f"{key} = {value}: must be one of {', '.join(allowed)}{_hint(value, allowed)}"
+        return f"{key} = {value}: must be one of {', '.join(allowed)}{meant(value, allowed)}"
     if types:
         names = " or ".join(_PLAIN.get(name, name) for name in types)
         return f"{key} = {value}: must be {names}"
     return f"{key}: {text}"
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    known = sorted(set(known))
-    close = near(wrong, known)
-    return f"; did you mean {close}?" if close and wrong not in known else ""

@@ -15,8 +15,8 @@ from lightning_collapse.runs.layout import Run, check_run
 __all__ = ["main", "repair", "verify"]
 
 _COMMANDS = {
-    "verify": (f"{__name__}:_main_verify", "check every file of a run against its hash"),
-    "repair": (f"{__name__}:_main_repair", "make a run's damaged files again, byte for byte"),
+    "verify": "check every file of a run against its hash",
+    "repair": "make a run's damaged files again, byte for byte",
 }
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def main(arguments: list[str]) -> None:
     """Runs the command."""
-    dispatch("lightning-collapse pool", _COMMANDS, arguments)
+    dispatch("lightning-collapse pool", f"{__name__}:_main_{{}}", _COMMANDS, arguments)
 
 
 def _main_verify(arguments: list[str]) -> None:

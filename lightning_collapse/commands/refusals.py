@@ -5,21 +5,27 @@ as far as it needs nothing slow: a statement that names what is not at hand, suc
 left undone. The real thing is still to be made, and checks all.
 """
 
+import __future__
+
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from lightning_collapse.commands.declared import bound, is_slow, parsed
+from lightning_collapse.commands.declared import arguments, bound, is_slow, parsed
 
 __all__ = ["constant", "defaults", "refuse_as"]
+
+_Node = ast.FunctionDef | ast.ClassDef
 
 _CONSTRUCTORS = ("__init__", "__post_init__")
 # Values are computed for checks that follow.
 _CHECKS = (ast.If, ast.For, ast.Expr, ast.Assign)
 # Whatever else goes wrong does for lack of what is slow.
 _UNDONE = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError)
+# Types may name what is slow.
+_UNTYPED = __future__.annotations.compiler_flag
 
 
 def refuse_as(module: str, name: str, given: Mapping[str, Any]) -> None:
@@ -53,7 +59,8 @@ def defaults(module: str, name: str) -> dict[str, Any]:
     for node in _family(module, name):
         for key, value in _defaults(node):
             with suppress(ValueError):
-                found[key] = ast.literal_eval(value)
+                if value is not None:
+                    found[key] = ast.literal_eval(value)
     return found
 
 
@@ -65,33 +72,22 @@ def constant(module: str, name: str) -> Any:
     raise LookupError(f"{module}.{name}")
 
 
-def _defaults(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
-    if isinstance(node, ast.ClassDef):
-        for part in node.body:
-            if (
-                isinstance(part, ast.AnnAssign)
-                and isinstance(part.target, ast.Name)
-                and part.value
-            ):
-                yield part.target.id, part.value
-    for made in _bodies(node):
-        given = made.args
-        last = given.args[len(given.args) - len(given.defaults) :]
-        named = [*last, *given.kwonlyargs]
-        for each, value in zip(named, [*given.defaults, *given.kw_defaults], strict=True):
-            if value is not None:
-                yield each.arg, value
+def _defaults(node: _Node) -> Iterator[tuple[str, ast.expr | None]]:
+    for part in node.body if isinstance(node, ast.ClassDef) else []:
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id, part.value
+    yield from ((name, value) for name, _, value in arguments(node))
 
 
-def _bodies(node: ast.stmt) -> list[ast.FunctionDef]:
+def _bodies(node: _Node) -> list[ast.FunctionDef]:
     """The function, or the constructors of the class."""
     if isinstance(node, ast.FunctionDef):
         return [node]
-    methods = [part for part in getattr(node, "body", []) if isinstance(part, ast.FunctionDef)]
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     return [method for method in methods if method.name in _CONSTRUCTORS]
 
 
-def _family(module: str, name: str) -> Iterator[ast.stmt]:
+def _family(module: str, name: str) -> Iterator[_Node]:
     """A class, or a function, after the classes of the module that it is derived from."""
     for node in parsed(module).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
@@ -118,15 +114,10 @@ def _scope(module: str, family: Iterable[ast.stmt], checks: Iterable[ast.stmt]) 
 
 
 def _bare(node: ast.stmt) -> ast.stmt:
-    """Leaves of a class what its checks may call, and of functions no types and no defaults."""
+    """Leaves of a class what its checks may call, and of functions no other decorators."""
     if isinstance(node, ast.FunctionDef):
-        old = node.args
-        args, named, rest = _untyped(old.args), _untyped(old.kwonlyargs), None
-        if old.vararg is not None:
-            rest = ast.arg(old.vararg.arg)
-        given = ast.arguments([], args, rest, named, old.kw_defaults, None, old.defaults)
         kept = [each for each in node.decorator_list if ast.unparse(each) == "staticmethod"]
-        made: ast.stmt = ast.FunctionDef(node.name, given, node.body, kept)
+        made: ast.stmt = ast.FunctionDef(node.name, node.args, node.body, kept)
     elif isinstance(node, ast.ClassDef):
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         own = [_bare(part) for part in methods if part.name not in _CONSTRUCTORS]
@@ -134,10 +125,6 @@ def _bare(node: ast.stmt) -> ast.stmt:
     else:
         return node
     return ast.fix_missing_locations(ast.copy_location(made, node))
-
-
-def _untyped(given: Iterable[ast.arg]) -> list[ast.arg]:
-    return [ast.arg(each.arg) for each in given]
 
 
 def _names(nodes: Iterable[ast.stmt]) -> set[str]:
@@ -158,4 +145,4 @@ def _is_quick(node: ast.stmt) -> bool:
 
 def _do(node: ast.stmt, scope: dict[str, Any]) -> None:
     with suppress(*_UNDONE, NameError):
-        exec(compile(ast.Module([node], []), "<check>", "exec"), scope)
+        exec(compile(ast.Module([node], []), "<check>", "exec", _UNTYPED), scope)

@@ -1,7 +1,8 @@
 """`lightning-collapse report`: one page of runs that a reviewer can believe."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,10 @@ def report(
         found = find_runs(runs)
     if not found:
         raise ValueError(f"runs = {runs[0]}: holds no run with a finished round")
-    with told_in_a_line(runs[0]):
-        comparisons = compare(found)
     title = ", ".join(path.resolve().name for path in runs[:3]) + ", …" * (len(runs) > 3)
     left_out = [str(each.message) for each in caught]
     with told_in_a_line(runs[0]):
+        comparisons = compare(found)
         text = page(comparisons, title, _commands(runs), left_out, further)
     # The log first: what is there may be no text.
     added = [] if log is None else append_log(log, found)
@@ -124,14 +124,7 @@ def _push(comparisons: Sequence[Comparison], project: str, name: str) -> None:
 def _commands(paths: Sequence[Path]) -> dict[Path, str]:
     """The commands of sweeps' runs, by their folders."""
     known: dict[Path, str] = {}
-    for study in _studies(paths):
-        known |= {run.folder.resolve(): run.command for run in study.runs}
-    return known
-
-
-def _studies(paths: Iterable[Path]) -> Iterable[Study]:
     for folder in dict.fromkeys(p for path in paths for p in (path, path.parent)):
-        try:
-            yield Study.at(folder)
-        except (OSError, ValueError):
-            continue
+        with suppress(OSError, ValueError):  # no study's
+            known |= {run.folder.resolve(): run.command for run in Study.at(folder).runs}
+    return known

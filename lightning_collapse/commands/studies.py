@@ -54,9 +54,5 @@ def carry_through(
         return
     claims.forgive([run for run in left if claims.ended(run).failed])
     code = Driver(study, left, named, until=until).run()
-    if code and (until is None or not _only_stopped(claims, left)):
+    if code and (until is None or any(claims.ended(run).failed for run in left)):
         sys.exit(code)
-
-
-def _only_stopped(claims: Claims, runs: Sequence[PlannedRun]) -> bool:
-    return not any(claims.ended(run).failed for run in runs)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lightning_collapse.commands import toy
 from lightning_collapse.commands.arguments import run_command
+from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.runs.config_file import run_digest, same_first_round
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.kept import Kept
-from lightning_collapse.sweeps.local import slots
+from lightning_collapse.sweeps.local import Driver, gpus_here, slots
 from lightning_collapse.sweeps.plan import Plan
 from lightning_collapse.sweeps.study import STUDIES, Check, Checked, PlannedRun, Study
 from lightning_collapse.toys.tables import only_checks
@@ -188,8 +189,6 @@ _NUMBERED = sys.platform == "linux" and not any(map(os.path.exists, ("/dev/dxg",
 
 
 def _toy_options(words: Sequence[str]) -> dict[str, Any]:
-    from lightning_collapse.data.foreign.plain_yaml import load_yaml
-
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -221,8 +220,6 @@ def _end(study: Study, claims: Claims) -> None:
 
 
 def _local(study: Study, runs: list[PlannedRun], asked: Asked) -> int:
-    from lightning_collapse.sweeps.local import Driver, gpus_here, slots
-
     named, there = slots(asked.devices), gpus_here()
     for slot in named if asked.devices is not None and _NUMBERED else ():
         if slot.name.isdecimal() and int(slot.name) >= there:

@@ -1,11 +1,11 @@
 """Choosing a command by its name, without importing what is slow to import."""
 
-import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from lightning_collapse.commands.declared import entry
+from lightning_collapse.commands.hints import meant
 from lightning_collapse.lit.processes import is_first
 
 __all__ = ["dispatch", "refuse", "refuse_once"]
@@ -14,13 +14,14 @@ _LONGEST = 2000
 
 
 def dispatch(
-    program: str, commands: Mapping[str, tuple[str, str]], arguments: Sequence[str]
+    program: str, place: str, commands: Mapping[str, str], arguments: Sequence[str]
 ) -> None:
     """Runs the command that the first argument names, with the rest; ends on an unknown one.
 
     Args:
         program: what the command line starts with, for the help.
-        commands: name -> (where its function is, as `module:function`, and what it does).
+        place: of a command's function, as `module:function`, with {} for the command's name.
+        commands: name -> what it does.
         arguments: the command's name and its arguments.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -28,10 +29,9 @@ def dispatch(
         return
     name = arguments[0]
     if name not in commands:
-        close = difflib.get_close_matches(name, commands, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        refuse(f"command = {name}: must be one of {', '.join(commands)}{hint}")
-    module, _, function = commands[name][0].partition(":")
+        known = ", ".join(commands)
+        refuse(f"command = {name}: must be one of {known}{meant(name, commands)}")
+    module, _, function = place.format(name.replace("-", "_")).partition(":")
     entry(module, function)(list(arguments[1:]))
 
 
@@ -50,9 +50,9 @@ def refuse_once(message: object) -> NoReturn:
     refuse(message)
 
 
-def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:
+def _usage(program: str, commands: Mapping[str, str]) -> str:
     width = max(map(len, commands))
-    lines = "".join(f"  {name:{width}}  {what}\n" for name, (_, what) in commands.items())
+    lines = "".join(f"  {name:{width}}  {what}\n" for name, what in commands.items())
     return (
         f"usage: {program} COMMAND [options]\n\n{lines}\n"
         f"{program} COMMAND --help tells a command's options."

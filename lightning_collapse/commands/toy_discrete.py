@@ -61,6 +61,7 @@ def discrete(
         seed: keys everything that is drawn.
         out: folder for the results.
     """
+    given = dict(locals())
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
     at_least("categories", categories, 2)
@@ -77,22 +78,11 @@ def discrete(
     for condition in chosen:
         course = simulate(condition, rounds, replicas, law, seed, curator)
         summaries.append(summarise(condition, course, law, curator))
-    law_told = dict(start=start, exponent=exponent, shift=shift) if start == "zipf" else {}
-    command = command_line(
-        "toy discrete",
-        lambdas=lambdas,
-        regime=regime,
-        regime_options=regime_options,
-        categories=categories,
-        **law_told,
-        sizes=sizes,
-        curator=None if curator is None else _written(curator),
-        n=n,
-        rounds=rounds,
-        replicas=replicas,
-        seed=seed,
-    )
-    write_tables(out, command, summaries)
+    if start == "uniform":
+        given |= dict(start=None, exponent=None, shift=None)
+    named_curator = None if curator is None else _written(curator)
+    given |= {"curator": named_curator, "out": None}
+    write_tables(out, command_line("toy discrete", **given), summaries)
     panels = {
         "diversity": "diversity, 1 - Σp² (chance that two draws differ)",
         "categories": f"categories left, of {categories:,}",

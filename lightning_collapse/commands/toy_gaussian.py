@@ -57,6 +57,7 @@ def gaussian(
         out: folder for the results.
         at_once: replicas computed together, which changes nothing but memory and time.
     """
+    given = dict(locals())
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
     at_least("dim", dim, 1)
@@ -76,19 +77,7 @@ def gaussian(
         summarise(condition, course, truth)
         for condition, course in zip(chosen, courses, strict=True)
     ]
-    command = command_line(
-        "toy gaussian",
-        lambdas=lambdas,
-        regime=regime,
-        regime_options=regime_options,
-        n=n,
-        rounds=rounds,
-        replicas=replicas,
-        dim=dim,
-        mean=mean,
-        variance=variance,
-        seed=seed,
-    )
+    command = command_line("toy gaussian", **given | {"out": None, "at_once": None})
     write_tables(out, command, summaries)
     draw_figures(out, summaries, courses, truth)
     draw_ends(out, summaries, "variance", "variance of the fit (squared units of x)")

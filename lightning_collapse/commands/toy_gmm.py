@@ -61,43 +61,24 @@ def gmm(
         measures: taken of the samples too: names, class paths, or {class_path, init_args}.
         out: folder for rounds.csv, summary.json and figures.
     """
+    given = dict(locals())
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
     at_least("components", components, 1)
     at_least("reg_covar", reg_covar, 0)
     above("threshold", threshold, 0)
+    taken = tuple(as_measures(measures))
     protocol = Protocol(
-        rounds,
-        replicas,
-        seed,
-        components,
-        reg_covar,
-        init,
-        threshold,
-        measures=tuple(as_measures(measures)),
+        rounds, replicas, seed, components, reg_covar, init, threshold, measures=taken
     )
     wanted = chosen_conditions(regime, regime_options, lambdas, n, rounds, "0.1,0.3,0.5,0.9,1.0")
     for condition in wanted:
         protocol.check(condition)
     open_folder(out)
     courses = [run_mixtures(condition, protocol) for condition in wanted]
-    command = command_line(
-        "toy gmm",
-        lambdas=lambdas,
-        regime=regime,
-        regime_options=regime_options,
-        n=n,
-        rounds=rounds,
-        replicas=replicas,
-        seed=seed,
-        components=components,
-        reg_covar=reg_covar,
-        init=init,
-        threshold=threshold,
-        measures=named(protocol.measures),
-    )
+    given |= {"measures": named(protocol.measures), "out": None}
     summaries = [summary(c.condition, c.statistics, protocol) for c in courses]
-    write_tables(out, command, summaries)
+    write_tables(out, command_line("toy gmm", **given), summaries)
     draw_mixtures(out, courses, protocol)
     draw_ends(out, summaries, "sliced_wasserstein", ENDS)
     print(*end_table(summaries, list(COURSES)), sep="\n")

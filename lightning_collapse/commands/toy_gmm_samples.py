@@ -1,9 +1,8 @@
 """`lightning-collapse toy gmm-samples`: a Gaussian mixture fitted once, and samples of it."""
 
 import json
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,11 +107,7 @@ def _statistics(
 
 
 def _save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    write_atomically(path, partial(_savez, arrays))
-
-
-def _savez(arrays: dict[str, NDArray[Any]], file: BinaryIO) -> None:
-    np.savez(file, allow_pickle=False, **arrays)
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def _save_json(path: Path, content: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ def kde(
         seed: keys everything that is drawn.
         out: folder for the results.
     """
+    given = dict(locals())
     check_loop(n, rounds, replicas, lambdas)
     check_regime_name(regime)
     at_least("modes", modes, 1)
@@ -72,21 +73,7 @@ def kde(
     for condition in chosen:
         course = simulate(condition, rounds, replicas, truth, bandwidth, seed)
         summaries.append(summarise(condition, course, truth, bandwidth))
-    command = command_line(
-        "toy kde",
-        lambdas=lambdas,
-        regime=regime,
-        regime_options=regime_options,
-        n=n,
-        rounds=rounds,
-        replicas=replicas,
-        dim=dim,
-        modes=modes,
-        distance=distance,
-        std=std,
-        bandwidth=bandwidth,
-        seed=seed,
-    )
+    command = command_line("toy kde", **given | {"out": None})
     write_tables(out, command, summaries)
     panels = {
         "second_moment": "second moment per axis (squared units)",

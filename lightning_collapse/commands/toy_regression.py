@@ -59,6 +59,7 @@ def regression(
         seed: keys everything that is drawn.
         out: folder for the results.
     """
+    given = dict(locals())
     check_loop(n, rounds, replicas, lambdas)
     for name in regime.split(","):
         check_regime_name(name)
@@ -83,17 +84,7 @@ def regression(
     summaries = [
         summarise_errors(one, kind, task, *regress(one, kind, task)) for one, kind in runs
     ]
-    options = dict(regime=regime, regime_options=regime_options, lambdas=lambdas, inputs=inputs)
-    command = command_line(
-        "toy regression",
-        **options,
-        n=n,
-        dim=dim,
-        noise=noise,
-        rounds=rounds,
-        replicas=replicas,
-        seed=seed,
-    )
+    command = command_line("toy regression", **given | {"out": None})
     write_tables(out, command, summaries)
     draw_errors(out, summaries)
     draw_ends(out, summaries, "error", "squared error of the weights")

@@ -54,16 +54,16 @@ def strong_collapse(
         seed: keys everything that is drawn.
         out: folder for the results.
     """
+    given = dict(locals())
     for name, value in (("width_n", width_n), ("dim", dim), ("replicas", replicas)):
         at_least(name, value, 1)
     for name, number in (("quality", quality), ("noise", noise), ("penalty", penalty)):
         above(name, number, 0)
-    fractions(lambdas)
-    whole_numbers("n", n)
-    whole_numbers("widths", widths)
-    shares, wanted = fractions(lambdas), whole_numbers("widths", widths)
+    shares = fractions(lambdas)
+    sizes = whole_numbers("n", n)
+    wanted = whole_numbers("widths", widths)
     mixture = Mixture(dim, quality, noise, penalty, replicas, seed)
-    sweeps = [Sweep(whole_numbers("n", n)), Sweep([width_n] * len(wanted), wanted)]
+    sweeps = [Sweep(sizes), Sweep([width_n] * len(wanted), wanted)]
     open_folder(out)
     results = []
     for sweep in sweeps:
@@ -74,15 +74,7 @@ def strong_collapse(
                 for i, share in enumerate(shares, start=1)
             ]
         )
-    options = dict(lambdas=lambdas, n=n, widths=widths, width_n=width_n, dim=dim, quality=quality)
-    command = command_line(
-        "toy strong-collapse",
-        **options,
-        noise=noise,
-        penalty=penalty,
-        replicas=replicas,
-        seed=seed,
-    )
+    command = command_line("toy strong-collapse", **given | {"out": None})
     ridge, projections = results
     write_tables(out, command, [*ridge, *projections])
     draw_sweeps(out, ridge, projections)

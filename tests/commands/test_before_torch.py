@@ -17,15 +17,10 @@ from lightning_collapse.commands.fit_words import _NESTED, _SECTIONS, check_word
 
 def under(name: str) -> list[str]:
     """The commands below a command: the keys of the table that its module has, if any."""
-    module = import_module(door._COMMANDS[name][0].partition(":")[0])
-    tables = [value for value in vars(module).values() if isinstance(value, dict)]
-    return [key for table in tables for key, value in table.items() if _is_entry(value)]
+    return list(getattr(import_module(f"{ROOM}.{name}"), "_COMMANDS", {}))
 
 
-def _is_entry(value: object) -> bool:
-    return isinstance(value, tuple) and isinstance(value[0], str) and ":" in value[0]
-
-
+ROOM = "lightning_collapse.commands"
 COMMANDS = [
     [name, *below] for name in door._COMMANDS for below in ([[k] for k in under(name)] or [[]])
 ]
@@ -288,14 +283,12 @@ def test_what_a_class_takes_is_taken_from_the_line_before_torch():
 
 def test_every_hint_names_an_option_that_there_is():
     known = {*keys_of_fit()}
-    for where, _ in door._COMMANDS.values():
-        tables = vars(import_module(where.partition(":")[0])).values()
-        below = [v[0] for t in tables if isinstance(t, dict) for v in t.values() if _is_entry(v)]
-        for place in [where, *below]:
-            module = import_module(place.partition(":")[0])
-            for function in vars(module).values():
-                if callable(function) and getattr(function, "__module__", "") == module.__name__:
-                    known |= set(inspect.signature(function).parameters)
+    for words in COMMANDS:
+        name = words[0] if words[0] == "pool" else "_".join(words).replace("-", "_")
+        module = import_module(f"{ROOM}.{name}")
+        for function in vars(module).values():
+            if callable(function) and getattr(function, "__module__", "") == module.__name__:
+                known |= set(inspect.signature(function).parameters)
     known |= {"steps", "solver", "schedule", "measures"}
     for meant in hints._ELSEWHERE.values():
         assert known >= set(meant)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from closed_forms import SamplerBias
 
-from lightning_collapse.commands.toy_diffusion import main
 from lightning_collapse.learners.learner import GaussianMixtureEM
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.solvers import heun_sampler
@@ -15,14 +14,6 @@ from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.diffusion import SCALE, ExactDiffusion, loop_samples, points
 
 TINY = ["--n=40", "--rounds=2", "--images_per_round=256", "--width=8", "--depth=1", "--steps=4"]
-
-
-def command(*arguments):
-    try:
-        main([*map(str, arguments)])
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 def conditions(out):
@@ -66,9 +57,9 @@ def test_exact_diffusion_with_many_steps_is_the_mixture():
     assert (near.min(1).values < 0.5 / SCALE**0.5 * 3).all()
 
 
-def test_heuns_few_steps_widen_every_round_and_the_mixture_does_not(tmp_path, undrawn):
+def test_heuns_few_steps_widen_every_round_and_the_mixture_does_not(cli, tmp_path, undrawn):
     options = ["--exact=true", "--solver=heun", "--schedule=karras", "--steps=12", "--rounds=4"]
-    assert command(*options, "--n=2000", "--out", tmp_path) == 0
+    assert cli("toy", "diffusion", *options, "--n=2000", "--out", tmp_path)[0] == 0
     exact, mixture = conditions(tmp_path)
     assert [exact["model"], mixture["model"]] == ["exact diffusion", "mixture"]
     assert exact["variance_mean"][-1] > 1.5 * exact["variance_mean"][0]
@@ -76,8 +67,9 @@ def test_heuns_few_steps_widen_every_round_and_the_mixture_does_not(tmp_path, un
     assert exact["modes_covered_mean"] == [3, 3, 3, 3]
 
 
-def test_a_learned_run_is_a_run_like_any_other(tmp_path, capsys):
-    assert command(*TINY, "--lambdas=0.5", "--out", tmp_path) == 0
+def test_a_learned_run_is_a_run_like_any_other(cli, tmp_path):
+    status, out, _ = cli("toy", "diffusion", *TINY, "--lambdas=0.5", "--out", tmp_path)
+    assert status == 0
     run = tmp_path / "lambda-0.5-seed-0"
     records = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
     assert [(r["n_real"], r["n_synthetic"]) for r in records] == [(40, 0), (20, 20)]
@@ -85,15 +77,17 @@ def test_a_learned_run_is_a_run_like_any_other(tmp_path, capsys):
     assert [learned["model"], mixture["model"]] == ["diffusion", "mixture"]
     assert len(learned["variance_mean"]) == len(mixture["sliced_wasserstein_mean"]) == 2
     assert (tmp_path / "diffusion.png").stat().st_size > 10_000
-    assert capsys.readouterr().out.endswith(f"results: {tmp_path}\n")
+    assert out.endswith(f"results: {tmp_path}\n")
 
 
-def test_replicas_together_are_the_runs_of_their_seeds(tmp_path, undrawn):
+def test_replicas_together_are_the_runs_of_their_seeds(cli, tmp_path, undrawn):
     """What each alone comes to is within the band, at its ends with two."""
     options = [*TINY, "--lambdas=0.5", "--batch_size=32"]
     for seed in (5, 6):
-        assert command(*options, f"--seed={seed}", "--out", tmp_path / str(seed)) == 0
-    assert command(*options, "--seed=5", "--replicas=2", "--out", tmp_path / "both") == 0
+        words = [*options, f"--seed={seed}", "--out", tmp_path / str(seed)]
+        assert cli("toy", "diffusion", *words)[0] == 0
+    words = [*options, "--seed=5", "--replicas=2", "--out", tmp_path / "both"]
+    assert cli("toy", "diffusion", *words)[0] == 0
     both = conditions(tmp_path / "both")
     alone = [conditions(tmp_path / seed) for seed in ("5", "6")]
     assert (tmp_path / "5" / "lambda-0.5-seed-5" / "rounds.jsonl").exists()
@@ -108,71 +102,35 @@ def test_replicas_together_are_the_runs_of_their_seeds(tmp_path, undrawn):
                 assert band == pytest.approx(wanted, rel=1e-3)
 
 
-def test_many_shares_are_a_ramp_and_their_ends_are_drawn(tmp_path):
+def test_many_shares_are_a_ramp_and_their_ends_are_drawn(cli, tmp_path):
     shares = ["--lambdas=0.2,0.4,0.6,0.8,1", "--exact=true", "--replicas=2"]
-    assert command(*TINY, *shares, "--out", tmp_path) == 0
+    assert cli("toy", "diffusion", *TINY, *shares, "--out", tmp_path)[0] == 0
     assert {"diffusion.png", "ends.png", "ends.pdf"} <= {path.name for path in tmp_path.iterdir()}
     assert len(conditions(tmp_path)) == 2 * 5
 
 
-def test_replicas_show_bands(tmp_path, capsys):
-    assert command(*TINY, "--replicas=3", "--out", tmp_path) == 0
+def test_replicas_show_bands(cli, tmp_path):
+    status, out, _ = cli("toy", "diffusion", *TINY, "--replicas=3", "--out", tmp_path)
+    assert status == 0
     assert (tmp_path / "diffusion.png").stat().st_size > 10_000
     learned = conditions(tmp_path)[0]
     assert learned["replicas"] == 3
     assert learned["sliced_wasserstein_q05"][1] < learned["sliced_wasserstein_q95"][1]
-    lines = [line for line in capsys.readouterr().out.splitlines() if line[0] != "*"]
-    assert lines[0].split() == [
-        "condition",
-        "figure",
-        "at",
-        "last",
-        "95",
-        "%",
-        "interval",
-        "theory",
-        "replicas",
-    ]
+    lines = [line for line in out.splitlines() if line[0] != "*"]
+    head = "condition figure at last 95 % interval theory replicas"
+    assert lines[0].split() == head.split()
     assert len(lines) == 1 + 2 * 3 + 1 and lines[-1] == f"results: {tmp_path}"
 
 
-def test_it_goes_on_where_it_stopped(tmp_path, undrawn):
-    assert command(*TINY, "--rounds=1", "--out", tmp_path / "cut") == 0
+def test_it_goes_on_where_it_stopped(cli, tmp_path, undrawn):
+    assert cli("toy", "diffusion", *TINY, "--rounds=1", "--out", tmp_path / "cut")[0] == 0
     for name in ("cut", "whole"):
-        assert command(*TINY, "--out", tmp_path / name) == 0
+        assert cli("toy", "diffusion", *TINY, "--out", tmp_path / name)[0] == 0
     first, second = ((tmp_path / name / "summary.json").read_bytes() for name in ("cut", "whole"))
     assert first == second
 
 
-def test_what_a_run_depends_on_cannot_change_on_the_way(tmp_path, undrawn, capsys):
-    assert command(*TINY, "--rounds=1", "--out", tmp_path) == 0
-    capsys.readouterr()
-    assert command(*TINY, "--width=16", "--out", tmp_path) == 2
-    assert "was started differently" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--lambdas=2"], "lambdas = 2: must be numbers in [0, 1]"),
-        (["--regime=Nothing"], "regime = Nothing: must be one of "),
-        (["--n=1"], "n = 1: must be at least 2"),
-        (["--n=2"], "n = 2: must be at least the number of components, 3"),
-        (["--batch_size=0"], "batch_size = 0: must be at least 1"),
-        (["--width=0"], "width = 0: must be at least 1"),
-        (["--steps=0"], "steps = 0: must be at least 1"),
-        (["--images_per_round=0"], "images_per_round = 0: must be at least 1"),
-        (["--threshold=0"], "threshold = 0: must be a number above 0"),
-        (
-            ["--regime=AccumulateSubsample", "--lambdas=0.01", "--n=100"],
-            "lambdas = 0.01: makes 1 samples a round, must make at least 3; raise it, or n",
-        ),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
-    assert command(*arguments, "--out", tmp_path / "new") == 2
-    out, err = capsys.readouterr()
-    (line,) = err.splitlines()
-    assert out == ""
-    assert line.startswith(f"error: {said}")
-    assert not (tmp_path / "new").exists()
+def test_what_a_run_depends_on_cannot_change_on_the_way(cli, tmp_path, undrawn):
+    assert cli("toy", "diffusion", *TINY, "--rounds=1", "--out", tmp_path)[0] == 0
+    status, _, errors = cli("toy", "diffusion", *TINY, "--width=16", "--out", tmp_path)
+    assert status == 2 and "was started differently" in errors

@@ -81,21 +81,3 @@ def test_replicas_depend_on_themselves_alone():
     many, few = (simulate(setting, 4, n, law, 3, ByDensity(0.5)) for n in (6, 2))
     assert np.array_equal(many.diversity[:, :2], few.diversity)
     assert summarise(setting, few, law)["curator"] is None
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--curator=ByDensty"], "curator = ByDensty: "),
-        (["--curator=ByDensity", "--curator.keep=2"], "keep = 2.0: must be a share in (0, 1]"),
-        (["--curator=ByDensity", "--curator.keep=0.01"], "curator = ByDensity(keep=0.01"),
-        (["--curator=ByEntropy", "--sizes=poisson"], "sizes = poisson: a curator chooses among"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, capsys, words, said):
-    with pytest.raises(SystemExit) as end:
-        toy_discrete.main([*words, "--lambdas=1", "--rounds=2", f"--out={tmp_path / 'new'}"])
-    assert end.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}")
-    assert not (tmp_path / "new").exists()

@@ -4,21 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from lightning_collapse.commands.toy_gmm_samples import main
 from lightning_collapse.data.foreign.npz import read_array
 
 
-def command(*arguments):
-    try:
-        main([*map(str, arguments)])
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
-def test_writes_what_it_made_without_a_pickle(tmp_path, capsys):
-    assert command("--n", 300, "--samples", 2000, "--seed", 3, "--out", tmp_path) == 0
-    assert capsys.readouterr().out == f"results: {tmp_path}\n"
+def test_writes_what_it_made_without_a_pickle(cli, tmp_path):
+    words = ("--n", 300, "--samples", 2000, "--seed", 3, "--out", tmp_path)
+    assert cli("toy", "gmm-samples", *words) == (0, f"results: {tmp_path}\n", "")
     with np.load(tmp_path / "samples.npz", allow_pickle=False) as file:
         samples, labels, training = (file[name] for name in ("samples", "labels", "training"))
     with np.load(tmp_path / "mixture.npz", allow_pickle=False) as file:
@@ -42,25 +33,28 @@ def test_writes_what_it_made_without_a_pickle(tmp_path, capsys):
     assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
-def test_the_same_seed_gives_the_same_bytes_and_given_rows_the_same_fit(tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_bytes_and_given_rows_the_same_fit(
+    cli, tmp_path, monkeypatch
+):
     monkeypatch.setattr("lightning_collapse.commands.toy_gmm_samples._draw", lambda *_: None)
     for name in ("a", "b"):
-        assert command("--n", 50, "--out", tmp_path / name) == 0
+        assert cli("toy", "gmm-samples", "--n", 50, "--out", tmp_path / name)[0] == 0
     for name in ("samples.npz", "mixture.npz", "mixture.json", "statistics.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     rows = read_array(tmp_path / "a" / "samples.npz", "training", (None, 2))
     np.savez(tmp_path / "rows.npz", rows=rows)
-    assert command("--data", tmp_path / "rows.npz", "--out", tmp_path / "c") == 0
+    words = ("--data", tmp_path / "rows.npz", "--out", tmp_path / "c")
+    assert cli("toy", "gmm-samples", *words)[0] == 0
     for name in ("samples.npz", "mixture.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "c" / name).read_bytes()
 
 
 @pytest.mark.parametrize("d", [1, 4])
-def test_rows_of_other_dimensions(tmp_path, d):
+def test_rows_of_other_dimensions(cli, tmp_path, d):
     rows = np.random.default_rng(0).normal(size=(60, d)).astype(np.float32)
     np.savez(tmp_path / "rows.npz", rows=rows)
     arguments = ["--data", tmp_path / "rows.npz", "--components", 2, "--samples", 40]
-    assert command(*arguments, "--out", tmp_path) == 0
+    assert cli("toy", "gmm-samples", *arguments, "--out", tmp_path)[0] == 0
     said = json.loads((tmp_path / "statistics.json").read_text())
     assert np.shape(said["samples_covariance"]) == (d, d)
 
@@ -85,16 +79,10 @@ def saved(**arrays):
         (saved(rows=np.ones((2, 2))), "n = 2: must be at least the number of components, 3"),
     ],
 )
-def test_rows_of_unknown_origin(tmp_path, capsys, content, said):
+def test_rows_of_unknown_origin(cli, tmp_path, content, said):
     (tmp_path / "rows.npz").write_bytes(content)
-    assert command("--data", tmp_path / "rows.npz", "--out", tmp_path / "new") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("option", ["n", "samples", "components"])
-def test_numbers_too_small_are_one_line(tmp_path, capsys, option):
-    assert command(f"--{option}", 0, "--out", tmp_path / "new") == 2
-    assert capsys.readouterr().err.startswith(f"error: {option} = 0: must be at least ")
+    words = ("--data", tmp_path / "rows.npz", "--out", tmp_path / "new")
+    status, _, errors = cli("toy", "gmm-samples", *words)
+    (line,) = errors.splitlines()
+    assert status == 2 and said in line
     assert not (tmp_path / "new").exists()

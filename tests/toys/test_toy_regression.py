@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from closed_forms import same_inputs_error_std
 
-from lightning_collapse.commands import toy_regression
 from lightning_collapse.theory import regression as theory
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.regression import Task, predicted_errors, regress
@@ -92,18 +91,10 @@ def test_a_replica_does_not_depend_on_how_many_there_are():
     assert few.tobytes() == many[:, :2].tobytes()
 
 
-def run(*arguments):
-    try:
-        toy_regression.main(list(map(str, arguments)))
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
-def test_what_the_command_writes(tmp_path):
+def test_what_the_command_writes(cli, tmp_path):
     small = ("--n", 20, "--dim", 4, "--rounds", 3, "--replicas", 5, "--lambdas", "0.5,1.0")
     for name in ("a", "b"):
-        assert run(*small, "--out", tmp_path / name) == 0
+        assert cli("toy", "regression", *small, "--out", tmp_path / name)[0] == 0
     names = {"rounds.csv", "summary.json", "error.png", "error.pdf"}
     names |= {"ends.png", "ends.pdf"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
@@ -122,26 +113,3 @@ def test_what_the_command_writes(tmp_path):
     assert conditions[0]["theory"] == {}
     base = theory.replace_error(1, 4, 20)
     assert conditions[1]["theory"]["error_mean"] == pytest.approx(list(base * [1, 2, 3]))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (
-            ["--regime", "Turnover", "--lambdas", "0.5"],
-            "regime = Turnover: draws rows by chance; here it must take rows by position",
-        ),
-        (["--regime", "Replace,Acumulate"], "regime = Acumulate: must be one of"),
-        (["--n", "13"], "n = 13: must be at least dim + 4, 14"),
-        (["--dim", "0"], "dim = 0: must be at least 1"),
-        (["--noise", "-1"], "noise = -1: must be a number above 0"),
-        (["--lambdas", "0.5", "--inputs", "same"], "inputs = same: Replace at λ = 0.5 needs"),
-        (["--inputs", "old"], "inputs = old: must be one of same, fresh, both"),
-        (["--rounds", "0"], "rounds = 0: must be at least 1"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
-    assert run(*arguments, "--out", tmp_path / "none") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}")
-    assert not (tmp_path / "none").exists()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from lightning_collapse.commands import toy_strong_collapse
 from lightning_collapse.toys.strong_collapse import (
     Mixture,
     Sweep,
@@ -73,18 +72,11 @@ def test_a_replica_does_not_depend_on_how_many_there_are():
     assert few.tobytes() == many[:, :, :2].tobytes()
 
 
-def run(*arguments):
-    try:
-        toy_strong_collapse.main(list(map(str, arguments)))
-    except SystemExit as end:
-        return end.code
-    return 0
-
-
-def test_what_the_command_writes(tmp_path):
+def test_what_the_command_writes(cli, tmp_path):
     small = ("--n", "10,30", "--widths", "5,10,20", "--width_n", 10, "--dim", 8, "--replicas", 3)
+    small += ("--lambdas", "0.1,0.5")
     for name in ("a", "b"):
-        assert run(*small, "--lambdas", "0.1,0.5", "--out", tmp_path / name) == 0
+        assert cli("toy", "strong-collapse", *small, "--out", tmp_path / name)[0] == 0
     names = {"rounds.csv", "summary.json", "strong_collapse.png", "strong_collapse.pdf"}
     names |= {"ends.png", "ends.pdf"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
@@ -100,23 +92,3 @@ def test_what_the_command_writes(tmp_path):
     assert conditions[0]["n"] == [10, 30]
     assert conditions[2]["width"] == [5, 10, 20]
     assert len((tmp_path / "a" / "rounds.csv").read_text().splitlines()) == 1 + 2 * 2 + 2 * 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--lambdas", "-0.1"], "lambdas = -0.1: must be numbers in [0, 1]"),
-        (["--n", "50,20"], "n = 50,20: must be rising whole numbers from 1"),
-        (["--widths", "0,5"], "widths = 0,5: must be rising whole numbers from 1"),
-        (["--n", "many"], "n = many: must be rising whole numbers from 1"),
-        (["--dim", "0"], "dim = 0: must be at least 1"),
-        (["--penalty", "0"], "penalty = 0: must be a number above 0"),
-        (["--quality", "nan"], "quality = nan: must be a number"),
-        (["--replicas", "0"], "replicas = 0: must be at least 1"),
-    ],
-)
-def test_bad_input_is_one_line(tmp_path, capsys, arguments, said):
-    assert run(*arguments, "--out", tmp_path / "none") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {said}")
-    assert not (tmp_path / "none").exists()

@@ -41,8 +41,8 @@ def frechet_distance_of_rows(x: Tensor, y: Tensor) -> float:
         y: features (m, d).
     """
     if min(len(x), len(y)) > x.shape[1]:
-        moments = _moments(x), _moments(y)
-        return frechet_distance(*(part for m in moments for part in (m.mean, m.covariance())))
+        a, b = Moments.of(x), Moments.of(y)
+        return frechet_distance(a.mean, a.covariance(), b.mean, b.covariance())
     (mu, centred), (mu_ref, centred_ref) = _centred(x), _centred(y)
     overlap = torch.linalg.svdvals(centred @ centred_ref.mT).sum()
     traces = centred.square().sum() + centred_ref.square().sum()
@@ -138,12 +138,6 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.double()
     mean = x.mean(0)
     return mean, (x - mean) / max(1, len(x) - 1) ** 0.5
-
-
-def _moments(x: Tensor) -> Moments:
-    moments = Moments(x.shape[1])
-    moments.update(x)
-    return moments
 
 
 def _checked(mu: Tensor, sigma: Tensor, dim: int, whose: str) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 
 from lightning_collapse.metrics.features import Features
@@ -84,14 +85,26 @@ class Sample:
         summed = None if self.summed is None else self.summed.n
         return len(self.known) if summed is None else summed
 
+    @classmethod
+    def of_first(
+        cls, rows: Rows, features: Tensor, space: Features, n: int, **known: Any
+    ) -> "Sample":
+        """The first n of rows, and of their features, with their classes where they have any."""
+        labels = getattr(rows, "labels", None)
+        return cls(
+            rows=rows[torch.arange(n)],
+            features=features[:n],
+            space=space.name,
+            distance=space.distance,
+            labels=None if labels is None else labels[:n],
+            **known,
+        )
+
     def distances(self, other: "Sample") -> Tensor:
         """How far features are from another sample's (n, m), or this one's; computed once."""
         known = self.kept.get(id(other))
         if known is None or known[0] is not other:
-            known = self.kept[id(other)] = (
-                other,
-                all_distances(self.features, other.features),
-            )
+            known = self.kept[id(other)] = other, all_distances(self.features, other.features)
         return known[1]
 
     def __len__(self) -> int:
@@ -124,9 +137,12 @@ class RealRows:
     @cached_property
     def statistics(self) -> Statistics:
         """Mean and covariance of the features of all training rows."""
-        if self.summed is not None:
-            return self.summed
-        return Statistics.of(self.features if self.all_features is None else self.all_features)
+        return Statistics.of(self.known) if self.summed is None else self.summed
+
+    @property
+    def known(self) -> Tensor:
+        """The features of as many training rows as there are: of all, or of the first n."""
+        return self.features if self.all_features is None else self.all_features
 
     @property
     def rows(self) -> Tensor:

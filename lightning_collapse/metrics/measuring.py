@@ -20,7 +20,7 @@ from lightning_collapse.metrics.moments import Moments
 from lightning_collapse.metrics.real import RealData, Team
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.metrics.sums import Sums
-from lightning_collapse.rows import Rows
+from lightning_collapse.rows import ReadRows, Rows
 from lightning_collapse.seeds import generator
 
 __all__ = ["Measured", "Measuring", "Seen", "record_of", "refuse_doubles", "told"]
@@ -91,12 +91,11 @@ class Seen:
     ) -> Sample:
         """The first n rows, as a measure in a feature space sees them."""
         first = self._first[features.name]
-        return Sample(
-            rows=_in_order(self._pieces)[:n],
-            features=_in_order(first.pieces)[:n],
-            space=features.name,
-            distance=features.distance,
-            labels=None if labels is None else labels[:n],
+        return Sample.of_first(
+            ReadRows(_in_order(self._pieces), labels),
+            _in_order(first.pieces),
+            features,
+            n,
             trained_on=trained_on,
             shares_latents=shares_latents,
             sums=self.sums,
@@ -224,49 +223,37 @@ class Measuring:
                     sampled[space, n] = seen.sample(
                         space, n, labels, trained_on, latents_of_training
                     )
-                samples = sampled[space, n]
-                figures = figures_of(measure, samples, self._real.compared(space, n))
-                step = {}
-                if measure.has_step:
-                    earlier = None
-                    if before is not None and not latents_of_before:
-                        # Its sums may be of some rows only, where the round was read again.
-                        earlier = replace(
-                            before.sample(space, n, labels_before, None), sums=None, summed=None
-                        )
-                    step = self._step(measure, samples, earlier, figures)
-                doubts = dict.fromkeys(step, _SHARED) if latents_of_before else {}
-                told = self._told(mine, samples, figures, step, doubts)
+                earlier = None
+                if measure.has_step and before is not None and not latents_of_before:
+                    # Its sums may be of some rows only, where the round was read again.
+                    earlier = replace(
+                        before.sample(space, n, labels_before, None), sums=None, summed=None
+                    )
+                told = self._told(mine, sampled[space, n], earlier, latents_of_before)
             yield from (part for part in team.gather(told) if part is not None)
 
     def _told(
-        self,
-        which: int,
-        samples: Sample,
-        figures: dict[str, Figure],
-        step: dict[str, Figure],
-        doubts: Mapping[str, str],
+        self, which: int, samples: Sample, before: Sample | None, latents_of_before: bool
     ) -> Measured:
+        """Figures of samples, with floors, and steps from the samples before."""
         measure, floor = self._measures[which], self._floors[which]
+        n = self._n(measure)
+        real = self._real.compared(self._space(measure), n)
+        figures = figures_of(measure, samples, real)
+        step: dict[str, Figure] = {}
+        if measure.has_step:
+            apart: Mapping[str, Figure] = {}
+            if before is not None:
+                stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
+                apart = figures_of(measure, samples, stand_in)
+            step = {f"{name}_step": apart.get(name) for name in figures}
+        doubts = measure.doubts(figures, samples)
+        if latents_of_before:
+            doubts = {**doubts, **dict.fromkeys(step, _SHARED)}
         if measure.has_floor and floor:
             step = {f"{name}_floor": floor.get(name) for name in figures} | step
-        taken = self._n(measure) if measure.has_floor or measure.has_step else 0
-        return told(measure, taken, figures, step, {**measure.doubts(figures, samples), **doubts})
-
-    def _step(
-        self,
-        measure: Measure,
-        samples: Sample,
-        before: Sample | None,
-        figures: Mapping[str, Figure],
-    ) -> dict[str, Figure]:
-        """The same figures against the samples of the round before."""
-        if before is None:
-            return {f"{name}_step": None for name in figures}
-        real = self._real.compared(self._space(measure), len(samples))
-        stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
-        told = figures_of(measure, samples, stand_in)
-        return {f"{name}_step": told.get(name) for name in figures}
+        taken = n if measure.has_floor or measure.has_step else 0
+        return told(measure, taken, figures, step, doubts)
 
     def _floor(self, measure: Measure) -> dict[str, Figure]:
         """What the measure tells of held-out real rows; all its figures' names."""
@@ -315,11 +302,11 @@ def told(
     """
     reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
     cautions = {name: reason for name, reason in reasons.items() if reason}
-    # A record has null for these.
-    numbers = {name: v for name, v in figures.items() if isinstance(v, float)}
-    cautions |= {name: f"is {v}" for name, v in numbers.items() if not math.isfinite(v)}
-    known = {**cautions, **(doubts or {})}
-    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, known)
+    for name, v in figures.items():
+        if isinstance(v, float) and not math.isfinite(v):  # null in a record
+            cautions[name] = f"is {v}"
+    cautions |= doubts or {}
+    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, cautions)
 
 
 def refuse_doubles(names: Sequence[str]) -> None:

@@ -40,6 +40,13 @@ class Moments:
         self.mean = torch.zeros(dim, dtype=torch.float64)
         self.scatter = torch.zeros((dim, dim) if full else dim, dtype=torch.float64)
 
+    @classmethod
+    def of(cls, rows: Tensor) -> "Moments":
+        """Moments of rows (n, d), with covariances."""
+        moments = cls(rows.shape[1])
+        moments.update(rows)
+        return moments
+
     def update(self, rows: Tensor) -> None:
         """Adds rows (n, d) of any real type, as they are."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):

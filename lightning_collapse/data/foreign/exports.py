@@ -6,7 +6,6 @@ dataset.json has the labels, {"labels": [["00000/img00000000.png", 6], ...]}, or
 
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -73,7 +72,7 @@ def _write_folder(stored: StoredRows, folder: Path) -> None:
 def _files(stored: StoredRows) -> Iterator[tuple[str, bytes]]:
     """Gives name and content of every file of the export."""
     names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(stored))]
-    bar = tqdm(total=len(names), desc="exporting", leave=False, disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(names), desc="exporting", leave=False, disable=None)
     for part in torch.split(torch.arange(len(stored)), _ROWS_AT_A_TIME):
         for i, row in zip(part.tolist(), stored[part], strict=True):
             yield names[i], _png(row)

@@ -103,7 +103,9 @@ class _Machine:
         self.memo: list[Any] = []
 
     def run(self) -> Any:
-        self.protocol()
+        proto, version = self.take(2)
+        if proto != _PROTO or not 2 <= version <= 5:
+            raise ValueError("the stream does not start as a pickle of protocol 2 to 5")
         for _ in range(self.grammar.opcodes):
             self.opcode_at = self.position
             opcode = self.take(1)[0]
@@ -113,11 +115,6 @@ class _Machine:
                 raise ValueError(f"opcode 0x{opcode:02x} is none that a network needs")
             _OPCODES[opcode](self)
         raise ValueError(f"more than {self.grammar.opcodes} opcodes")
-
-    def protocol(self) -> None:
-        proto, version = self.take(2)
-        if proto != _PROTO or not 2 <= version <= 5:
-            raise ValueError("the stream does not start as a pickle of protocol 2 to 5")
 
     def result(self) -> Any:
         if self.below or len(self.stack) != 1:

@@ -7,7 +7,9 @@ lies in, over k, on average; coverage: share of real balls with a sample in them
 2020, https://arxiv.org/abs/2002.09797). Recall is what a collapse loses first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.metrics.neighbours import nearest_others
@@ -28,10 +30,7 @@ class Balls(Measure):
 
     k: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 1:
-            raise ValueError(f"k = {self.k}: must be at least 1")
+    _least: ClassVar[Mapping[str, int]] = {"k": 1}
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         names = ("precision", "recall", "density", "coverage")

@@ -159,11 +159,7 @@ class FrechetInfinity(Measure):
     seed: int = 0
 
     has_step: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.parts < 2:
-            raise ValueError(f"parts = {self.parts}: must be at least 2")
+    _least: ClassVar[Mapping[str, int]] = {"parts": 2}
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         name, (n, d) = f"{samples.distance}_infinity", samples.features.shape

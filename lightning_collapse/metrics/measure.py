@@ -207,10 +207,13 @@ class Measure(ABC):
     """Whether it uses held-out rows itself: its floor then takes a half of them for samples."""
     needs_fresh_latents: ClassVar[bool] = False
     """Whether it says nothing of samples that share latents with those that a round trained on."""
+    _least: ClassVar[Mapping[str, int]] = {}
+    """The least value of options besides `rows`, by their names."""
 
     def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ValueError(f"rows = {self.rows}: must be at least 1")
+        for name, least in {"rows": 1, **self._least}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be at least {least}")
 
     @abstractmethod
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:

@@ -291,14 +291,9 @@ def told(
     beside: Mapping[str, Figure] | None = None,
     doubts: Mapping[str, str] | None = None,
 ) -> Measured:
-    """What a measure tells, with its reasons for what is null, and its doubts.
+    """What a measure tells of n rows (0 for sums over all), and its reasons for what is null.
 
-    Args:
-        measure: which one.
-        n: rows that it was taken from; 0 for sums over all.
-        figures: its own.
-        beside: floors and steps of them.
-        doubts: why figures are worth little.
+    With floors and steps `beside` its own figures, and doubts why some are worth little.
     """
     reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
     cautions = {name: reason for name, reason in reasons.items() if reason}

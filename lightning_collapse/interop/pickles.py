@@ -70,12 +70,7 @@ class Grammar:
 
 
 def read_pickle(data: memoryview, start: int, grammar: Grammar) -> tuple[Any, int]:
-    """Reads one pickle stream.
-
-    Args:
-        data: the bytes, which byte strings of the result are views of.
-        start: where the stream starts.
-        grammar: what it may say.
+    """Reads one pickle stream, from `start` on; byte strings of the result are views of `data`.
 
     Returns:
         None, bools, ints, floats, strings, memoryviews, lists, tuples, sets of strings, dicts with

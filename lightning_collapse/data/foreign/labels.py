@@ -43,11 +43,7 @@ class Labels:
 
 
 def read_labels(archive: Archive, images: Sequence[str]) -> Labels:
-    """Reads the classes of images.
-
-    Args:
-        archive: of the images.
-        images: names of all images in it.
+    """Reads the classes of all images in an archive, given by their names.
 
     Raises:
         ValueError: a dataset.json of the archive is not what it must be.

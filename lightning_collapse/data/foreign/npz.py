@@ -46,13 +46,7 @@ def read_array(
     """Reads one array of numbers.
 
     Type, shape and size are checked against each other before the array is read, and the
-    checksum of the file's member while it is.
-
-    Args:
-        path: the npz.
-        name: of the array in it.
-        shape: that it must have; None stands for any length up to `longest`.
-        longest: greatest length that the shape leaves open.
+    checksum of the file's member while it is. None in a shape is any length up to `longest`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -28,12 +28,7 @@ _ROWS_AT_ONCE = 8
 
 
 def parquet_files(path: Path, folder: Folder | None) -> list[Path]:
-    """Gives the parquet files that a path is or holds, in the order of their names.
-
-    Args:
-        path: a file or a folder.
-        folder: what is in it, if it is one.
-    """
+    """Gives the parquet files that a path is, or that its `folder` holds, in order of names."""
     if folder is None:
         return [path] if path.is_file() and _is_parquet(path) else []
     named = [n for n in folder.names if n.lower().endswith(".parquet") and not is_hidden(n)]

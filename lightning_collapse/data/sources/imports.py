@@ -105,11 +105,7 @@ class BadImagesError(RefusedSetError):
 
 
 def import_notes(recipe: Mapping[str, Any]) -> list[str]:
-    """Gives what a user should know of an import, a line each, from the store's recipe.
-
-    Args:
-        recipe: of a store, whatever it says.
-    """
+    """Gives what a user should know of an import, a line each, from a store's recipe, any."""
     done: Any = recipe
     while isinstance(done, Mapping) and "import" in done:
         done = done["import"]

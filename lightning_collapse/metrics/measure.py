@@ -60,7 +60,7 @@ class Sample:
     sums: Sums | None = None
     summed: Statistics | None = None
     all_features: Tensor | None = None
-    kept: dict[int, tuple["Sample", Tensor]] = field(default_factory=dict, init=False, repr=False)
+    kept: dict["Sample", Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -102,10 +102,9 @@ class Sample:
 
     def distances(self, other: "Sample") -> Tensor:
         """How far features are from another sample's (n, m), or this one's; computed once."""
-        known = self.kept.get(id(other))
-        if known is None or known[0] is not other:
-            known = self.kept[id(other)] = other, all_distances(self.features, other.features)
-        return known[1]
+        if other not in self.kept:
+            self.kept[other] = all_distances(self.features, other.features)
+        return self.kept[other]
 
     def __len__(self) -> int:
         return len(self.rows)

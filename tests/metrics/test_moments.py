@@ -3,11 +3,7 @@ import pytest
 import torch
 
 from lightning_collapse.metrics import moments as module
-from lightning_collapse.metrics.moments import (
-    Moments,
-    mass_center,
-    mass_tails,
-)
+from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
 from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.seeds import generator
 

@@ -37,12 +37,8 @@ def feature_blocks(
 ) -> Iterator[Tensor]:
     """Yields the features of the first n rows, or of all, in blocks (b, d), on the CPU.
 
-    Args:
-        rows: n rows (n, *).
-        features: the feature space.
-        n: how many rows, the first ones; default: all.
-        keep: keep slow features on disk, and take kept ones; for real rows, which come again.
-        bar: show the progress of slow features, on a terminal.
+    With `keep`, slow ones are kept on disk, and kept ones taken: for real rows, which come again.
+    `bar` shows the progress of slow ones, on a terminal.
     """
     if not features.slow:
         yield from (features(block) for block in row_blocks(rows, n))

@@ -81,14 +81,7 @@ class Seen:
             elif first.moments is not None:
                 mine.moments.merge(first.moments)
 
-    def sample(
-        self,
-        features: Features,
-        n: int,
-        labels: Tensor | None,
-        trained_on: Rows | None,
-        shares_latents: bool = False,
-    ) -> Sample:
+    def sample(self, features: Features, n: int, labels: Tensor | None, **known: Any) -> Sample:
         """The first n rows, as a measure in a feature space sees them."""
         first = self._first[features.name]
         return Sample.of_first(
@@ -96,10 +89,9 @@ class Seen:
             _in_order(first.pieces),
             features,
             n,
-            trained_on=trained_on,
-            shares_latents=shares_latents,
             sums=self.sums,
             summed=None if first.moments is None else Statistics.summed(first.moments),
+            **known,
         )
 
 
@@ -211,6 +203,7 @@ class Measuring:
             latents_of_training: whether they do with samples in `trained_on`.
         """
         team: Team = self._real.team
+        known = {"trained_on": trained_on, "shares_latents": latents_of_training}
         sampled: dict[tuple[Features, int], Sample] = {}
         for first in range(0, len(self._measures), team.size):
             mine = first + team.rank
@@ -220,14 +213,12 @@ class Measuring:
                 n, space = self._n(measure), self._space(measure)
                 # The same one for all, as it keeps its distances.
                 if (space, n) not in sampled:
-                    sampled[space, n] = seen.sample(
-                        space, n, labels, trained_on, latents_of_training
-                    )
+                    sampled[space, n] = seen.sample(space, n, labels, **known)
                 earlier = None
                 if measure.has_step and before is not None and not latents_of_before:
                     # Its sums may be of some rows only, where the round was read again.
                     earlier = replace(
-                        before.sample(space, n, labels_before, None), sums=None, summed=None
+                        before.sample(space, n, labels_before), sums=None, summed=None
                     )
                 told = self._told(mine, sampled[space, n], earlier, latents_of_before)
             yield from (part for part in team.gather(told) if part is not None)

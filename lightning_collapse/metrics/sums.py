@@ -21,12 +21,7 @@ class Sums:
     """
 
     def __init__(self, real: Moments) -> None:
-        """Starts empty.
-
-        Args:
-            real: moments of the real training rows, in network units: where mass lies is told
-                from their mean and standard deviation.
-        """
+        """Starts empty; by moments of the real rows, in network units, is told where mass lies."""
         self._mean, self._std = real.mean, real.variance().sqrt()
         self.moments = Moments(len(real.mean), full=False)
         self._center, self._tails = 0.0, 0.0

@@ -46,8 +46,6 @@ class Parquet(Archive):
     Beside them stand the other files of their folder, such as a README.
     """
 
-    faults: Mapping[str, str] = {}
-
     def __init__(self, path: Path, files: Sequence[Path], folder: Folder | None) -> None:
         """Reads how many images there are, and their labels.
 

@@ -151,12 +151,10 @@ def write_rows(
     parts: Iterable[tuple[Tensor, Tensor | None]],
     recipe: Callable[[], dict[str, Any]],
 ) -> None:
-    """Makes a folder the store of rows, in the place of any that it held.
+    """Makes a folder, new or not, the store of rows, in the place of any that it held.
 
-    Args:
-        folder: of the store, made if it is not there.
-        parts: rows (n, *) and their labels (n,), a shard each; no shard stays if they raise.
-        recipe: says how the rows were made, once all are written.
+    Parts are rows (n, *) and their labels (n,), a shard each; no shard stays if they raise. The
+    recipe says how the rows were made, once all are written.
     """
     _uncommit(folder)
     shards = []

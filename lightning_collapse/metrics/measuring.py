@@ -82,13 +82,13 @@ class Seen:
                 mine.moments.merge(first.moments)
 
     def sample(self, features: Features, n: int, labels: Tensor | None, **known: Any) -> Sample:
-        """The first n rows, as a measure in a feature space sees them."""
-        first = self._first[features.name]
+        """The first n rows, or fewer if there are fewer, as a measure in a space sees them."""
+        first, rows = self._first[features.name], _in_order(self._pieces)
         return Sample.of_first(
-            ReadRows(_in_order(self._pieces), labels),
+            ReadRows(rows, labels),
             _in_order(first.pieces),
             features,
-            n,
+            min(n, len(rows)),
             sums=self.sums,
             summed=None if first.moments is None else Statistics.summed(first.moments),
             **known,

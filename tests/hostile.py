@@ -19,6 +19,14 @@ def encoded(image, kind="PNG", **options):
     return buffer.getvalue()
 
 
+def write(folder, files):
+    """Makes a folder of files, bytes by name."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
 def chunk(name, data):
     body = name + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from lightning_collapse.commands.arguments import run_command
 from lightning_collapse.data.foreign.archives import open_archive
+from lightning_collapse.data.foreign.hidden import shown
 from lightning_collapse.data.sources.imports import (
     BadImage,
     BadImagesError,
@@ -126,9 +127,9 @@ def _report(out: Path, bad: Sequence[BadImage]) -> None:
         return
     _table(out).parent.mkdir(parents=True, exist_ok=True)
     write_table(_table(out), bad)
-    shown = [image.shown for image in bad[:_SHOWN]]
-    width = max(map(len, shown))
-    for name, image in zip(shown, bad, strict=False):
+    names = [shown(image.name) for image in bad[:_SHOWN]]
+    width = max(map(len, names))
+    for name, image in zip(names, bad, strict=False):
         print(f"{name:{width}}  {image.what}")
     if len(bad) > _SHOWN:
         print(f"... and {len(bad) - _SHOWN} more, in {_table(out)}")

@@ -90,14 +90,16 @@ def _network(data: bytes) -> ReleasedNetwork:
     if class_name != "EDMPrecond":
         raise ValueError(f"class {ascii(class_name[:60])} is not supported, only EDMPrecond")
     state = _state(content["ema"])
-    if "_init_args" in state and not (
-        type(state["_init_args"]) is tuple and len(state["_init_args"]) == 0
-    ):
+    unnamed = state.get("_init_args", ())
+    if type(unnamed) is not tuple or unnamed:
         raise ValueError("its constructor was called with arguments that have no names")
+    arguments = _plain_arguments(state.get("_init_kwargs"))
+    weights = _StateDict(most_bytes=len(data))
+    weights.add(content["ema"])
     return ReleasedNetwork(
         class_name,
-        _plain_arguments(state.get("_init_kwargs")),
-        _StateDict(most_bytes=len(data)).read(content["ema"]),
+        arguments,
+        weights.tensors,
         hashlib.sha256(data).hexdigest(),
         hashlib.sha256(source.encode()).hexdigest(),
     )
@@ -112,11 +114,7 @@ class _StateDict:
         self.storages: dict[int, memoryview] = {}
         self.tensors: dict[str, Tensor] = {}
 
-    def read(self, module: Any) -> dict[str, Tensor]:
-        self._module("", module, _MAX_DEPTH)
-        return self.tensors
-
-    def _module(self, prefix: str, module: Any, depth: int) -> None:
+    def add(self, module: Any, prefix: str = "", depth: int = _MAX_DEPTH) -> None:
         if not depth:
             raise ValueError(f"module {prefix} is nested too deep")
         state = _state(module)
@@ -127,7 +125,7 @@ class _StateDict:
             if type(transient) is set and name not in transient:
                 self._tensor(prefix + name, value)
         for name, value in self._entries(state, "_modules"):
-            self._module(f"{prefix}{name}.", value, depth - 1)
+            self.add(value, f"{prefix}{name}.", depth - 1)
 
     def _entries(self, state: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
         entries = state.get(kind)

@@ -70,12 +70,7 @@ class Grammar:
 
 
 def read_pickle(data: memoryview, start: int, grammar: Grammar) -> tuple[Any, int]:
-    """Reads one pickle stream.
-
-    Args:
-        data: the bytes, which byte strings of the result are views of.
-        start: where the stream starts.
-        grammar: what it may say.
+    """Reads one pickle stream, from `start` on; byte strings of the result are views of `data`.
 
     Returns:
         None, bools, ints, floats, strings, memoryviews, lists, tuples, sets of strings, dicts with
@@ -103,7 +98,9 @@ class _Machine:
         self.memo: list[Any] = []
 
     def run(self) -> Any:
-        self.protocol()
+        proto, version = self.take(2)
+        if proto != _PROTO or not 2 <= version <= 5:
+            raise ValueError("the stream does not start as a pickle of protocol 2 to 5")
         for _ in range(self.grammar.opcodes):
             self.opcode_at = self.position
             opcode = self.take(1)[0]
@@ -113,11 +110,6 @@ class _Machine:
                 raise ValueError(f"opcode 0x{opcode:02x} is none that a network needs")
             _OPCODES[opcode](self)
         raise ValueError(f"more than {self.grammar.opcodes} opcodes")
-
-    def protocol(self) -> None:
-        proto, version = self.take(2)
-        if proto != _PROTO or not 2 <= version <= 5:
-            raise ValueError("the stream does not start as a pickle of protocol 2 to 5")
 
     def result(self) -> Any:
         if self.below or len(self.stack) != 1:

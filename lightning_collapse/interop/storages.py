@@ -57,17 +57,10 @@ def _key_and_size(reference: Any) -> tuple[str, int]:
 
 
 def read_tensor(storage: memoryview, offset: Any, size: Any, stride: Any, most: int) -> Tensor:
-    """Copies a tensor out of a storage.
+    """Copies a tensor, contiguous, out of a storage of float32 numbers.
 
-    Args:
-        storage: bytes of float32 numbers.
-        offset: the tensor's first element in it.
-        size: its shape.
-        stride: elements between neighbours, one for each dimension.
-        most: bytes that it may take.
-
-    Returns:
-        The tensor, contiguous, in memory of its own.
+    It starts at the element `offset` and has the shape `size`; `stride` counts elements between
+    neighbours, one for each dimension; `most` is the number of bytes that it may take.
 
     Raises:
         ValueError: it is empty, reaches beyond its storage, or takes too much memory.

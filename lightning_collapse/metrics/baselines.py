@@ -42,13 +42,10 @@ class MaskedNoise:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         images: Tensor = self.images[indices].clone()
+        pixels = images.shape[2:].numel()
         for image, index in zip(images, indices.tolist(), strict=True):
-            self._replace(image, index)
+            random = generator(self.seed, "noise baseline", index)
+            noise = _MEAN + _DEVIATION * torch.randn(image.shape, generator=random)
+            chosen = torch.randperm(pixels, generator=random)[: round(self.fraction * pixels)]
+            image.flatten(1)[:, chosen] = noise.clamp(0, 255).to(image.dtype).flatten(1)[:, chosen]
         return images
-
-    def _replace(self, image: Tensor, index: int) -> None:
-        random = generator(self.seed, "noise baseline", index)
-        noise = _MEAN + _DEVIATION * torch.randn(image.shape, generator=random)
-        pixels = image[0].numel()
-        chosen = torch.randperm(pixels, generator=random)[: round(self.fraction * pixels)]
-        image.flatten(1)[:, chosen] = noise.clamp(0, 255).to(image.dtype).flatten(1)[:, chosen]

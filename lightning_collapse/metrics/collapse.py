@@ -66,13 +66,9 @@ class Levels:
 def find_collapse(
     samples: Levels, real: Levels, *, relative_variance: float, n_nonfinite: int
 ) -> Collapse | None:
-    """Gives how samples have collapsed, if they have.
+    """Gives how a round's samples have collapsed, if they have, beside the N real training rows.
 
-    Args:
-        samples: of the round.
-        real: the N real training rows.
-        relative_variance: total variance of the samples over that of the real rows.
-        n_nonfinite: samples that were not finite.
+    `relative_variance` is their total variance over that of the real rows.
     """
     if n_nonfinite:
         return "nonfinite"

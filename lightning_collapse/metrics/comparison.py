@@ -1,6 +1,7 @@
 """Samples that belong to no run, beside a reference: the same measures, without floor or step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -55,8 +56,7 @@ class Comparison:
 
     def statistics(self) -> Statistics:
         """Mean and covariance of the reference in the default space."""
-        real = self._kept[self._default.name]
-        return real.statistics
+        return self._kept[self._default.name].statistics
 
     def measured(
         self, measures: Sequence[Measure], samples: Rows, n: int, latents: object = None
@@ -84,18 +84,17 @@ class Comparison:
     def _measured(
         self, measure: Measure, space: Features, samples: Rows, features: Tensor, same: bool
     ) -> Measured:
-        n = min(
-            measure.rows, len(features), len(features) if self._rows is None else len(self._rows)
-        )
-        sample = _sample(samples, features, space, n)
+        n = min(measure.rows, len(features if self._rows is None else self._rows), len(features))
+        sample = Sample.of_first(samples, features, space, n, all_features=features)
         summed = not measure.needs_rows and (self._rows is not None or space.name in self._kept)
         if summed or (self._rows is not None and not same):
             figures = figures_of(measure, sample, self._real(space, n))
             doubts = measure.doubts(figures, sample)
             taken = n if measure.has_floor or measure.has_step else 0
             return told(measure, taken, figures, doubts=doubts)
-        few = _sample(samples, features[:_FEW], space, min(n, _FEW))
-        names = figures_of(measure, few, RealRows(few, None))
+        few = features[:_FEW]
+        some = Sample.of_first(samples, few, space, min(n, _FEW), all_features=few)
+        names = figures_of(measure, some, RealRows(some, None))
         reason = (
             "shares latents with the reference: one seed, one round or the same for all"
             if same
@@ -109,9 +108,8 @@ class Comparison:
         if self._rows is None:
             return self._kept[space.name]
         known = self._all_features(space)
-        kept = self._kept[space.name].kept
-        sample = _sample(self._rows, known, space, n)
-        return RealRows(sample, None, all_features=known, kept=kept)
+        sample = Sample.of_first(self._rows, known, space, n, all_features=known)
+        return replace(self._kept[space.name], sample=sample)
 
     def _all_features(self, space: Features) -> Tensor:
         assert self._rows is not None
@@ -119,15 +117,3 @@ class Comparison:
             known = torch.cat(list(feature_blocks(self._rows, space, bar=True)))
             self._kept[space.name] = RealRows(None, None, all_features=known)
         return self._kept[space.name].all_features  # type: ignore[return-value]
-
-
-def _sample(rows: Rows, features: Tensor, space: Features, n: int) -> Sample:
-    labels = getattr(rows, "labels", None)
-    return Sample(
-        rows=rows[torch.arange(n)],
-        features=features[:n],
-        space=space.name,
-        distance=space.distance,
-        labels=None if labels is None else labels[:n],
-        all_features=features,
-    )

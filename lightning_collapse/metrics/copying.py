@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_collapse.metrics.features import features_of
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
-from lightning_collapse.metrics.neighbours import all_distances, nearest, nearest_others
+from lightning_collapse.metrics.neighbours import all_distances, nearest_others
 from lightning_collapse.rows import Rows
 from lightning_collapse.seeds import generator
 
@@ -33,7 +33,7 @@ class DataCopying(Measure):
         held_out = real.held_out
         if held_out is None or not len(held_out):
             return {name: None}
-        near = [nearest(part.distances(real.first)) for part in (samples, held_out)]
+        near = [part.distances(real.first).min(1).values for part in (samples, held_out)]
         return {name: mann_whitney_z(*near)}
 
     def caution(self, figure: str, n: int) -> str:

@@ -7,9 +7,9 @@ lies in, over k, on average; coverage: share of real balls with a sample in them
 2020, https://arxiv.org/abs/2002.09797). Recall is what a collapse loses first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import ClassVar
 
 from lightning_collapse.metrics.measure import Figure, Measure, RealRows, Sample
 from lightning_collapse.metrics.neighbours import nearest_others
@@ -30,34 +30,24 @@ class Balls(Measure):
 
     k: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 1:
-            raise ValueError(f"k = {self.k}: must be at least 1")
+    _least: ClassVar[Mapping[str, int]] = {"k": 1}
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         names = ("precision", "recall", "density", "coverage")
-        told: dict[str, float | None] = dict.fromkeys(names)
+        told: dict[str, Figure] = dict.fromkeys(names)
         if min(len(samples), len(real.rows)) > self.k:
             apart = samples.distances(real.first)
-            mine = nearest_others(samples.distances(samples), self.k)
-            theirs = nearest_others(real.first.distances(real.first), self.k)
-            told |= _figures(apart, mine, theirs, self.k)
+            in_real = apart <= nearest_others(real.first.distances(real.first), self.k)
+            in_sampled = apart <= nearest_others(samples.distances(samples), self.k)[:, None]
+            told = {
+                "precision": float(in_real.any(1).double().mean()),
+                "recall": float(in_sampled.any(0).double().mean()),
+                "density": float(in_real.double().mean()) * len(real.rows) / self.k,
+                "coverage": float(in_real.any(0).double().mean()),
+            }
         return {f"{name}_{samples.space}": value for name, value in told.items()}
 
     def caution(self, figure: str, n: int) -> str:
         if n <= self.k:
             return f"needs more rows than its {self.k} neighbours"
         return f"biased; {self.k} neighbours: compare at equal n"
-
-
-def _figures(
-    apart: Tensor, sample_radius: Tensor, real_radius: Tensor, k: int
-) -> dict[str, float]:
-    inside = apart <= real_radius
-    return {
-        "precision": float(inside.any(1).double().mean()),
-        "recall": float((apart <= sample_radius[:, None]).any(0).double().mean()),
-        "density": float(inside.double().mean()) * len(real_radius) / k,
-        "coverage": float(inside.any(0).double().mean()),
-    }

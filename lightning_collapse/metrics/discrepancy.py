@@ -10,6 +10,7 @@ k = -|x - y| it is the energy distance (Székely & Rizzo 2013).
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,11 +36,7 @@ class Discrepancy(Measure):
     seed: int = 0
 
     has_step: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.permutations < 2:
-            raise ValueError(f"permutations = {self.permutations}: must be at least 2")
+    _least: ClassVar[Mapping[str, int]] = {"permutations": 2}
 
     @property
     @abstractmethod
@@ -116,12 +113,7 @@ def _discrepancies(
 ) -> tuple[float, Tensor]:
     """Gives the estimate, and those (count,) of random parts of n and m rows of both together.
 
-    Args:
-        xx: kernel of the n rows (n, n).
-        xy: kernel of these and the m others (n, m).
-        yy: kernel of the others (m, m).
-        count: how many random parts.
-        random: draws them.
+    From the kernel of the n rows (n, n), of these and the m others (n, m), and of those (m, m).
     """
     n, m = xy.shape
     own = torch.arange(n + m)[:, None] < n

@@ -63,11 +63,9 @@ def sorted_projections(rows: ArrayLike, directions: Array) -> Array:
 
 
 def sliced_wasserstein(a: Array, b: Array) -> Array:
-    """Gives the sliced 2-Wasserstein distance of two sets (*), from their sorted projections.
+    """Gives the sliced 2-Wasserstein distance of two sets (*).
 
-    Args:
-        a: (*, P, n).
-        b: (*, P, m), along the same directions.
+    From their sorted projections (*, P, n) and (*, P, m), along the same directions.
     """
     if a.shape[-1] == b.shape[-1]:
         squared: Array = np.square(a - b).mean((-2, -1))

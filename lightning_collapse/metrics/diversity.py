@@ -1,6 +1,7 @@
 """How diverse samples are among themselves, and how axes differ; optional measures."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,11 +51,7 @@ class Entropy(Measure):
     k: int = 1
 
     has_step: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 1:
-            raise ValueError(f"k = {self.k}: must be at least 1")
+    _least: ClassVar[Mapping[str, int]] = {"k": 1}
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         name, (n, d) = f"knn_entropy_{samples.space}", samples.features.shape

@@ -5,7 +5,6 @@ the feature space's and the rows' own bytes, so that they cannot be those of oth
 """
 
 import hashlib
-import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -38,12 +37,8 @@ def feature_blocks(
 ) -> Iterator[Tensor]:
     """Yields the features of the first n rows, or of all, in blocks (b, d), on the CPU.
 
-    Args:
-        rows: n rows (n, *).
-        features: the feature space.
-        n: how many rows, the first ones; default: all.
-        keep: keep slow features on disk, and take kept ones; for real rows, which come again.
-        bar: show the progress of slow features, on a terminal.
+    With `keep`, slow ones are kept on disk, and kept ones taken: for real rows, which come again.
+    `bar` shows the progress of slow ones, on a terminal.
     """
     if not features.slow:
         yield from (features(block) for block in row_blocks(rows, n))
@@ -59,8 +54,7 @@ def feature_blocks(
 
 def _slowly(rows: Rows, features: Features, n: int | None, bar: bool) -> Iterator[Tensor]:
     total = len(rows) if n is None else n
-    # None: hidden where standard error is no terminal.
-    hidden = None if bar else True
+    hidden = not bar or None  # None: where standard error is no terminal
     with tqdm(total=total, desc=features.name, leave=False, disable=hidden) as progress:
         for block in row_blocks(rows, n, _SLOW_ROWS_AT_ONCE):
             yield features(block).cpu()
@@ -85,10 +79,8 @@ def _taken(path: Path) -> Tensor | None:
 
 
 def _keep(path: Path, features: Tensor) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, features=features.numpy())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+        write_atomically(path, lambda file: np.savez(file, features=features.numpy()))
     except OSError as error:
         warnings.warn(f"features will be computed again next time: {error}", stacklevel=2)

@@ -69,9 +69,7 @@ NAMES = [kind.__name__ for kind in _KINDS]
 def reserved(features: Features, real: RealData) -> set[str]:
     """Gives the names of figures that measures of this package tell in a space, and beside it.
 
-    Args:
-        features: the space.
-        real: a few real rows, held-out ones among them, by which they are told.
+    They are told by a few real rows, held-out ones among them.
     """
     known = joined(ALWAYS, [kind() for kind in _KINDS if kind is not TorchMetric])
     return set(Measuring(known, real, features, real.held_out_rows, summed=2).names(known))

@@ -84,36 +84,33 @@ def frechet_reference(real: RealRows) -> FrechetReference:
 
 
 def _distance(samples: Sample, real: RealRows) -> float:
-    if real.all_features is not None and samples.summed is None:
-        return frechet_distance_of_rows(samples.known, real.all_features)
-    if samples.summed is None and real.summed is None:
-        return frechet_distance_of_rows(samples.known, real.features)
-    return frechet_reference(real).distance(samples.statistics.mu, samples.statistics.sigma)
+    if samples.summed is None and (real.summed is None or real.all_features is not None):
+        return frechet_distance_of_rows(samples.known, real.known)
+    return _to_all(samples.statistics, real)
+
+
+def _to_all(statistics: Statistics, real: RealRows) -> float:
+    """The distance of mean and covariance to those of all real rows."""
+    return frechet_reference(real).distance(statistics.mu, statistics.sigma)
 
 
 def _apart(samples: Sample, real: RealRows) -> float:
     """The squared distance of the means."""
     mine = samples.known.double().mean(0) if samples.summed is None else samples.summed.mu
-    if real.summed is not None:
-        return float((mine - real.summed.mu).square().sum())
-    theirs = real.features if real.all_features is None else real.all_features
-    return float((mine - theirs.double().mean(0)).square().sum())
+    theirs = real.known.double().mean(0) if real.summed is None else real.summed.mu
+    return float((mine - theirs).square().sum())
 
 
 def _split(size: int, real: RealRows) -> float | None:
     """The mean distance of `size` of the reference's rows, drawn at random, to its others."""
 
     def mean_distance(rows: RealRows) -> float | None:
-        known = rows.all_features
-        if known is None or size < 2:
+        known, apart = rows.known, []
+        if size < 2:
             return None
-        orders = [
-            torch.randperm(len(known), generator=generator(0, "Frechet.floor", i))
-            for i in range(_SPLITS)
-        ]
-        apart = [
-            frechet_distance_of_rows(known[order[:size]], known[order[size:]]) for order in orders
-        ]
+        for i in range(_SPLITS):
+            order = torch.randperm(len(known), generator=generator(0, "Frechet.floor", i))
+            apart.append(frechet_distance_of_rows(known[order[:size]], known[order[size:]]))
         return sum(apart) / len(apart)
 
     return real.once(f"Frechet.split {size}", mean_distance)
@@ -141,11 +138,7 @@ def _floor(n: int, held_out: Tensor, real: RealRows) -> tuple[float, bool]:
 
 
 def _measured(n: int, held_out: Tensor, real: RealRows) -> float:
-    def distance(rows: RealRows) -> float:
-        statistics = Statistics.of(held_out[:n])
-        return frechet_reference(rows).distance(statistics.mu, statistics.sigma)
-
-    return real.once(f"Frechet.floor {n}", distance)
+    return real.once(f"Frechet.floor {n}", lambda rows: _to_all(Statistics.of(held_out[:n]), rows))
 
 
 @dataclass(frozen=True)
@@ -166,11 +159,7 @@ class FrechetInfinity(Measure):
     seed: int = 0
 
     has_step: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.parts < 2:
-            raise ValueError(f"parts = {self.parts}: must be at least 2")
+    _least: ClassVar[Mapping[str, int]] = {"parts": 2}
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
         name, (n, d) = f"{samples.distance}_infinity", samples.features.shape
@@ -180,8 +169,7 @@ class FrechetInfinity(Measure):
         distances = []
         for size in sizes.tolist():
             order = torch.randperm(n, generator=generator(self.seed, "Frechet.part", size))
-            part = Statistics.of(samples.features[order[:size]])
-            distances.append(frechet_reference(real).distance(part.mu, part.sigma))
+            distances.append(_to_all(Statistics.of(samples.features[order[:size]]), real))
         x = torch.stack([torch.ones(self.parts), 1 / sizes], 1).double()
         line = torch.linalg.lstsq(x, torch.tensor(distances, dtype=torch.float64)[:, None])
         return {name: float(line.solution[0])}

@@ -36,8 +36,10 @@ class FeatureMoments(Measure):
     has_step: ClassVar[bool] = False
 
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:
-        mine = _moments(samples.known if samples.summed is None else samples.summed)
-        theirs = real.once(f"FeatureMoments {samples.space}", _of_real)
+        mine = _moments(samples.summed or samples.known)
+        theirs = real.once(
+            f"FeatureMoments {samples.space}", lambda rows: _moments(rows.summed or rows.known)
+        )
         told: dict[str, Figure] = {"mean_distance": float((mine[0] - theirs[0]).norm())}
         told |= mine[1] | {f"real_{name}": value for name, value in theirs[1].items()}
         return {f"{name}_{samples.space}": value for name, value in told.items()}
@@ -45,12 +47,6 @@ class FeatureMoments(Measure):
     def caution(self, figure: str, n: int) -> str:
         name = figure.removeprefix("real_")
         return next(note for known, note in _NOTES.items() if name.startswith(f"{known}_"))
-
-
-def _of_real(real: RealRows) -> tuple[Tensor, dict[str, float | None]]:
-    if real.summed is not None:
-        return _moments(real.summed)
-    return _moments(real.features if real.all_features is None else real.all_features)
 
 
 def _moments(known: Tensor | Statistics) -> tuple[Tensor, dict[str, float | None]]:

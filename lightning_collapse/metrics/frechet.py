@@ -19,30 +19,19 @@ _TINY = 8 * torch.finfo(torch.float64).eps
 
 
 def frechet_distance(mu: Tensor, sigma: Tensor, mu_ref: Tensor, sigma_ref: Tensor) -> float:
-    """Gives the squared Fréchet distance, >= 0.
-
-    Args:
-        mu: mean (d,).
-        sigma: covariance (d, d).
-        mu_ref: mean of the reference (d,).
-        sigma_ref: covariance of the reference (d, d).
-    """
+    """Gives the squared Fréchet distance, >= 0, of means (d,) and covariances (d, d)."""
     return FrechetReference(mu_ref, sigma_ref).distance(mu, sigma)
 
 
 def frechet_distance_of_rows(x: Tensor, y: Tensor) -> float:
-    """Gives the squared Fréchet distance between two sets of features, >= 0.
+    """Gives the squared Fréchet distance, >= 0, between features (n, d) and (m, d).
 
     Where there are fewer rows than features no covariance is formed: with the centred rows X, Y
     over (n - 1)^1/2, the last term is the sum of the singular values of X Y^T.
-
-    Args:
-        x: features (n, d).
-        y: features (m, d).
     """
     if min(len(x), len(y)) > x.shape[1]:
-        moments = _moments(x), _moments(y)
-        return frechet_distance(*(part for m in moments for part in (m.mean, m.covariance())))
+        a, b = Moments.of(x), Moments.of(y)
+        return frechet_distance(a.mean, a.covariance(), b.mean, b.covariance())
     (mu, centred), (mu_ref, centred_ref) = _centred(x), _centred(y)
     overlap = torch.linalg.svdvals(centred @ centred_ref.mT).sum()
     traces = centred.square().sum() + centred_ref.square().sum()
@@ -53,11 +42,8 @@ def expected_bias(eigenvalues: Tensor, n: int) -> float:
     """Gives what n draws of a Gaussian are expected to be distant from the Gaussian itself.
 
     To second order in 1/n^1/2, about  tr S / n + sum_ij l_i l_j (1 + d_ij) / (2 n (l_i + l_j)),
-    which is d (d + 5) / 4n for a unit Gaussian. Real features are not Gaussian: an estimate.
-
-    Args:
-        eigenvalues: l, of the covariance S (d,); zeros may be left out.
-        n: rows drawn.
+    which is d (d + 5) / 4n for a unit Gaussian, with the eigenvalues l (d,) of its covariance S;
+    zeros may be left out. Real features are not Gaussian: an estimate.
     """
     variances = eigenvalues[eigenvalues > 0].double()
     pairs = variances[:, None] * variances / (variances[:, None] + variances)
@@ -65,11 +51,7 @@ def expected_bias(eigenvalues: Tensor, n: int) -> float:
 
 
 class FrechetReference:
-    """The statistics of real data, with a root of their covariance computed once.
-
-    Args:
-        mu: mean (d,).
-        sigma: covariance (d, d).
+    """Mean (d,) and covariance (d, d) of real data, with a root of it computed once.
 
     Raises:
         ValueError: they are not finite, or no covariance.
@@ -84,8 +66,14 @@ class FrechetReference:
     def distance(self, mu: Tensor, sigma: Tensor) -> float:
         """Gives the squared Fréchet distance, >= 0, of mean (d,) and covariance (d, d)."""
         mu, sigma = _checked(mu, sigma, len(self.mu), "")
-        # Only the lower triangle of the product is read.
-        eigenvalues = _without_rounding(torch.linalg.eigvalsh(self._product(sigma), UPLO="L"))
+        if self._triangular:
+            # A quarter of the work of two products of full matrices.
+            lower, _ = dsygst(sigma.numpy(), self.root.numpy(), itype=2, lower=1)
+            product = torch.from_numpy(lower)
+        else:
+            product = self.root.mT @ sigma @ self.root
+        # Only the lower triangle is read: what is above it means nothing.
+        eigenvalues = _without_rounding(torch.linalg.eigvalsh(product, UPLO="L"))
         apart = (mu - self.mu).square().sum() + sigma.trace() + self.sigma.trace()
         distance = apart - 2 * eigenvalues.sqrt().sum()
         if _root_error(eigenvalues) > 1e-7 * distance:
@@ -93,14 +81,6 @@ class FrechetReference:
             if triangle is not None:
                 distance = apart - 2 * torch.linalg.svdvals(triangle.mT @ self.root).sum()
         return max(0.0, float(distance))
-
-    def _product(self, sigma: Tensor) -> Tensor:
-        """Gives R^T sigma R in the lower triangle; what is above it means nothing."""
-        if not self._triangular:
-            return self.root.mT @ sigma @ self.root
-        # A quarter of the work of two products of full matrices.
-        lower, _ = dsygst(sigma.numpy(), self.root.numpy(), itype=2, lower=1)
-        return torch.from_numpy(lower)
 
 
 def _root_error(eigenvalues: Tensor) -> Tensor:
@@ -138,12 +118,6 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.double()
     mean = x.mean(0)
     return mean, (x - mean) / max(1, len(x) - 1) ** 0.5
-
-
-def _moments(x: Tensor) -> Moments:
-    moments = Moments(x.shape[1])
-    moments.update(x)
-    return moments
 
 
 def _checked(mu: Tensor, sigma: Tensor, dim: int, whose: str) -> tuple[Tensor, Tensor]:

@@ -29,14 +29,10 @@ _IMAGES_AT_ONCE = 32
 
 @torch.no_grad()
 def inception_features(images: Tensor, convention: str, weights: Path) -> Tensor:
-    """Gives the features (N, 2048), float32, where they were computed.
+    """Gives the features (N, 2048), float32, of images (N, 1 or 3, H, W), float, in 0..255.
 
-    Works on an accelerator where there is one, always in float32.
-
-    Args:
-        images: (N, C, H, W) of one or three channels, float, in 0..255.
-        convention: one of `CONVENTIONS`.
-        weights: file that `find_weights` gave.
+    Works on an accelerator where there is one, which then has them, always in float32; with one
+    of `CONVENTIONS`, and a file that `find_weights` gave.
     """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     network = _network(weights, device)

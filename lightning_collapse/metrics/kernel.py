@@ -56,22 +56,18 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Gives mean and standard deviation of the estimate over random subsets.
 
-    Args:
-        x: features (n, d).
-        y: features (m, d).
-        subsets: pairs of subsets to draw, each without replacement.
-        subset_size: rows in each, from 2 to the smaller of n and m; default: 1000, as is usual,
-            or half of the smaller set where that is less.
-        seed: keys the subsets.
+    They are drawn from features (n, d) and (m, d), each without replacement, and have 2 rows to
+    the smaller of n and m; by default 1000, as is usual, or half of the smaller set.
     """
     smaller = min(len(x), len(y))
     size = subset_size or max(2, min(1000, smaller // 2))
     if not 2 <= size <= smaller:
         raise ValueError(f"subset_size = {size}: must lie in 2..{smaller}, the smaller set's rows")
-    draws = [
-        _estimate(_subset(x, size, seed, "x", i), _subset(y, size, seed, "y", i))
-        for i in range(subsets)
-    ]
+    draws = []
+    for i in range(subsets):
+        a, b = _subset(x, size, seed, "x", i), _subset(y, size, seed, "y", i)
+        between = polynomial_kernel(a, b).mean()
+        draws.append(_mean_off_diagonal(a) + _mean_off_diagonal(b) - 2 * between)
     estimates = torch.stack(draws)
     return float(estimates.mean()), float(estimates.std(correction=0))
 
@@ -79,10 +75,6 @@ def kernel_distance(
 def _subset(rows: Tensor, size: int, seed: int, which: str, nth: int) -> Tensor:
     order = torch.randperm(len(rows), generator=generator(seed, "kernel distance", which, nth))
     return rows[order[:size]].double()
-
-
-def _estimate(x: Tensor, y: Tensor) -> Tensor:
-    return _mean_off_diagonal(x) + _mean_off_diagonal(y) - 2 * polynomial_kernel(x, y).mean()
 
 
 def _mean_off_diagonal(x: Tensor) -> Tensor:

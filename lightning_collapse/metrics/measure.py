@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 
 from lightning_collapse.metrics.features import Features
@@ -59,7 +60,7 @@ class Sample:
     sums: Sums | None = None
     summed: Statistics | None = None
     all_features: Tensor | None = None
-    kept: dict[int, tuple["Sample", Tensor]] = field(default_factory=dict, init=False, repr=False)
+    kept: dict["Sample", Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -84,15 +85,26 @@ class Sample:
         summed = None if self.summed is None else self.summed.n
         return len(self.known) if summed is None else summed
 
+    @classmethod
+    def of_first(
+        cls, rows: Rows, features: Tensor, space: Features, n: int, **known: Any
+    ) -> "Sample":
+        """The first n of rows, and of their features, with their classes where they have any."""
+        labels = getattr(rows, "labels", None)
+        return cls(
+            rows=rows[torch.arange(n)],
+            features=features[:n],
+            space=space.name,
+            distance=space.distance,
+            labels=None if labels is None else labels[:n],
+            **known,
+        )
+
     def distances(self, other: "Sample") -> Tensor:
         """How far features are from another sample's (n, m), or this one's; computed once."""
-        known = self.kept.get(id(other))
-        if known is None or known[0] is not other:
-            known = self.kept[id(other)] = (
-                other,
-                all_distances(self.features, other.features),
-            )
-        return known[1]
+        if other not in self.kept:
+            self.kept[other] = all_distances(self.features, other.features)
+        return self.kept[other]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,9 +136,12 @@ class RealRows:
     @cached_property
     def statistics(self) -> Statistics:
         """Mean and covariance of the features of all training rows."""
-        if self.summed is not None:
-            return self.summed
-        return Statistics.of(self.features if self.all_features is None else self.all_features)
+        return Statistics.of(self.known) if self.summed is None else self.summed
+
+    @property
+    def known(self) -> Tensor:
+        """The features of as many training rows as there are: of all, or of the first n."""
+        return self.features if self.all_features is None else self.all_features
 
     @property
     def rows(self) -> Tensor:
@@ -191,10 +206,13 @@ class Measure(ABC):
     """Whether it uses held-out rows itself: its floor then takes a half of them for samples."""
     needs_fresh_latents: ClassVar[bool] = False
     """Whether it says nothing of samples that share latents with those that a round trained on."""
+    _least: ClassVar[Mapping[str, int]] = {}
+    """The least value of options besides `rows`, by their names."""
 
     def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ValueError(f"rows = {self.rows}: must be at least 1")
+        for name, least in {"rows": 1, **self._least}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be at least {least}")
 
     @abstractmethod
     def figures(self, samples: Sample, real: RealRows) -> dict[str, Figure]:

@@ -20,7 +20,7 @@ from lightning_collapse.metrics.moments import Moments
 from lightning_collapse.metrics.real import RealData, Team
 from lightning_collapse.metrics.statistics import Statistics
 from lightning_collapse.metrics.sums import Sums
-from lightning_collapse.rows import Rows
+from lightning_collapse.rows import ReadRows, Rows
 from lightning_collapse.seeds import generator
 
 __all__ = ["Measured", "Measuring", "Seen", "record_of", "refuse_doubles", "told"]
@@ -81,26 +81,17 @@ class Seen:
             elif first.moments is not None:
                 mine.moments.merge(first.moments)
 
-    def sample(
-        self,
-        features: Features,
-        n: int,
-        labels: Tensor | None,
-        trained_on: Rows | None,
-        shares_latents: bool = False,
-    ) -> Sample:
-        """The first n rows, as a measure in a feature space sees them."""
-        first = self._first[features.name]
-        return Sample(
-            rows=_in_order(self._pieces)[:n],
-            features=_in_order(first.pieces)[:n],
-            space=features.name,
-            distance=features.distance,
-            labels=None if labels is None else labels[:n],
-            trained_on=trained_on,
-            shares_latents=shares_latents,
+    def sample(self, features: Features, n: int, labels: Tensor | None, **known: Any) -> Sample:
+        """The first n rows, or fewer if there are fewer, as a measure in a space sees them."""
+        first, rows = self._first[features.name], _in_order(self._pieces)
+        return Sample.of_first(
+            ReadRows(rows, labels),
+            _in_order(first.pieces),
+            features,
+            min(n, len(rows)),
             sums=self.sums,
             summed=None if first.moments is None else Statistics.summed(first.moments),
+            **known,
         )
 
 
@@ -212,6 +203,7 @@ class Measuring:
             latents_of_training: whether they do with samples in `trained_on`.
         """
         team: Team = self._real.team
+        known = {"trained_on": trained_on, "shares_latents": latents_of_training}
         sampled: dict[tuple[Features, int], Sample] = {}
         for first in range(0, len(self._measures), team.size):
             mine = first + team.rank
@@ -221,52 +213,38 @@ class Measuring:
                 n, space = self._n(measure), self._space(measure)
                 # The same one for all, as it keeps its distances.
                 if (space, n) not in sampled:
-                    sampled[space, n] = seen.sample(
-                        space, n, labels, trained_on, latents_of_training
+                    sampled[space, n] = seen.sample(space, n, labels, **known)
+                earlier = None
+                if measure.has_step and before is not None and not latents_of_before:
+                    # Its sums may be of some rows only, where the round was read again.
+                    earlier = replace(
+                        before.sample(space, n, labels_before), sums=None, summed=None
                     )
-                samples = sampled[space, n]
-                figures = figures_of(measure, samples, self._real.compared(space, n))
-                step = {}
-                if measure.has_step:
-                    earlier = None
-                    if before is not None and not latents_of_before:
-                        # Its sums may be of some rows only, where the round was read again.
-                        earlier = replace(
-                            before.sample(space, n, labels_before, None), sums=None, summed=None
-                        )
-                    step = self._step(measure, samples, earlier, figures)
-                doubts = dict.fromkeys(step, _SHARED) if latents_of_before else {}
-                told = self._told(mine, samples, figures, step, doubts)
+                told = self._told(mine, sampled[space, n], earlier, latents_of_before)
             yield from (part for part in team.gather(told) if part is not None)
 
     def _told(
-        self,
-        which: int,
-        samples: Sample,
-        figures: dict[str, Figure],
-        step: dict[str, Figure],
-        doubts: Mapping[str, str],
+        self, which: int, samples: Sample, before: Sample | None, latents_of_before: bool
     ) -> Measured:
+        """Figures of samples, with floors, and steps from the samples before."""
         measure, floor = self._measures[which], self._floors[which]
+        n = self._n(measure)
+        real = self._real.compared(self._space(measure), n)
+        figures = figures_of(measure, samples, real)
+        step: dict[str, Figure] = {}
+        if measure.has_step:
+            apart: Mapping[str, Figure] = {}
+            if before is not None:
+                stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
+                apart = figures_of(measure, samples, stand_in)
+            step = {f"{name}_step": apart.get(name) for name in figures}
+        doubts = measure.doubts(figures, samples)
+        if latents_of_before:
+            doubts = {**doubts, **dict.fromkeys(step, _SHARED)}
         if measure.has_floor and floor:
             step = {f"{name}_floor": floor.get(name) for name in figures} | step
-        taken = self._n(measure) if measure.has_floor or measure.has_step else 0
-        return told(measure, taken, figures, step, {**measure.doubts(figures, samples), **doubts})
-
-    def _step(
-        self,
-        measure: Measure,
-        samples: Sample,
-        before: Sample | None,
-        figures: Mapping[str, Figure],
-    ) -> dict[str, Figure]:
-        """The same figures against the samples of the round before."""
-        if before is None:
-            return {f"{name}_step": None for name in figures}
-        real = self._real.compared(self._space(measure), len(samples))
-        stand_in = RealRows(before, real.held_out, kept=real.kept, anchor=real)
-        told = figures_of(measure, samples, stand_in)
-        return {f"{name}_step": told.get(name) for name in figures}
+        taken = n if measure.has_floor or measure.has_step else 0
+        return told(measure, taken, figures, step, doubts)
 
     def _floor(self, measure: Measure) -> dict[str, Figure]:
         """What the measure tells of held-out real rows; all its figures' names."""
@@ -304,22 +282,17 @@ def told(
     beside: Mapping[str, Figure] | None = None,
     doubts: Mapping[str, str] | None = None,
 ) -> Measured:
-    """What a measure tells, with its reasons for what is null, and its doubts.
+    """What a measure tells of n rows (0 for sums over all), and its reasons for what is null.
 
-    Args:
-        measure: which one.
-        n: rows that it was taken from; 0 for sums over all.
-        figures: its own.
-        beside: floors and steps of them.
-        doubts: why figures are worth little.
+    With floors and steps `beside` its own figures, and doubts why some are worth little.
     """
     reasons = {name: measure.caution(name, n) for name, v in figures.items() if v is None}
     cautions = {name: reason for name, reason in reasons.items() if reason}
-    # A record has null for these.
-    numbers = {name: v for name, v in figures.items() if isinstance(v, float)}
-    cautions |= {name: f"is {v}" for name, v in numbers.items() if not math.isfinite(v)}
-    known = {**cautions, **(doubts or {})}
-    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, known)
+    for name, v in figures.items():
+        if isinstance(v, float) and not math.isfinite(v):  # null in a record
+            cautions[name] = f"is {v}"
+    cautions |= doubts or {}
+    return Measured(type(measure).__name__, n, {**figures, **(beside or {})}, cautions)
 
 
 def refuse_doubles(names: Sequence[str]) -> None:

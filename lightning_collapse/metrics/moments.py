@@ -40,6 +40,13 @@ class Moments:
         self.mean = torch.zeros(dim, dtype=torch.float64)
         self.scatter = torch.zeros((dim, dim) if full else dim, dtype=torch.float64)
 
+    @classmethod
+    def of(cls, rows: Tensor) -> "Moments":
+        """Moments of rows (n, d), with covariances."""
+        moments = cls(rows.shape[1])
+        moments.update(rows)
+        return moments
+
     def update(self, rows: Tensor) -> None:
         """Adds rows (n, d) of any real type, as they are."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
@@ -56,20 +63,13 @@ class Moments:
                 self.scatter += centred.square_().sum(0)
 
     def merge(self, other: "Moments") -> None:
-        """Adds the rows that `other` has seen."""
-        if other.scatter.shape != self.scatter.shape:
-            raise ValueError(
-                f"scatter {tuple(other.scatter.shape)} cannot be merged into "
-                f"{tuple(self.scatter.shape)}"
-            )
+        """Adds the rows that `other`, of the same kind, has seen."""
         if other.count:
             self._shift(other.count, other.mean)
             self.scatter += other.scatter
 
     def covariance(self) -> Tensor:
-        """Gives the unbiased covariance (d, d), over n - 1; zeros for a single row."""
-        if not self._full:
-            raise ValueError("the covariance was not kept: use Moments(dim, full=True)")
+        """Gives the unbiased covariance (d, d), where `full`, over n - 1; zeros for one row."""
         return self.scatter / self._degrees_of_freedom()
 
     def variance(self) -> Tensor:
@@ -105,12 +105,8 @@ class Moments:
 def mass_center(samples: Tensor, real_mean: Tensor, real_std: Tensor) -> float:
     """Gives the share of mass within half a real standard deviation of the real mean.
 
-    A Gaussian has 0.383. The share is averaged over the dimensions in which real data vary.
-
-    Args:
-        samples: n samples of d numbers each.
-        real_mean: of every dimension, in network units (d,).
-        real_std: of every dimension, in network units (d,).
+    A Gaussian has 0.383. The share is averaged over the dimensions in which real data vary; mean
+    and deviation (d,) are in network units.
     """
     return _mass_within(0.5, samples, real_mean, real_std)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["all_distances", "nearest", "nearest_others"]
+__all__ = ["all_distances", "nearest_others"]
 
 _ROWS_AT_ONCE = 1024
 
@@ -27,11 +27,6 @@ def all_distances(x: Tensor, y: Tensor) -> Tensor:
         squares[squares <= 1e-13 * scale] = 0.0
         apart[start : start + len(block)] = squares.sqrt_()
     return apart
-
-
-def nearest(apart: Tensor) -> Tensor:
-    """Gives how far each row (n, m) is from the nearest one of the other set (n,)."""
-    return apart.min(1).values
 
 
 def nearest_others(apart: Tensor, k: int = 1) -> Tensor:

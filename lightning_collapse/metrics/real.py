@@ -11,7 +11,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.measure import RealRows, Sample
 from lightning_collapse.metrics.moments import Moments
 from lightning_collapse.metrics.statistics import Statistics
-from lightning_collapse.metrics.sums import Sums, pixel_moments
+from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.rows import Rows, network_units
 
 __all__ = ["Alone", "RealData", "Team"]
@@ -79,7 +79,7 @@ class RealData:
         """
         self._train, self._held_out, self._most, self._bar = train, held_out, rows, bar
         self.team: Team = team or Alone()
-        pixels = pixel_moments(train[torch.arange(1)].numel())
+        pixels = Moments(train[torch.arange(1)].numel(), full=False)
         for block in row_blocks(train):
             pixels.update(network_units(block.flatten(1), torch.float64))
         self.pixels, self.sums = pixels, Sums(pixels)
@@ -88,44 +88,26 @@ class RealData:
         self._spaces: dict[str, _Space] = {}
 
     @property
-    def train_rows(self) -> int:
-        """N."""
-        return len(self._train)
-
-    @property
     def held_out_rows(self) -> int:
         """Real rows never trained on."""
         return 0 if self._held_out is None else len(self._held_out)
 
     def most(self, rows: int, n_samples: int) -> int:
         """How many rows a measure that wants `rows` is taken from, of n_samples samples."""
-        return min(rows, n_samples, self.train_rows, self.held_out_rows or n_samples)
+        return min(rows, n_samples, len(self._train), self.held_out_rows or n_samples)
 
     def compared(self, features: Features, n: int) -> RealRows:
         """The first n training rows, and n held-out ones, in a feature space."""
         space = self._space(features)
         if n not in space.compared:
-            train = self._sample(self._train, space.train, features, n, self.sums)
+            train = Sample.of_first(self._train, space.train, features, n, sums=self.sums)
             held_out = None
             if self._held_out is not None and space.held_out is not None:
-                held_out = self._sample(self._held_out, space.held_out, features, n, None)
+                held_out = Sample.of_first(self._held_out, space.held_out, features, n)
             space.compared[n] = RealRows(
                 train, held_out, summed=space.statistics, all_held_out=space.held_out
             )
         return space.compared[n]
-
-    def _sample(
-        self, rows: Rows, known: Tensor, features: Features, n: int, sums: Sums | None
-    ) -> Sample:
-        labels = getattr(rows, "labels", None)
-        return Sample(
-            rows=rows[torch.arange(n)],
-            features=known[:n],
-            space=features.name,
-            distance=features.distance,
-            labels=None if labels is None else labels[:n],
-            sums=sums,
-        )
 
     def _space(self, features: Features) -> _Space:
         if features.name not in self._spaces:
@@ -147,14 +129,11 @@ class RealData:
             if wanted > 0:
                 kept.append(block[:wanted].clone())
                 wanted -= len(kept[-1])
-        return _joined(self.team.gather((moments, kept)))
-
-
-def _joined(parts: list[tuple[Moments | None, list[Tensor]]]) -> tuple[Moments, Tensor]:
-    first, *others = [moments for moments, _ in parts if moments is not None]
-    for other in others:
-        first.merge(other)
-    return first, torch.cat([block for _, kept in parts for block in kept])
+        parts = self.team.gather((moments, kept))
+        first, *others = [moments for moments, _ in parts if moments is not None]
+        for other in others:
+            first.merge(other)
+        return first, torch.cat([block for _, blocks in parts for block in blocks])
 
 
 @dataclass(frozen=True)

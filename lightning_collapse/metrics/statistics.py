@@ -1,6 +1,5 @@
 """Mean and covariance of features, kept as npz in NVIDIA's format: `mu`, `sigma`, float64."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,7 @@ class Statistics:
     @classmethod
     def of(cls, features: Tensor) -> "Statistics":
         """Gives the statistics of features (n, d)."""
-        moments = Moments(features.shape[1])
-        moments.update(features)
-        return cls.summed(moments)
+        return cls.summed(Moments.of(features))
 
     @classmethod
     def summed(cls, moments: Moments) -> "Statistics":
@@ -51,9 +48,7 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
     arrays: dict[str, Any] = {"mu": statistics.mu.numpy(), "sigma": statistics.sigma.numpy()}
     if statistics.n is not None:
         arrays["n"] = statistics.n
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+    write_atomically(path, lambda file: np.savez(file, **arrays))
 
 
 def read_statistics(path: Path, dim: int) -> Statistics:

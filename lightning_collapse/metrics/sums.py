@@ -9,12 +9,7 @@ from lightning_collapse.metrics.collapse import Levels
 from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
 from lightning_collapse.rows import network_units
 
-__all__ = ["Sums", "pixel_moments"]
-
-
-def pixel_moments(dim: int) -> Moments:
-    """Moments of `dim` numbers a row, without covariances."""
-    return Moments(dim, full=False)
+__all__ = ["Sums"]
 
 
 class Sums:
@@ -26,14 +21,9 @@ class Sums:
     """
 
     def __init__(self, real: Moments) -> None:
-        """Starts empty.
-
-        Args:
-            real: moments of the real training rows, in network units: where mass lies is told
-                from their mean and standard deviation.
-        """
+        """Starts empty; by moments of the real rows, in network units, is told where mass lies."""
         self._mean, self._std = real.mean, real.variance().sqrt()
-        self.moments = pixel_moments(len(real.mean))
+        self.moments = Moments(len(real.mean), full=False)
         self._center, self._tails = 0.0, 0.0
         self.levels, self.n_nonfinite = Levels(), 0
 

@@ -75,7 +75,10 @@ class TorchMetric(Measure):
                 warnings.simplefilter("ignore", UserWarning)
                 torch.manual_seed(key(0, "torchmetrics"))
                 metric = self._made(samples)
-                return _figures(self._name(metric, samples), self._computed(metric, samples, real))
+                name = type(metric).__name__
+                if _updates(metric) == "real":
+                    name = f"{name}_{samples.space}"
+                return _figures(name, self._computed(metric, samples, real))
         except _ERRORS as error:
             raise ValueError(f"measures: {self._named}: {error}") from error
 
@@ -104,10 +107,6 @@ class TorchMetric(Measure):
             return keywords[option]
         found = inspect.signature(self.make).parameters.get(option)
         return None if found is None else found.default
-
-    def _name(self, metric: Any, samples: Sample) -> str:
-        name = type(metric).__name__
-        return f"{name}_{samples.space}" if _updates(metric) == "real" else name
 
     def _computed(self, metric: Any, samples: Sample, real: RealRows) -> Any:
         how = _updates(metric)

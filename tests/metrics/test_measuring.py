@@ -229,6 +229,14 @@ def test_a_measure_has_a_floor_and_a_step_by_the_first_n_rows(kind):
     assert told(made, seen_of(made, samples))[f"{name}_step"] is None
 
 
+def test_a_step_is_from_as_many_as_the_round_before_has():
+    """Which may be fewer, where n_samples was raised in between."""
+    made = measuring(POINTS, 25, Radius(rows=30))
+    samples, before = rows(POINTS, 70, "samples"), rows(POINTS, 9, "before")
+    record = told(made, seen_of(made, samples), seen_of(made, before))
+    assert record["radius_points_step"] == pytest.approx(radius(samples[:30], before), rel=1e-5)
+
+
 def test_n_is_that_of_the_smallest_set():
     for options in ({"held_out": 11}, {"n_samples": 11}, {"n": 11}):
         made = measuring(POINTS, 5, Radius(), **options)

@@ -3,11 +3,7 @@ import pytest
 import torch
 
 from lightning_collapse.metrics import moments as module
-from lightning_collapse.metrics.moments import (
-    Moments,
-    mass_center,
-    mass_tails,
-)
+from lightning_collapse.metrics.moments import Moments, mass_center, mass_tails
 from lightning_collapse.metrics.sums import Sums
 from lightning_collapse.seeds import generator
 
@@ -95,10 +91,6 @@ def test_a_single_row_has_covariance_0():
 def test_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="rows must be"):
         Moments(3).update(rows(4))
-    with pytest.raises(ValueError, match="cannot be merged"):
-        Moments(5).merge(Moments(5, full=False))
-    with pytest.raises(ValueError, match="not kept"):
-        Moments(5, full=False).covariance()
     with pytest.raises(ValueError, match="no rows"):
         Moments(5).covariance()
 

@@ -38,7 +38,7 @@ class Archive(ABC):
 
     path: Path
     names: Sequence[str]
-    faults: Mapping[str, str]
+    faults: Mapping[str, str] = {}
     images: Collection[str] = ()
     labels: Mapping[str, int] | None = None
     classes: Sequence[str] = ()
@@ -74,9 +74,7 @@ class Archive(ABC):
 def open_archive(path: Path, follow_links: bool = False) -> Archive:
     """Opens a folder, a zip archive, or parquet files, in a folder or alone.
 
-    Args:
-        path: the folder or the file.
-        follow_links: follow a folder's links to what is in it.
+    With `follow_links`, a folder's links to what is in it are followed.
 
     Raises:
         OSError: there is no such folder or file, or it cannot be read.
@@ -161,8 +159,6 @@ class Zip(Archive):
 
     A name is taken without the `./` that some tools put before it or into it.
     """
-
-    faults: Mapping[str, str] = {}
 
     def __init__(self, path: Path) -> None:
         """Opens an archive, and reads its directory.

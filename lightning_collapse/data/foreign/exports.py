@@ -6,10 +6,8 @@ dataset.json has the labels, {"labels": [["00000/img00000000.png", 6], ...]}, or
 
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,8 +31,14 @@ def export_zip(stored: StoredRows, path: Path) -> None:
     Raises:
         ValueError: the rows are not images of 1 or 3 channels.
     """
-    _check(stored)
-    write_atomically(path, partial(_write_zip, stored))
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in _files(stored):
+                # A date of its own would make every export differ.
+                archive.writestr(zipfile.ZipInfo(name), data)
+
+    write_atomically(path, write)
 
 
 def export_folder(stored: StoredRows, path: Path) -> None:
@@ -44,36 +48,25 @@ def export_folder(stored: StoredRows, path: Path) -> None:
         ValueError: the rows are not images of 1 or 3 channels.
         OSError: the folder is not empty.
     """
-    _check(stored)
-    write_folder_atomically(path, partial(_write_folder, stored))
+
+    def write(folder: Path) -> None:
+        for name, data in _files(stored):
+            file = folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(data)
+
+    write_folder_atomically(path, write)
 
 
-def _check(stored: StoredRows) -> None:
+def _files(stored: StoredRows) -> Iterator[tuple[str, bytes]]:
+    """Gives name and content of every file of the export."""
     if stored.dtype != "uint8" or len(stored.shape) != 3 or stored.shape[0] not in (1, 3):
         raise ValueError(
             f"{stored.folder}: holds {stored.dtype} rows of shape {stored.shape}; only images of "
             "1 or 3 channels can be exported"
         )
-
-
-def _write_zip(stored: StoredRows, file: BinaryIO) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in _files(stored):
-            # A date of its own would make every export differ.
-            archive.writestr(zipfile.ZipInfo(name), data)
-
-
-def _write_folder(stored: StoredRows, folder: Path) -> None:
-    for name, data in _files(stored):
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-
-
-def _files(stored: StoredRows) -> Iterator[tuple[str, bytes]]:
-    """Gives name and content of every file of the export."""
     names = [f"{i // 1000:05d}/img{i:08d}.png" for i in range(len(stored))]
-    bar = tqdm(total=len(names), desc="exporting", leave=False, disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(names), desc="exporting", leave=False, disable=None)
     for part in torch.split(torch.arange(len(stored)), _ROWS_AT_A_TIME):
         for i, row in zip(part.tolist(), stored[part], strict=True):
             yield names[i], _png(row)

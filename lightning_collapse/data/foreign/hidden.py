@@ -1,6 +1,6 @@
-"""Files in folders and archives that are not a part of any set."""
+"""Names of files: how they are shown, and which are not a part of any set."""
 
-__all__ = ["is_hidden"]
+__all__ = ["is_hidden", "shown"]
 
 # Of macOS, Windows, Synology and QNAP, Picasa and Android; names in lower case.
 _SIDE_FILES = {
@@ -11,6 +11,11 @@ _SIDE_FOLDERS = {
     *("__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir"),
     *("#recycle", "#snapshot", "__pycache__"),
 }
+
+
+def shown(name: str) -> str:
+    """A name without what a terminal would obey."""
+    return name if name.isprintable() else ascii(name)
 
 
 def is_hidden(name: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lightning_collapse.data.foreign.archives import Archive
-from lightning_collapse.data.foreign.hidden import is_hidden
+from lightning_collapse.data.foreign.hidden import is_hidden, shown
 
 __all__ = ["LABELS_FILE", "Labels", "folder_classes", "label_gaps", "read_labels"]
 
@@ -43,11 +43,7 @@ class Labels:
 
 
 def read_labels(archive: Archive, images: Sequence[str]) -> Labels:
-    """Reads the classes of images.
-
-    Args:
-        archive: of the images.
-        images: names of all images in it.
+    """Reads the classes of all images in an archive, given by their names.
 
     Raises:
         ValueError: a dataset.json of the archive is not what it must be.
@@ -113,7 +109,7 @@ def _complete(
     without = [name for name in images if name not in labels]
     if without:
         found = len(images) - len(without)
-        first = without[0] if without[0].isprintable() else ascii(without[0])
+        first = shown(without[0])
         line = f"{whence} labels {found} of {len(images)} images, {first} is the first without"
         return Labels(told=[f"no classes: {line}"] if found else [])
     gaps = label_gaps(list(labels.values()))

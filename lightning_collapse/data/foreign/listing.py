@@ -4,9 +4,8 @@ What systems and programs leave in folders, and what is hidden, is passed over i
 other file is an image, wrong, or ignored and counted by its kind.
 """
 
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from lightning_collapse.data.files import RECIPE_FILE
 from lightning_collapse.data.foreign.archives import MAX_FILE_BYTES, Archive
 from lightning_collapse.data.foreign.decoding import Look, look
-from lightning_collapse.data.foreign.hidden import is_hidden
+from lightning_collapse.data.foreign.hidden import is_hidden, shown
 from lightning_collapse.data.foreign.labels import LABELS_FILE
 
 __all__ = ["Listing", "list_images"]
@@ -79,7 +78,8 @@ def list_images(archive: Archive) -> Listing:
     """Looks at every file of an archive, and reads no pixels."""
     images, looks, ignored, hidden = [], {}, Counter[str](), 0
     bad = {name: what for name, what in archive.faults.items() if not is_hidden(name)}
-    for name in _bar(archive.names):
+    bar = tqdm(archive.names, "looking at files", leave=False, disable=None, dynamic_ncols=True)
+    for name in bar:
         if is_hidden(name):
             hidden += 1
         elif PurePosixPath(name).name not in (LABELS_FILE, RECIPE_FILE):
@@ -94,7 +94,7 @@ def list_images(archive: Archive) -> Listing:
                 what = kind or suffix[1:].upper()
                 bad[name] = f"is {what}, which cannot be read; save it as PNG"
             else:
-                ignored[_shown(suffix) or "without a suffix"] += 1
+                ignored[shown(suffix) or "without a suffix"] += 1
     return Listing(images, looks, bad, ignored, hidden)
 
 
@@ -118,14 +118,3 @@ def _format(start: bytes) -> str | None:
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WebP"
     return next((kind for head, kind in _STARTS.items() if start.startswith(head)), None)
-
-
-def _shown(suffix: str) -> str:
-    return suffix if suffix.isprintable() else ascii(suffix)
-
-
-def _bar(names: Sequence[str]) -> Iterator[str]:
-    hidden = not sys.stderr.isatty()
-    yield from tqdm(
-        names, desc="looking at files", leave=False, disable=hidden, dynamic_ncols=True
-    )

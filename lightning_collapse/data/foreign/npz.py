@@ -46,13 +46,7 @@ def read_array(
     """Reads one array of numbers.
 
     Type, shape and size are checked against each other before the array is read, and the
-    checksum of the file's member while it is.
-
-    Args:
-        path: the npz.
-        name: of the array in it.
-        shape: that it must have; None stands for any length up to `longest`.
-        longest: greatest length that the shape leaves open.
+    checksum of the file's member while it is. None in a shape is any length up to `longest`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -102,18 +96,16 @@ def read_headers(path: Path) -> dict[str, Header]:
         with suppress(*_BROKEN), zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             with archive.open(member) as file:
-                shape, dtype = _header(file)
-                headers[name] = Header(shape, dtype)
+                headers[name] = _header(file)
     return headers
 
 
 def _line(error: Exception) -> str:
     """Gives an error's first line: numpy's are long, and quote the file."""
-    first = str(error).partition("\n")[0]
-    return first[:200] or type(error).__name__
+    return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(file: IO[bytes]) -> Header:
     version = npy.read_magic(file)
     # Later versions allow a header of 4 GiB, which numpy would read; arrays of numbers need none.
     if version != (1, 0):
@@ -121,7 +113,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     shape, _, dtype = npy.read_array_header_1_0(file)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise ValueError(f"type {dtype} is not one of numbers")
-    return shape, dtype
+    return Header(shape, dtype)
 
 
 def _check_header(file: IO[bytes], size: int, shape: Sequence[int | None], longest: int) -> None:

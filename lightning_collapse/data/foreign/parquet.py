@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,12 +28,7 @@ _ROWS_AT_ONCE = 8
 
 
 def parquet_files(path: Path, folder: Folder | None) -> list[Path]:
-    """Gives the parquet files that a path is or holds, in the order of their names.
-
-    Args:
-        path: a file or a folder.
-        folder: what is in it, if it is one.
-    """
+    """Gives the parquet files that a path is, or that its `folder` holds, in order of names."""
     if folder is None:
         return [path] if path.is_file() and _is_parquet(path) else []
     named = [n for n in folder.names if n.lower().endswith(".parquet") and not is_hidden(n)]
@@ -49,8 +45,6 @@ class Parquet(Archive):
 
     Beside them stand the other files of their folder, such as a README.
     """
-
-    faults: Mapping[str, str] = {}
 
     def __init__(self, path: Path, files: Sequence[Path], folder: Folder | None) -> None:
         """Reads how many images there are, and their labels.
@@ -72,7 +66,12 @@ class Parquet(Archive):
         self.images = self._rows.keys()
         self.names = sorted({*self._rows, *self._others})
         self.faults = folder.faults if folder else {}
-        self.labels = self._labels()
+        self.labels = {
+            f"{stem}/{i:08d}": label
+            for stem, table in self._tables.items()
+            for i, label in enumerate(table.labels())
+            if label is not None and label >= 0
+        }
         self.classes = next(iter(self._tables.values())).classes
         self._reading: Iterator[tuple[int, bytes]] | None = None
         self._at = "", -1
@@ -102,13 +101,6 @@ class Parquet(Archive):
                 return data
         raise ValueError("is not in its file")
 
-    def _labels(self) -> dict[str, int] | None:
-        labels: dict[str, int] = {}
-        for stem, table in self._tables.items():
-            found = {i: label for i, label in enumerate(table.labels()) if label is not None}
-            labels |= {f"{stem}/{i:08d}": label for i, label in found.items() if label >= 0}
-        return labels
-
 
 class _Table:
     """One parquet file.
@@ -123,15 +115,15 @@ class _Table:
         with _damaged(path):
             schema, about = self._file.schema_arrow, self._file.metadata
             self.rows: int = about.num_rows
-            self._starts = [0]
-            for i in range(about.num_row_groups):
-                self._starts.append(self._starts[-1] + about.row_group(i).num_rows)
-            claimed = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+            groups = [about.row_group(i) for i in range(about.num_row_groups)]
+            self._starts = [0, *accumulate(group.num_rows for group in groups)]
+            claimed = sum(group.total_byte_size for group in groups)
         if claimed > max(_FREE_BYTES, _MAX_RATIO * path.stat().st_size) or self.rows > 2**28:
             raise ValueError(f"{path}: unpacks to more than {_MAX_RATIO} times its size")
-        self._image = _image_column(path, schema)
-        names = [n for n in _LABELS if n in schema.names and _is_whole(schema.field(n).type)]
+        kinds = {name: str(schema.field(name).type) for name in schema.names}
+        names = [n for n in _LABELS if re.fullmatch(r"u?int\d+", kinds.get(n, ""))]
         self._label = names[0] if names else None
+        self._image = _image_column(path, kinds)
         self.classes = _class_names(schema.metadata or {}, self._label)
 
     def labels(self) -> list[int | None]:
@@ -155,13 +147,9 @@ class _Table:
             ):
                 for value in batch.column(0).to_pylist():
                     data = value.get("bytes") if isinstance(value, dict) else value
-                    yield i, _limited(data)
+                    # A row may be a path alone, whose file is elsewhere.
+                    yield i, b"" if data is None or len(data) > MAX_FILE_BYTES else data
                     i += 1
-
-
-def _limited(data: bytes | None) -> bytes:
-    """Gives what a row holds; b"" for a row of a path alone, whose file is elsewhere."""
-    return b"" if data is None or len(data) > MAX_FILE_BYTES else data
 
 
 @contextmanager
@@ -185,21 +173,16 @@ def _opened(path: Path) -> Any:
         return ParquetFile(path)
 
 
-def _image_column(path: Path, schema: Any) -> str:
+def _image_column(path: Path, kinds: Mapping[str, str]) -> str:
     """Gives the column of images: the first of the Hub's kind, or else the first of bytes."""
-    kinds = {name: schema.field(name).type for name in schema.names}
-    hubs = [name for name, kind in kinds.items() if re.match(r"struct<.*\bbytes: ", str(kind))]
-    plain = [name for name, kind in kinds.items() if str(kind) in ("binary", "large_binary")]
+    hubs = [name for name, kind in kinds.items() if re.match(r"struct<.*\bbytes: ", kind)]
+    plain = [name for name, kind in kinds.items() if kind in ("binary", "large_binary")]
     if not (hubs or plain):
         raise ValueError(
             f"{path}: holds no column of images, struct<bytes, path> or binary, but "
             f"{', '.join(kinds) or 'none'}"
         )
-    return str((hubs or plain)[0])
-
-
-def _is_whole(kind: Any) -> bool:
-    return re.fullmatch(r"u?int\d+", str(kind)) is not None
+    return (hubs or plain)[0]
 
 
 def _class_names(metadata: Mapping[bytes, bytes], label: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """Sources of real images: each reads a set into uint8 rows (n, C, H, W)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,7 @@ class _Published(ABC):
     root: Path
     download: bool
     folder: ClassVar[str]
+    packed: ClassVar[str]
 
     def is_there(self) -> bool:
         """Whether the set's folder is, whole or not."""
@@ -93,6 +94,17 @@ class _Published(ABC):
                 f"root = {self.root}: has no folder {self.folder}; name the folder that holds it, "
                 "or set download to true, as --data.source.download true does"
             )
+
+    def _loaded(self, kind: Callable[..., Any]) -> Any:
+        self.check()
+        try:
+            return kind(str(self.root), train=True, download=self.download)
+        except Exception as error:  # of many kinds, for a set that is not whole, or not to be had
+            said = " ".join(str(error).split()) or repr(error)
+            raise ValueError(
+                f"root = {self.root}: {said}; where there is no network, put {self.packed} there: "
+                "a download takes what is there"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -109,13 +121,12 @@ class CIFAR10(_Published, Source):
     download: bool = False
 
     folder: ClassVar[str] = "cifar-10-batches-py"
+    packed: ClassVar[str] = "cifar-10-python.tar.gz"
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         from torchvision import datasets
 
-        self.check()
-        with _whole(self.root, "cifar-10-python.tar.gz"):
-            published = datasets.CIFAR10(str(self.root), train=True, download=self.download)
+        published = self._loaded(datasets.CIFAR10)
         images = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
         return images, torch.tensor(published.targets)
 
@@ -133,14 +144,23 @@ class FashionMNIST(_Published, Source):
     download: bool = False
 
     folder: ClassVar[str] = "FashionMNIST/raw"
+    packed: ClassVar[str] = "the four .gz files in FashionMNIST/raw"
 
     def read(self, seed: int) -> tuple[Tensor, Tensor | None]:
         from torchvision import datasets
 
-        self.check()
-        with _whole(self.root, "the four .gz files in FashionMNIST/raw"):
-            published = datasets.FashionMNIST(str(self.root), download=self.download)
+        published = self._loaded(datasets.FashionMNIST)
         return published.data.unsqueeze(1), published.targets
+
+
+@contextmanager
+def _of_path() -> Iterator[None]:
+    """Names the option that a refusal is of."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else FileNotFoundError
+        raise kind(f"path = {error}") from error
 
 
 @dataclass(frozen=True)
@@ -170,15 +190,10 @@ class _ImageSet(ABC):
     @contextmanager
     def _importing(self) -> Iterator[ImageImport]:
         self.check()
-        try:
-            # Only a folder's links can be followed.
-            links = getattr(self, "follow_links", False)
-            with closing(open_archive(Path(self.path), links)) as archive:
-                yield ImageImport(archive, self.resolution, self.policy)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"path = {error}") from error
-        except ValueError as error:
-            raise ValueError(f"path = {error}") from error
+        # Only a folder's links can be followed.
+        links = getattr(self, "follow_links", False)
+        with _of_path(), closing(open_archive(Path(self.path), links)) as archive:
+            yield ImageImport(archive, self.resolution, self.policy)
 
 
 @dataclass(frozen=True)
@@ -283,23 +298,6 @@ class Prepared(Source):
         stored = self._open()
         link_rows(stored, folder, recipe | {"import": stored.recipe})
 
+    @_of_path()
     def _open(self) -> StoredRows:
-        try:
-            return open_rows(Path(self.path))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"path = {error}") from error
-        except ValueError as error:
-            raise ValueError(f"path = {error}") from error
-
-
-@contextmanager
-def _whole(root: Path, files: str) -> Iterator[None]:
-    """Makes one line of what torchvision raises for a set that is not whole, or not to be had."""
-    try:
-        yield
-    except Exception as error:  # of many kinds
-        said = " ".join(str(error).split()) or repr(error)
-        raise ValueError(
-            f"root = {root}: {said}; where there is no network, put {files} there: "
-            "a download takes what is there"
-        ) from error
+        return open_rows(Path(self.path))

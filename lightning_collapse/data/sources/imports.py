@@ -7,7 +7,6 @@ refuses the set, unless the policy says otherwise.
 import csv
 import hashlib
 import io
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,12 +21,8 @@ from tqdm import tqdm
 
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.archives import Archive
-from lightning_collapse.data.foreign.decoding import (
-    convert,
-    decode,
-    describe_mode,
-    resize,
-)
+from lightning_collapse.data.foreign.decoding import convert, decode, describe_mode, resize
+from lightning_collapse.data.foreign.hidden import shown
 from lightning_collapse.data.foreign.labels import read_labels
 from lightning_collapse.data.foreign.listing import list_images
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS
@@ -77,11 +72,6 @@ class BadImage:
     what: str
     convertible: bool = False
 
-    @property
-    def shown(self) -> str:
-        """The name without what a terminal would obey."""
-        return self.name if self.name.isprintable() else ascii(self.name)
-
 
 class RefusedSetError(ValueError):
     """A set that cannot be used as it is.
@@ -106,18 +96,16 @@ class BadImagesError(RefusedSetError):
     def __init__(self, path: Path, bad: Sequence[BadImage], total: int) -> None:
         self.bad, self.total = bad, total
         more = [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
-        named = "; ".join([*(f"{image.shown} {image.what}" for image in bad[:_NAMED]), *more])
+        named = "; ".join(
+            [*(f"{shown(image.name)} {image.what}" for image in bad[:_NAMED]), *more]
+        )
         super().__init__(
             f"{path}: {len(bad)} of {total} images cannot be used: {named}", self.ways_out
         )
 
 
 def import_notes(recipe: Mapping[str, Any]) -> list[str]:
-    """Gives what a user should know of an import, a line each, from the store's recipe.
-
-    Args:
-        recipe: of a store, whatever it says.
-    """
+    """Gives what a user should know of an import, a line each, from a store's recipe, any."""
     done: Any = recipe
     while isinstance(done, Mapping) and "import" in done:
         done = done["import"]
@@ -200,7 +188,8 @@ class ImageImport:
         """
         rows: list[NDArray[np.uint8]] = []
         names: list[str] = []
-        for name in _bar("reading images", self._images):
+        bar = tqdm(self._images, "reading images", leave=False, disable=None, dynamic_ncols=True)
+        for name in bar:
             row = self._row(name)
             if row is None:
                 continue
@@ -217,7 +206,8 @@ class ImageImport:
         """Reads one image; gives None for one that is not kept."""
         try:
             data = self._archive.read(name)
-            self._hash(name, data)
+            self._digest.update(name.encode(errors="surrogateescape") + b"\0%d\0" % len(data))
+            self._digest.update(data)
             image = decode(data)
             turned = bool(image.info["turned"])
         except (OSError, ValueError) as error:
@@ -237,10 +227,6 @@ class ImageImport:
         self._kept += 1
         self._turned += turned
         return resize(image, self.side)
-
-    def _hash(self, name: str, data: bytes) -> None:
-        self._digest.update(name.encode(errors="surrogateescape") + b"\0%d\0" % len(data))
-        self._digest.update(data)
 
     def _difference(self, mode: str, size: tuple[int, int]) -> str:
         wrong = []
@@ -291,10 +277,6 @@ class ImageImport:
             "told": self.told,
             "sha256": self._digest.hexdigest(),
         }
-
-
-def _bar(what: str, names: Sequence[str]) -> "tqdm[str]":
-    return tqdm(names, desc=what, leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
 
 def _most(values: Sequence[T], default: T) -> T:

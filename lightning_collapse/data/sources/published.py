@@ -40,15 +40,10 @@ def keep_set(
     size: tuple[int, int] | None,
     recipe: dict[str, Any],
 ) -> None:
-    """Makes a folder the store of a set, resized as files are.
+    """Makes a folder the store of a set, resized as files are to a side of `resolution` pixels.
 
-    Args:
-        published: the set.
-        folder: of the store.
-        resolution: side of the square to resize to, in pixels; None: as they are.
-        mode: what the images were declared to be, if they were.
-        size: likewise.
-        recipe: goes into the manifest, with what was done under `import`.
+    Mode and size are what the images were declared to be, if they were. The recipe goes into the
+    manifest, with what was done under `import`.
 
     Raises:
         ValueError: the set is not whole, cannot be downloaded, or is not as declared.

@@ -74,15 +74,9 @@ def encode_shard(rows: Tensor) -> bytes:
 
 
 def write_shard(path: Path, rows: Tensor, labels: Tensor | None = None) -> Shard:
-    """Writes rows (n, *), uint8 or float32, as one shard.
+    """Writes rows (n, *), uint8 or float32, as one shard; describes it for the manifest.
 
-    Args:
-        path: the shard.
-        rows: of the shard.
-        labels: class of each row (n,), or None.
-
-    Returns:
-        Its description, for the manifest.
+    Labels are the class of each row (n,), or None.
     """
     data = encode_shard(rows)
     write_atomically(path, lambda file: file.write(data))
@@ -140,13 +134,7 @@ def commit(
 ) -> None:
     """Makes the shards of a folder count, by renaming its manifest into place.
 
-    Args:
-        folder: where the shards are.
-        shards: in the order of their rows.
-        shape: of one row.
-        dtype: `uint8` or `float32`.
-        recipe: how the rows were made.
-        record: the round's record, for a round's samples.
+    Shards are in the order of their rows; the rest is as in `Manifest`.
     """
     rows = sum(len(shard.crc32) for shard in shards)
     write_manifest(folder, Manifest(rows, list(shape), dtype, recipe, record, list(shards)))
@@ -163,12 +151,10 @@ def write_rows(
     parts: Iterable[tuple[Tensor, Tensor | None]],
     recipe: Callable[[], dict[str, Any]],
 ) -> None:
-    """Makes a folder the store of rows, in the place of any that it held.
+    """Makes a folder, new or not, the store of rows, in the place of any that it held.
 
-    Args:
-        folder: of the store, made if it is not there.
-        parts: rows (n, *) and their labels (n,), a shard each; no shard stays if they raise.
-        recipe: says how the rows were made, once all are written.
+    Parts are rows (n, *) and their labels (n,), a shard each; no shard stays if they raise. The
+    recipe says how the rows were made, once all are written.
     """
     _uncommit(folder)
     shards = []
@@ -245,6 +231,7 @@ class StoredRows:
         self.shards = manifest.shards
         counts = [len(shard.crc32) for shard in self.shards]
         self._ends = np.cumsum(counts)
+        self._starts: list[int] = (self._ends - counts).tolist()
         self._crc32 = np.concatenate([np.array(s.crc32, np.uint32) for s in self.shards])
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape))
         self.labels = _all_labels(self.shards)
@@ -272,21 +259,18 @@ class StoredRows:
     def _path(self, shard: int) -> Path:
         return self.folder / self.shards[shard].file
 
-    def _start(self, shard: int) -> int:
-        return int(self._ends[shard]) - len(self.shards[shard].crc32)
-
     def _check_size(self, shard: int, wanted: NDArray[Any]) -> None:
         # Before memory is taken for the rows: a manifest may claim any number of any size.
         path, n_bytes = self._path(shard), self._row_bytes * len(self.shards[shard].crc32)
         if not path.exists():
             raise FileNotFoundError(f"{path}: is gone; see `lightning-collapse pool verify`")
         if path.stat().st_size < n_bytes:
-            raise _damaged(path, int(wanted[0]) - self._start(shard))
+            raise _damaged(path, int(wanted[0]) - self._starts[shard])
 
     def _read(
         self, shard: int, wanted: NDArray[Any], where: NDArray[Any], out: NDArray[np.uint8]
     ) -> None:
-        path, start = self._path(shard), self._start(shard)
+        path, start = self._path(shard), self._starts[shard]
         descriptor = os.open(path, os.O_RDONLY)
         try:
             # The header's length is what the rows do not fill; less than nothing in a cut file.

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from hostile import write
 
 from lightning_collapse.data.foreign.archives import Folder
 from lightning_collapse.data.foreign.labels import LABELS_FILE, folder_classes, read_labels
@@ -100,19 +101,12 @@ def test_classes_without_an_image_are_told(tmp_path):
     ],
 )
 def test_labels_may_lie_beside_their_images_in_a_folder(tmp_path, files, found):
-    for name in [*found, *files]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
+    write(tmp_path, dict.fromkeys([*found, *files], b""))
     for file, names in files.items():
         pairs = [[name, i] for i, name in enumerate(names)]
         # As Windows' editor saves it.
         (tmp_path / file).write_text(json.dumps({"labels": pairs}), encoding="utf-8-sig")
     assert read_labels(Folder(tmp_path), sorted(found)).of == found
-
-
-def test_labels_of_some_images_are_no_labels(tmp_path):
-    assert labels(tmp_path, '{"labels": [["a.png", 1]]}') is None
-    assert labels(tmp_path, '{"labels": [["a.png", 1], ["b.png", 1]]}') is not None
 
 
 @pytest.mark.parametrize(

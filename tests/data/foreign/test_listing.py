@@ -5,7 +5,7 @@ import zipfile
 from contextlib import closing
 
 import pytest
-from hostile import encoded, picture
+from hostile import encoded, picture, write
 from PIL import Image
 
 from lightning_collapse.data.foreign.archives import open_archive
@@ -62,10 +62,7 @@ def made(tmp_path, files, packed=False):
             for name, data in files.items():
                 archive.writestr(name, data)
         return open_archive(tmp_path / "set.zip")
-    for name, data in files.items():
-        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "set" / name).write_bytes(data)
-    return open_archive(tmp_path / "set")
+    return open_archive(write(tmp_path / "set", files))
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])

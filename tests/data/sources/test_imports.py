@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from hostile import encoded, picture, raw_png, raw_zip
+from hostile import encoded, picture, raw_png, raw_zip, write
 from hostile import member as zip_member
 from PIL import Image
 
@@ -63,13 +63,6 @@ BAD = {
     "still.GIF": (encoded(picture(16, 16), "GIF"), "mode is P, not RGB", True),
 }
 ALL_BAD = {f"x{i:02d}/{name}": data for i, (name, (data, _, _)) in enumerate(BAD.items())}
-
-
-def write(folder, files):
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
 
 
 def imported(path, resolution=8, **policy):

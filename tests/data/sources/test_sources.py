@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hostile import encoded, member, picture, raw_zip
+from hostile import encoded, member, picture, raw_zip, write
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -110,13 +110,6 @@ def test_mixture_refuses(options, line):
 
 
 # Folders and zips of images. Which images are bad is tested in test_imports.
-
-
-def write(folder, files):
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
 
 
 def packed(path, files):

@@ -67,9 +67,12 @@ class Kept:
             return
         if not run.is_toy:
             _keep_config(Run(run.folder).config, Run(self.folder / run.name).config, run.name)
-        table = run.summary if run.is_toy else Run(run.folder).table
         # Last: it tells that all is there.
-        _copy(table, self.folder / run.name / table.name)
+        source = run.summary if run.is_toy else Run(run.folder).table
+        target, content = self.folder / run.name / source.name, source.read_bytes()
+        if not target.is_file() or target.read_bytes() != content:
+            make_folder(target.parent)
+            write_atomically(target, lambda file: file.write(content))
 
     @property
     def _by_digest(self) -> dict[str, Path]:
@@ -81,13 +84,6 @@ class Kept:
         with suppress(ValueError, OSError):
             return 0 if run.is_toy else len(Run(self.folder / run.name).records)
         return 0
-
-
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
-    if not target.is_file() or target.read_bytes() != content:
-        make_folder(target.parent)
-        write_atomically(target, lambda file: file.write(content))
 
 
 def _keep_config(source: ConfigFile, target: ConfigFile, name: str) -> None:

@@ -178,9 +178,8 @@ class Driver:
         return [run for run in self._runs if not self._is_over(run)]
 
     def _is_over(self, run: PlannedRun) -> bool:
-        if self._killed[run.name] >= TRIES or self._claims.ended(run).failed:
-            return True
-        return run.is_done
+        failed = self._killed[run.name] >= TRIES or self._claims.ended(run).failed
+        return failed or run.is_done
 
     def _start(self) -> None:
         """Starts as many runs as there are free slots for."""
@@ -281,14 +280,11 @@ class Driver:
 
     def _tell_failures(self) -> bool:
         """Names the runs that are not done."""
-        found = False
-        for run in self._runs:
-            if run.is_done:
-                continue
-            found = True
+        failed = [run for run in self._runs if not run.is_done]
+        for run in failed:
             told = str(self._claims.ended(run)) or f"killed {TRIES} times; start again"
             print(f"{run.name}: {told}; see {run.log}", file=sys.stderr)
-        return found
+        return bool(failed)
 
     @contextmanager
     def _listening(self) -> Iterator[int]:

@@ -26,6 +26,7 @@ __all__ = [
     "conditions",
     "controls_among",
     "find_runs",
+    "grouped",
     "unlike",
 ]
 
@@ -153,10 +154,13 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
         FileNotFoundError: a run has no finished round.
         ValueError: a run is damaged, or another one of the same condition and seeds.
     """
+    return grouped({run: checked_records(run) for run in runs})
+
+
+def grouped(records: Mapping[Run, Sequence[Record]]) -> list[Condition]:
+    """Does what `conditions` does with runs whose records, by `checked_records`, were read."""
     groups: dict[str, tuple[dict[str, str], dict[Replica, Run]]] = {}
-    records: dict[Path, list[dict[str, Any]]] = {}
-    for run in runs:
-        own = records[run.path] = checked_records(run)
+    for run, own in records.items():
         settings, replica = _settings(run, own)
         alike = json.dumps(_set(settings), sort_keys=True)
         group = groups.setdefault(alike, (settings, {}))[1]
@@ -171,7 +175,7 @@ def conditions(runs: Iterable[Run]) -> list[Condition]:
         Condition(
             name,
             {replica: group[replica] for replica in sorted(group)},
-            {replica: records[group[replica].path] for replica in sorted(group)},
+            {replica: records[group[replica]] for replica in sorted(group)},
             settings,
         )
         for name, (settings, group) in zip(names, groups.values(), strict=True)

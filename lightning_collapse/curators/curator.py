@@ -16,7 +16,7 @@ from lightning_collapse.metrics.features import Features
 from lightning_collapse.rows import network_units
 from lightning_collapse.seeds import generator
 
-__all__ = ["Curator", "Offer", "best", "check_keep", "features_of", "kept_of"]
+__all__ = ["Curator", "KeepsShare", "Offer", "best", "features_of"]
 
 _AT_ONCE = 1024
 
@@ -73,15 +73,18 @@ class Curator(ABC):
         }
 
 
-def check_keep(keep: float) -> None:
-    """Raises ValueError where the share of samples to keep is not in (0, 1]."""
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep = {keep}: must be a share in (0, 1]")
+@dataclass(frozen=True)
+class KeepsShare(Curator):
+    """Keeps `keep`, a share of the samples in (0, 1]; a subclass says which."""
 
+    keep: float = 0.5
 
-def kept_of(keep: float, n: int) -> int:
-    """Says how many of n samples a share is."""
-    return round(keep * n)
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep = {self.keep}: must be a share in (0, 1]")
+
+    def keeps(self, n: int) -> int:
+        return round(self.keep * n)
 
 
 def best(scores: Tensor, k: int, seed: int) -> Tensor:

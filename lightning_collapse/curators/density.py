@@ -7,14 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_collapse.curators.curator import (
-    Curator,
-    Offer,
-    best,
-    check_keep,
-    features_of,
-    kept_of,
-)
+from lightning_collapse.curators.curator import KeepsShare, Offer, best, features_of
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.metrics.neighbours import all_distances
 from lightning_collapse.seeds import generator
@@ -25,7 +18,7 @@ _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class ByDensity(Curator):
+class ByDensity(KeepsShare):
     """Keeps a share of the samples by the likelihood that a kernel density estimate gives them.
 
     The estimate has a Gaussian kernel on every row, of Scott's width: the root mean variance of
@@ -42,16 +35,9 @@ class ByDensity(Curator):
         ValueError: the share is not in (0, 1].
     """
 
-    keep: float = 0.5
     order: Literal["top", "bottom", "random"] = "bottom"
     of: Literal["samples", "real"] = "samples"
     features: Features | None = None
-
-    def __post_init__(self) -> None:
-        check_keep(self.keep)
-
-    def keeps(self, n: int) -> int:
-        return kept_of(self.keep, n)
 
     def weights(self, offer: Offer) -> Tensor:
         n = len(offer.samples)

@@ -6,21 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_collapse.curators.curator import (
-    Curator,
-    Offer,
-    best,
-    check_keep,
-    features_of,
-    kept_of,
-)
+from lightning_collapse.curators.curator import KeepsShare, Offer, best, features_of
 from lightning_collapse.metrics.features import Features
 
 __all__ = ["ByDiscriminator"]
 
 
 @dataclass(frozen=True)
-class ByDiscriminator(Curator):
+class ByDiscriminator(KeepsShare):
     """Keeps the share of the samples that a logistic regression takes most for real.
 
     It is fitted to all samples and real rows, both sides weighing the same, in standardised
@@ -36,17 +29,13 @@ class ByDiscriminator(Curator):
         ValueError: one of them is out of its range.
     """
 
-    keep: float = 0.5
     penalty: float = 1.0
     features: Features | None = None
 
     def __post_init__(self) -> None:
-        check_keep(self.keep)
+        super().__post_init__()
         if not 0 < self.penalty < float("inf"):
             raise ValueError(f"penalty = {self.penalty}: must be a finite number > 0")
-
-    def keeps(self, n: int) -> int:
-        return kept_of(self.keep, n)
 
     def weights(self, offer: Offer) -> Tensor:
         # Not above: scikit-learn takes a second to import.

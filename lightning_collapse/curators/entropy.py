@@ -5,13 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_collapse.curators.curator import (
-    Curator,
-    Offer,
-    check_keep,
-    features_of,
-    kept_of,
-)
+from lightning_collapse.curators.curator import KeepsShare, Offer, features_of
 from lightning_collapse.metrics.features import Features
 from lightning_collapse.seeds import generator
 
@@ -19,7 +13,7 @@ __all__ = ["ByEntropy"]
 
 
 @dataclass(frozen=True)
-class ByEntropy(Curator):
+class ByEntropy(KeepsShare):
     """Keeps a share of the samples, each time the one that is farthest from those kept so far.
 
     The entropy of a set grows with the logarithm of its points' distances to their nearest
@@ -34,14 +28,7 @@ class ByEntropy(Curator):
         ValueError: the share is not in (0, 1].
     """
 
-    keep: float = 0.5
     features: Features | None = None
-
-    def __post_init__(self) -> None:
-        check_keep(self.keep)
-
-    def keeps(self, n: int) -> int:
-        return kept_of(self.keep, n)
 
     def weights(self, offer: Offer) -> Tensor:
         rows = features_of(offer.samples, self.features)

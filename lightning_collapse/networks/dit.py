@@ -7,13 +7,11 @@ and the last layer start at zero. Theirs runs on a latent; this one on the image
 `EDMPrecond`, and predicts no variance.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_collapse.networks.layers import Linear, PositionalEmbedding, class_vectors
+from lightning_collapse.networks.layers import Linear, PositionalEmbedding, with_labels
 
 __all__ = ["DiT"]
 
@@ -102,7 +100,8 @@ class DiT(nn.Module):
         Returns:
             The prediction (B, channels, H, W).
         """
-        emb = F.silu(self._embed(x, c_noise, class_labels, augment_labels))
+        emb: Tensor = self.map_layer1(F.silu(self.map_layer0(self.map_noise(c_noise))))
+        emb = F.silu(with_labels(self, emb, x, class_labels, augment_labels))
         patches = F.pixel_unshuffle(x, self.patch_size)  # (B, channels p^2, H / p, W / p)
         height, width = patches.shape[2:]
         h = self.first(patches.flatten(2).mT) + _places(height, width, self.width, x)
@@ -111,27 +110,6 @@ class DiT(nn.Module):
         shift, scale = self.affine(emb)[:, None].chunk(2, dim=-1)
         h = self.last(_modulated(h, shift, scale)).mT
         return F.pixel_shuffle(h.reshape(len(h), -1, height, width), self.patch_size)
-
-    def _embed(
-        self,
-        x: Tensor,
-        c_noise: Tensor,
-        class_labels: Tensor | None,
-        augment_labels: Tensor | None,
-    ) -> Tensor:
-        emb: Tensor = self.map_layer1(F.silu(self.map_layer0(self.map_noise(c_noise))))
-        if self.map_label is not None:
-            labels = class_vectors(class_labels, self.label_dim, x)
-            if self.training and self.label_dropout:
-                labels = labels * (torch.rand(len(x), 1, device=x.device) >= self.label_dropout)
-            # As in the U-Net: one-hot vectors have mean square 1/label_dim.
-            emb = emb + self.map_label(labels * math.sqrt(self.label_dim))
-        if self.map_augment is not None:
-            # Zeros, not nothing: DDP wants a gradient for every parameter.
-            if augment_labels is None:
-                augment_labels = x.new_zeros(len(x), self.augment_dim)
-            emb = emb + self.map_augment(augment_labels)
-        return emb
 
 
 class _Block(nn.Module):

@@ -6,6 +6,7 @@ in Song et al., 2021, https://arxiv.org/abs/2011.13456.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,10 @@ __all__ = [
     "PositionalEmbedding",
     "UNetBlock",
     "class_vectors",
-    "without_some",
     "group_norm",
     "Linear",
+    "with_labels",
+    "without_some",
 ]
 
 
@@ -253,6 +255,36 @@ def class_vectors(class_labels: Tensor | None, label_dim: int, like: Tensor) -> 
 def without_some(vectors: Tensor, share: float) -> Tensor:
     """Gives class vectors (B, label_dim), each made "no class" with the probability `share`."""
     return vectors * (torch.rand(len(vectors), 1, device=vectors.device) >= share)
+
+
+def with_labels(
+    network: Any,
+    emb: Tensor,
+    x: Tensor,
+    class_labels: Tensor | None,
+    augment_labels: Tensor | None,
+) -> Tensor:
+    """Adds to an embedding (B, *) what an image network maps its rows' labels to, if it takes any.
+
+    Args:
+        network: with `label_dim`, `map_label`, `label_dropout`, `augment_dim` and `map_augment`.
+        emb: of the noise level.
+        x: the rows (B, C, H, W).
+        class_labels: as for `class_vectors`.
+        augment_labels: (B, augment_dim); None is "not augmented".
+    """
+    if network.label_dim:
+        labels = class_vectors(class_labels, network.label_dim, x)
+        if network.training and network.label_dropout:
+            labels = without_some(labels, network.label_dropout)
+        # One-hot vectors have mean square 1/label_dim; this makes it 1.
+        emb = emb + network.map_label(labels * math.sqrt(network.label_dim))
+    if network.augment_dim:
+        # Zeros, not nothing: DDP wants a gradient for every parameter.
+        if augment_labels is None:
+            augment_labels = x.new_zeros(len(x), network.augment_dim)
+        emb = emb + network.map_augment(augment_labels)
+    return emb
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -17,7 +17,7 @@ from lightning_collapse.networks.constructor import check_arguments, check_weigh
 from lightning_collapse.networks.dit import DiT
 from lightning_collapse.networks.edm import Precond
 from lightning_collapse.networks.mlp import SigmaMLP
-from lightning_collapse.networks.network import is_described
+from lightning_collapse.networks.network import is_described, made, named_among
 from lightning_collapse.networks.trained_for import TrainedFor
 from lightning_collapse.networks.unet import SongUNet, ddpmpp, ncsnpp
 from lightning_collapse.trust import Trusted, import_trusted
@@ -59,14 +59,14 @@ def make_denoiser(
     if model.get("preconditioning") is None:
         model["sigma_data"]  # without which it is no denoiser
     training = TrainedFor.of(model, trust_class)
-    if (ours := _one_of_ours(class_path)) is not None:
+    if (ours := named_among(OURS, class_path)) is not None:
         kind = SongUNet if ours in (ddpmpp, ncsnpp) else ours
         check_arguments(init_args, len(weights), {"channels", *inspect.signature(kind).parameters})
         denoiser = training.wrap(_without_memory(ours, init_args))
         check_weights(denoiser.state_dict(), weights)
         denoiser.load_state_dict(dict(weights), assign=True)
     else:
-        names = [made.__name__ for made in OURS]
+        names = [kind.__name__ for kind in OURS]
         foreign = import_trusted("network", class_path, names, trust_class)
         denoiser = _make_foreign(foreign, init_args, training, weights)
     denoiser.row_shape = denoiser.row_shape or row_shape
@@ -95,13 +95,6 @@ def _undescribed(network: Any) -> str:
     )
 
 
-def _one_of_ours(class_path: Any) -> Callable[..., nn.Module] | None:
-    # By the last part: modules have moved since older runs.
-    package, _, name = str(class_path).rpartition(".")
-    named = {made.__name__: made for made in OURS}
-    return named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
-
-
 def _make_foreign(
     foreign: Callable[..., nn.Module],
     init_args: Mapping[str, Any],
@@ -115,7 +108,7 @@ def _make_foreign(
     else:
         check_weights(expected, weights)
     with torch.random.fork_rng(devices=[]):
-        denoiser = training.wrap(_make(foreign, init_args))
+        denoiser = training.wrap(made("network", foreign, init_args))
     check_weights(denoiser.state_dict(), weights)
     denoiser.load_state_dict(dict(weights))
     return denoiser
@@ -123,13 +116,5 @@ def _make_foreign(
 
 def _without_memory(kind: Callable[..., nn.Module], init_args: Mapping[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return _make(kind, init_args)
-
-
-def _make(kind: Callable[..., nn.Module], init_args: Mapping[str, Any]) -> nn.Module:
-    try:
-        return kind(**init_args)
-    except Exception as error:  # of any kind, in a class of the user's
-        raise ValueError(
-            f"network: {kind.__name__} cannot be made with these arguments ({error!r:.200})"
-        ) from error
+        network: nn.Module = made("network", kind, init_args)
+        return network

@@ -1,12 +1,12 @@
 """What a network is here, and how one is described so that it can be made again."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-__all__ = ["Network", "describe", "is_described"]
+__all__ = ["Network", "describe", "is_described", "made", "named_among"]
 
 
 class Network(Protocol):
@@ -69,6 +69,30 @@ def is_described(network: Any) -> bool:
     """Whether this describes a network, as `describe` or a configuration does."""
     told = network.keys() if isinstance(network, Mapping) else ()
     return "class_path" in told and "undescribed" not in told
+
+
+def named_among(
+    ours: Sequence[Callable[..., Any]], class_path: object
+) -> Callable[..., Any] | None:
+    """Finds a class of this package by a path; None for a path to anything else."""
+    # By the last part: modules have moved since older runs.
+    package, _, name = str(class_path).rpartition(".")
+    named = {kind.__name__: kind for kind in ours}
+    return named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
+
+
+def made(what: str, kind: Callable[..., Any], init_args: Mapping[str, Any]) -> Any:
+    """Calls a class, which may be anyone's, with arguments from a file.
+
+    Raises:
+        ValueError: it cannot be made, for whatever reason.
+    """
+    try:
+        return kind(**init_args)
+    except Exception as error:  # of any kind, in a class of the user's
+        raise ValueError(
+            f"{what}: {kind.__name__} cannot be made with these arguments ({error!r:.200})"
+        ) from error
 
 
 def _is_plain(value: Any) -> bool:

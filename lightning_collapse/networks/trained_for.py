@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_collapse.networks.constructor import check_arguments
 from lightning_collapse.networks.edm import Precond
-from lightning_collapse.networks.network import describe, is_described
+from lightning_collapse.networks.network import describe, is_described, made, named_among
 from lightning_collapse.networks.noise import LogNormal, LogUniform, NoiseLevels, UniformTime
 from lightning_collapse.networks.preconditioning import EDM, VE, VP, Preconditioning
 from lightning_collapse.trust import Trusted, import_trusted
@@ -43,23 +43,19 @@ class TrainedFor:
         Raises:
             ValueError: one is not described, of a class that is not trusted, or cannot be made.
         """
-        numbers = {
-            name: model[name] for name in ("sigma_data", "P_mean", "P_std") if name in model
-        }
+        named = ("sigma_data", "P_mean", "P_std")
+        numbers = {name: model[name] for name in named if name in model}
         check_arguments(numbers, 0)
         usual = {name: float(value) for name, value in numbers.items()}
         scaled = {"sigma_data": usual.pop("sigma_data")} if "sigma_data" in usual else {}
-        preconditioning, noise = model.get("preconditioning"), model.get("noise")
-        return cls(
-            EDM(**scaled)
-            if preconditioning is None
-            else _made(
-                "preconditioning", preconditioning, Preconditioning, _PRECONDITIONINGS, trust_class
-            ),
-            LogNormal(**usual)
-            if noise is None
-            else _made("noise", noise, NoiseLevels, _NOISES, trust_class),
-        )
+        preconditioning: Preconditioning = EDM(**scaled)
+        noise: NoiseLevels = LogNormal(**usual)
+        if (told := model.get("preconditioning")) is not None:
+            ours = _PRECONDITIONINGS
+            preconditioning = _made("preconditioning", told, Preconditioning, ours, trust_class)
+        if (told := model.get("noise")) is not None:
+            noise = _made("noise", told, NoiseLevels, _NOISES, trust_class)
+        return cls(preconditioning, noise)
 
     @classmethod
     def chosen(
@@ -139,16 +135,9 @@ def _described(name: str, of: Preconditioning | NoiseLevels) -> dict[str, Any]:
 def _made(what: str, told: Any, base: type, ours: Sequence[type], trust_class: Trusted) -> Any:
     if not is_described(told):
         raise ValueError(f"{what} = {told!r:.80}: describes none")
-    class_path, init_args = str(told["class_path"]), told.get("init_args") or {}
-    named = {kind.__name__: kind for kind in ours}
-    package, _, name = class_path.rpartition(".")
-    kind: Any = named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
-    kind = kind or import_trusted(what, class_path, list(named), trust_class)
+    class_path, names = str(told["class_path"]), [kind.__name__ for kind in ours]
+    kind: Any = named_among(ours, class_path)
+    kind = kind or import_trusted(what, class_path, names, trust_class)
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise ValueError(f"{what} = {class_path:.60}: what is trusted by that name is none")
-    try:
-        return kind(**init_args)
-    except Exception as error:  # of any kind, in a class of the user's
-        raise ValueError(
-            f"{what}: {kind.__name__} cannot be made with these arguments ({error!r:.200})"
-        ) from error
+    return made(what, kind, told.get("init_args") or {})

@@ -25,9 +25,8 @@ from lightning_collapse.networks.layers import (
     Linear,
     PositionalEmbedding,
     UNetBlock,
-    class_vectors,
     group_norm,
-    without_some,
+    with_labels,
 )
 
 __all__ = ["SongUNet", "ddpmpp", "ncsnpp", "nvidia_network"]
@@ -192,7 +191,9 @@ class SongUNet(nn.Module):
         Returns:
             The prediction (B, out_channels, H, W).
         """
-        emb = self._embed(x, c_noise, class_labels, augment_labels)
+        emb: Tensor = self.map_noise(c_noise)
+        emb = with_labels(self, emb, x, class_labels, augment_labels)
+        emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         pyramid = x
         skips: list[Tensor] = []
         for name, module in self.enc.items():
@@ -208,28 +209,6 @@ class SongUNet(nn.Module):
             else:
                 x = F.silu(module(x)) if name.endswith("norm") else module(x)
         return x
-
-    def _embed(
-        self,
-        x: Tensor,
-        c_noise: Tensor,
-        class_labels: Tensor | None,
-        augment_labels: Tensor | None,
-    ) -> Tensor:
-        emb: Tensor = self.map_noise(c_noise)
-        if self.label_dim:
-            labels = class_vectors(class_labels, self.label_dim, x)
-            if self.training and self.label_dropout:
-                labels = without_some(labels, self.label_dropout)
-            # One-hot vectors have mean square 1/label_dim; this makes it 1.
-            emb = emb + self.map_label(labels * math.sqrt(self.label_dim))
-        if self.augment_dim:
-            # Zeros, not nothing: DDP wants a gradient for every parameter.
-            if augment_labels is None:
-                augment_labels = x.new_zeros(len(x), self.augment_dim)
-            emb = emb + self.map_augment(augment_labels)
-        emb = F.silu(self.map_layer0(emb))
-        return F.silu(self.map_layer1(emb))
 
 
 def ddpmpp(img_resolution: int, channels: int, **overrides: Any) -> SongUNet:

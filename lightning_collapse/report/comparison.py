@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from lightning_collapse.analysis.conditions import (
     Condition,
     checked_records,
-    conditions,
     controls_among,
+    grouped,
     unlike,
 )
 from lightning_collapse.analysis.meanings import headline, headline_figure
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Record = Mapping[str, Any]
 
 MOST_TOGETHER = 8
 """Conditions in one panel; more are a crowd."""
@@ -69,6 +70,12 @@ class Judged:
     look: Look
     verdict: Verdict
     control: Condition | None
+
+    @property
+    def pairs(self) -> list[tuple[Run, Sequence[Record]]]:
+        """Each run of the condition, and its records."""
+        own = self.condition
+        return list(zip(own.runs.values(), own.records.values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -121,17 +128,13 @@ class Comparison:
         return [run for one in self.all for run in one.condition.runs.values()]
 
     @property
-    def source(self) -> str:
-        """Where the real rows are from; "" where no configuration says so."""
-        named = json.loads(self.first.settings.get("data.source.class_path", '""'))
-        return str(named).rpartition(".")[2]
-
-    @property
     def title(self) -> str:
         """What all runs have in common, in a few words, and no other comparison's do."""
         first = self.first.first[0]
+        named = json.loads(self.first.settings.get("data.source.class_path", '""'))
+        source = str(named).rpartition(".")[2]
         rows = f"N = {first['n_train']}, {first['n_held_out']} held out, n = {first.get('fd_n')}"
-        return ", ".join(filter(None, [self.source, self.first.space, rows, self.apart]))
+        return ", ".join(filter(None, [source, self.first.space, rows, self.apart]))
 
 
 @dataclass(frozen=True)
@@ -179,20 +182,20 @@ def compare(runs: Iterable[Run]) -> list[Comparison]:
         FileNotFoundError: a run has no finished round.
         ValueError: a run is damaged, or two are of one condition and seed.
     """
-    groups: dict[str, tuple[dict[str, str], list[Run]]] = {}
+    groups: dict[str, tuple[dict[str, str], dict[Run, Sequence[Record]]]] = {}
     for run in runs:
-        key = _key(run)
-        groups.setdefault(json.dumps(key, sort_keys=True), (key, []))[1].append(run)
-    found = [(key, _compared(conditions(group))) for key, group in groups.values()]
+        records = checked_records(run)
+        key = _key(run, records)
+        groups.setdefault(json.dumps(key, sort_keys=True), (key, {}))[1][run] = records
+    found = [(key, _compared(grouped(group))) for key, group in groups.values()]
     return [
         replace(one, apart=_apart(key, [own for own, other in found if other.title == one.title]))
         for key, one in found
     ]
 
 
-def _key(run: Run) -> dict[str, str]:
+def _key(run: Run, records: Sequence[Record]) -> dict[str, str]:
     """What figures depend on, beside the condition, by names that can be read."""
-    records = checked_records(run)
     first = records[0]
     named = sorted(name for name in first if name.startswith(("fd_", "fid", "sw2_points")))
     version = (first.get("versions") or {}).get("lightning_collapse")
@@ -272,14 +275,7 @@ def _labels(told: Sequence[Condition]) -> list[str]:
     for regime, own in zip(regimes, options, strict=True):
         same = [o for r, o in zip(regimes, options, strict=True) if r == regime]
         names = [name for name in own if any(o.get(name) != own[name] for o in same)]
-        differing.append(
-            ", ".join(
-                [
-                    regime,
-                    *(f"{_short(n)} = {_value(own[n])}" for n in names),
-                ]
-            )
-        )
+        differing.append(", ".join([regime, *(f"{_short(n)} = {_value(own[n])}" for n in names)]))
     # A setting by the last part of its name.
     settings = list(map(_options, told))
     named = [", ".join(filter(None, pair)) for pair in zip(differing, settings, strict=True)]

@@ -16,7 +16,6 @@ from lightning_collapse.report.looks import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["MOST_IN_BANDS", "Panel", "draw_course", "draw_panel", "draw_profiles", "panels"]
 
@@ -27,6 +26,7 @@ _MOST_PANELS, _WIDE = 16, 10.0
 _SHARES = ("precision", "recall", "coverage")
 _LONGEST_OF_TWO = 28
 """Letters of a name, where two stand side by side below a figure."""
+_REAL: dict[str, Any] = {"color": INK, "ls": (0, (1, 1.5)), "lw": 1.1}
 _LINE = 0.17
 """Inches of a line of names."""
 _MOST_SEED_POINTS = 3_000
@@ -42,14 +42,12 @@ class Panel:
         label: of the axis.
         caption: what it tells.
         reference: name in the record of what real rows have in its place; "" for none.
-        section: `curves` or `structure`.
     """
 
     figure: str
     label: str
     caption: str
     reference: str
-    section: str
 
 
 def panels(one: Comparison, section: str) -> list[Panel]:
@@ -83,7 +81,7 @@ def panels(one: Comparison, section: str) -> list[Panel]:
     for name, label, caption, kind in ranked:
         reference = {"_": f"{name}_floor", "real": f"real_{name}"}.get(kind, "")
         if any(course(judged.condition, name).is_known for judged in one.all):
-            found.append(Panel(name, label, caption, reference, section))
+            found.append(Panel(name, label, caption, reference))
     return found
 
 
@@ -102,7 +100,8 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
 
     groups = _groups(one, panel)
     several, alone = len(groups) > 1, all(len(group) == 1 for group in groups)
-    columns, lines = _shape(len(groups))
+    columns = int(np.ceil(len(groups) ** 0.5))
+    lines = -(-len(groups) // columns)
     each = (1.5, 1.2) if alone else (3.2 + 1.6 * legend, 2.2)
     size = (4.6, 3.0 + _names_height(one) * legend)
     if several:
@@ -115,7 +114,9 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
             draw_course(axes, one, panel, group)
             if several:
                 axes.grid(visible=False)
-                axes.set_title(fill(_heading(group[0], alone), 24), fontsize=7)
+                first = group[0]
+                name = first.label if alone else str(first.condition.first[-1]["regime"])
+                axes.set_title(fill(name, 24), fontsize=7)
             if several and legend and not alone:
                 axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=6)
         for axes in grid.flat[len(groups) :]:
@@ -123,7 +124,7 @@ def draw_panel(one: Comparison, panel: Panel, *, legend: bool) -> Drawn:
         figure.supxlabel("round", fontsize=9)
         figure.suptitle(panel.label, fontsize=9, ha="left", x=0.01)
         if legend and not several:
-            _name_below(figure, one)
+            figure.legend(loc="outside lower center", ncols=_columns(one), fontsize=8)
         lay_out(figure)
         values = _values(one, panel)
         values["axes"] = [
@@ -190,20 +191,15 @@ def _draw_profile(one: Comparison, profile: _Profile, legend: bool) -> Drawn:
                 )
         real = one.first.first[0].get(f"{profile.record}_floor")
         if isinstance(real, list) and None not in real:
-            axes.plot(real, color=INK, ls=(0, (1, 1.5)), lw=1.1, label="held-out real rows")
+            axes.plot(real, **_REAL, label="held-out real rows")
         axes.set_xlabel(profile.axis)
         axes.set_xticks(range(0, longest, max(1, longest // 8)))
         axes.set_ylim(bottom=0)
         figure.suptitle(f"{profile.title}, last round", fontsize=9, ha="left", x=0.01)
         if legend:
-            _name_below(figure, one)
+            figure.legend(loc="outside lower center", ncols=_columns(one), fontsize=8)
         lay_out(figure)
     return Drawn(profile.name, figure, profile.caption, f"{profile.title} in the last round")
-
-
-def _name_below(figure: "Figure", one: Comparison) -> None:
-    """Names what is drawn below it, in as many columns as there is room for."""
-    figure.legend(loc="outside lower center", ncols=_columns(one), fontsize=8)
 
 
 def _names_height(one: Comparison) -> float:
@@ -226,15 +222,6 @@ def _groups(one: Comparison, panel: Panel) -> list[list[Judged]]:
     return families
 
 
-def _heading(first: Judged, alone: bool) -> str:
-    return first.label if alone else str(first.condition.first[-1]["regime"])
-
-
-def _shape(n: int) -> tuple[int, int]:
-    columns = int(np.ceil(n**0.5))
-    return columns, -(-n // columns)
-
-
 def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Judged]) -> None:
     """Draws conditions, and what real rows have, on a panel."""
     from matplotlib.ticker import MaxNLocator, NullFormatter
@@ -242,19 +229,13 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     courses = [course(judged.condition, panel.figure) for judged in shown]
     points = sum(len(own) for drawn in courses for own in drawn.runs)
-    crowd = one.is_crowd
     for judged, drawn in zip(shown, courses, strict=True):
         band = len(drawn.runs) > 1 and len(shown) <= MOST_IN_BANDS + len(one.controls)
-        detail = not crowd and points < _MOST_SEED_POINTS
+        detail = not one.is_crowd and points < _MOST_SEED_POINTS
         _draw_one(axes, judged, drawn, band, detail, is_marked=band or detail)
     if (real := _reference(one, panel)) is not None:
-        axes.axhline(
-            real,
-            color=INK,
-            ls=(0, (1, 1.5)),
-            lw=1.1,
-            label="held-out real rows" if panel.reference.endswith("_floor") else "real rows",
-        )
+        held_out = panel.reference.endswith("_floor")
+        axes.axhline(real, **_REAL, label="held-out real rows" if held_out else "real rows")
     distances = (one.first.distance, one.headline)
     if panel.figure in (*distances, "total_variance") and _is_wide(one, panel):
         axes.set_yscale("log")

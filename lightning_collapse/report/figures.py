@@ -11,12 +11,7 @@ from lightning_collapse.report.drawn import encoded
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.strips import read_strips
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sampling.bias import (
-    MixtureBias,
-    compounded_std,
-    data_bias,
-    principal_std,
-)
+from lightning_collapse.sampling.bias import MixtureBias, compounded_std, data_bias, principal_std
 from lightning_collapse.sampling.choice import Sampling
 
 __all__ = ["plot_run", "run_sampler", "sampler_alone"]

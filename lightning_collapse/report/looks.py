@@ -30,7 +30,6 @@ THEME = {INK: "--ink", MUTE: "--mute", FAINT: "--faint", PAPER: "--back"}
 # Four of Okabe & Ito's: their orange, sky and yellow fail on white.
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _HUES_ON_DARK = ("#4aa8e0", "#ff8a3d", "#2cc79a", "#e3a0c5")
-_BOTH_HUES = _HUES, _HUES_ON_DARK
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 # None like the cross that a collapsed round has.
 _MARKERS = "os^DvP*p"
@@ -91,7 +90,7 @@ def looks_of(n: int, ramped: bool = False) -> list[Look]:
     if ramped:
         light, dark = _scale(n, *_DARKEST), _scale(n, *_LIGHTEST)
     else:
-        light, dark = ([hues[i % len(hues)] for i in range(n)] for hues in _BOTH_HUES)
+        light, dark = ([hues[i % len(hues)] for i in range(n)] for hues in (_HUES, _HUES_ON_DARK))
     return [
         Look(
             f"c{i}",

@@ -4,12 +4,13 @@ It is made of records and sample rows alone, and equal ones give equal bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from lightning_collapse.report.comparison import Comparison
-from lightning_collapse.report.drawn import Drawn, save_drawn
+from lightning_collapse.report.drawn import save_drawn
 from lightning_collapse.report.picture import draw_picture
 from lightning_collapse.report.rounds_table import plain_table
 from lightning_collapse.report.sections import (
@@ -18,6 +19,7 @@ from lightning_collapse.report.sections import (
     figures_bar,
     figures_of,
     least_real_words,
+    listed,
     looks_style,
     made_by,
     plots,
@@ -72,14 +74,14 @@ def page(
     """
     body = [f"<h1>{escape(title)}</h1>"]
     if len(comparisons) > 1:
+        links = (
+            f'<a href="#g{i}-runs">{escape(one.title)}</a>: {escape(closing(one))}'
+            for i, one in enumerate(comparisons)
+        )
         body.append(
             f"<p>These runs make {len(comparisons)} comparisons: their figures are of different "
-            "data, numbers of rows, feature spaces or versions, and no curve goes across.</p><ul>"
-            + "".join(
-                f'<li><a href="#g{i}-runs">{escape(one.title)}</a>: {escape(closing(one))}</li>'
-                for i, one in enumerate(comparisons)
-            )
-            + "</ul>"
+            "data, numbers of rows, feature spaces or versions, and no curve goes across.</p>"
+            + listed(links)
         )
     if noted := list(left_out):
         body.append(f"<p>Left out: {escape('; '.join(noted))}.</p>")
@@ -93,11 +95,8 @@ def page(
             f"<section><h2>{escape(heading)}</h2><p class=mute>{escape(text)}</p>{''.join(made)}"
             "</section>"
         )
-    return (
-        _HEAD.format(title=escape(title), style=_read("page.css"))
-        + "\n".join(body)
-        + (f"\n<script>{_read('page.js')}</script></body></html>\n")
-    )
+    head = _HEAD.format(title=escape(title), style=_read("page.css"))
+    return head + "\n".join(body) + f"\n<script>{_read('page.js')}</script></body></html>\n"
 
 
 def save_figures(comparisons: Sequence[Comparison], folder: Path) -> list[str]:
@@ -108,9 +107,8 @@ def save_figures(comparisons: Sequence[Comparison], folder: Path) -> list[str]:
         groups = figures_of(one, legend=True)
         picture = draw_picture(one, read_strips(one, 2, 96))
         for drawn in [*(each for group in groups.values() for each in group), picture]:
-            name = f"{prefix}{drawn.name}"
-            save_drawn(Drawn(name, drawn.figure, drawn.caption, drawn.told), folder)
-            names.append(name)
+            names.append(f"{prefix}{drawn.name}")
+            save_drawn(replace(drawn, name=names[-1]), folder)
     return names
 
 
@@ -130,6 +128,7 @@ def _read(name: str) -> str:
 
 def _comparison(one: Comparison, prefix: str, several: bool, commands: Mapping[Path, str]) -> str:
     strips = read_strips(one, max(2, min(4, _STRIPS // len(one.all))))
+    warned = warnings_of(one)
     drawn = figures_of(one, legend=False)
     parts = {
         "verdict": verdict_box(one),
@@ -140,7 +139,7 @@ def _comparison(one: Comparison, prefix: str, several: bool, commands: Mapping[P
         "structure": plots(one, drawn["structure"], prefix),
         "sampler": sampler_words(one),
         "cost": cost_table(one),
-        "warnings": _list(warnings_of(one)),
+        "warnings": listed(map(escape, warned)) if warned else "<p>Nothing was found.</p>",
         "made": made_by(one, commands),
         "table": plain_table(one),
     }
@@ -151,9 +150,3 @@ def _comparison(one: Comparison, prefix: str, several: bool, commands: Mapping[P
     for name, heading in SECTIONS.items():
         text.append(f'<section id="{prefix}{name}"><h2>{heading}</h2>{parts[name]}</section>')
     return "\n".join([*text, "</section>"])
-
-
-def _list(lines: Sequence[str]) -> str:
-    if not lines:
-        return "<p>Nothing was found.</p>"
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

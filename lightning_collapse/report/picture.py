@@ -1,5 +1,6 @@
 """The picture of several runs: curves side by side on the same rounds, and samples of one seed."""
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lightning_collapse.report.comparison import Comparison, Judged
@@ -100,44 +101,40 @@ def _height(strips: Strips) -> float:
     if not strips.strips:
         return 0.0
     if strips.points:
-        columns, lines = _grid(strips)
-        return (_WIDTH / max(columns, 3) + 0.3) * lines
-    heights: list[float] = [one.picture.shape[0] / one.picture.shape[1] for one in strips.strips]
+        columns = _columns(strips)
+        return (_WIDTH / max(len(columns), 3) + 0.3) * max(map(len, columns))
+    heights = _heights(strips)
     return sum(heights) * (_WIDTH - 1.8) + 0.08 * len(heights) + 0.2
 
 
-def _grid(strips: Strips) -> tuple[int, int]:
-    """Columns and lines for a scatter of real rows and of every condition's rounds."""
-    rounds = max(_nth(strips.strips, one) for one in strips.strips) + 1
-    conditions = {one.of.look.key for one in strips.strips if one.of}
-    return len(conditions) + 1, rounds
+def _heights(strips: Strips) -> list[float]:
+    """Of each strip, in its width."""
+    return [one.picture.shape[0] / one.picture.shape[1] for one in strips.strips]
 
 
-def _nth(strips: list[Strip], one: Strip) -> int:
-    own = [other for other in strips if other.of is one.of]
-    return own.index(one)
+def _columns(strips: Strips) -> list[list[Strip]]:
+    """The scatter of real rows, and those of every condition's rounds."""
+    return [list(own) for _, own in groupby(strips.strips, lambda one: one.of and one.of.look.key)]
 
 
 def _draw_strips(figure: Any, strips: Strips) -> None:
-    ratios = [one.picture.shape[0] / one.picture.shape[1] for one in strips.strips]
-    grid = figure.subplots(len(ratios), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})
+    ratios = {"height_ratios": _heights(strips)}
+    grid = figure.subplots(len(strips.strips), 1, squeeze=False, gridspec_kw=ratios)
     for axes, one in zip(grid[:, 0], strips.strips, strict=True):
         _show(axes, one)
         axes.set_ylabel(_name(one), rotation=0, ha="right", va="center", fontsize=9)
 
 
 def _draw_scatters(figure: Any, strips: Strips) -> None:
-    columns, lines = _grid(strips)
-    grid = figure.subplots(lines, columns, squeeze=False)
-    keys = list(dict.fromkeys(one.of.look.key if one.of else "" for one in strips.strips))
+    columns = _columns(strips)
+    grid = figure.subplots(max(map(len, columns)), len(columns), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for one in strips.strips:
-        column = keys.index(one.of.look.key if one.of else "")
-        axes = grid[_nth(strips.strips, one), column]
-        axes.set_axis_on()
-        _show(axes, one)
-        axes.set_title(_name(one), fontsize=8)
+    for column, own in zip(grid.T, columns, strict=True):
+        for axes, one in zip(column, own, strict=False):
+            axes.set_axis_on()
+            _show(axes, one)
+            axes.set_title(_name(one), fontsize=8)
 
 
 def _show(axes: "Axes", one: Strip) -> None:

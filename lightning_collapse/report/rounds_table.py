@@ -58,8 +58,8 @@ def csv_of(one: Comparison, names: list[str]) -> bytes:
     columns = ["round", "n_real", "n_synthetic", *names, *floors, "collapsed"]
     writer.writerow(["condition", "run", "seed", *columns])
     for judged in one.all:
-        for replica, run in judged.condition.runs.items():
-            for record in judged.condition.records[replica]:
+        for run, records in judged.pairs:
+            for record in records:
                 own = [record.get(name) for name in columns]
-                writer.writerow([judged.label, run.path.name, replica.seed, *own])
+                writer.writerow([judged.label, run.path.name, records[0]["seed"], *own])
     return text.getvalue().encode()

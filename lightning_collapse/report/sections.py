@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -24,6 +24,7 @@ __all__ = [
     "figures_bar",
     "figures_of",
     "least_real_words",
+    "listed",
     "looks_style",
     "made_by",
     "plots",
@@ -35,23 +36,29 @@ __all__ = [
 ]
 
 _MOST_MARGINS = 3
+_WORDS = ("collapses", "undecided", "stable")
+_PARTS = {"train": "training", "sample": "sampling", "measure": "measuring"}
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Gives a list; lines are HTML."""
+    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
 def what_was_run(one: Comparison) -> str:
     """Gives one line: how many runs of what, on what."""
     seeds = {len(judged.condition.runs) for judged in one.all}
-    most = max(seeds)
     control = f" and {len(one.controls)} control" if one.controls else ", no control"
-    rounds = {len(own) for judged in one.all for own in judged.condition.records.values()}
-    many = f"{min(rounds)}" if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
-    n, seen = len(one.runs), len(one.judged)
-    parts = [
-        f"{n} run{'s' * (n > 1)}: {seen} condition{'s' * (seen > 1)}{control}, "
-        f"{'up to ' * (len(seeds) > 1)}{most} seed{'s' * (most > 1)} each",
-        f"{many} round{'s' * (many != '1')}",
-        one.title,
-    ]
-    return escape(" · ".join(parts))
+    rounds = {len(own) for judged in one.all for _, own in judged.pairs}
+    several = f"{min(rounds)} to " if len(rounds) > 1 else ""
+    made = f"{_counted(len(one.runs), 'run')}: {_counted(len(one.judged), 'condition')}{control}"
+    up_to = "up to " * (len(seeds) > 1)
+    each = f"{up_to}{_counted(max(seeds), 'seed')} each"
+    return escape(f"{made}, {each} · {several}{_counted(max(rounds), 'round')} · {one.title}")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n > 1)}"
 
 
 def looks_style(one: Comparison, scope: str) -> str:
@@ -69,15 +76,12 @@ def looks_style(one: Comparison, scope: str) -> str:
 def verdict_box(one: Comparison) -> str:
     """Gives the verdicts, their rule, and what is missing."""
     words = {judged.verdict.word for judged in one.judged}
-    worst = next(word for word in ("collapses", "undecided", "stable") if word in words)
-    each = (
-        "".join(_intervals(one, word) for word in ("collapses", "undecided", "stable"))
-        if one.is_crowd
-        else "".join(
-            f"<li>{_named(judged)}: {escape(told(judged, one.headline))}</li>"
-            for judged in one.judged
-        )
-    )
+    worst = next(word for word in _WORDS if word in words)
+    each: Iterable[str]
+    if one.is_crowd:
+        each = filter(None, (_intervals(one, word) for word in _WORDS))
+    else:
+        each = (f"{_named(judged)}: {escape(told(judged, one.headline))}" for judged in one.judged)
     margins = {f"{judged.verdict.margin:.3g}" for judged in one.judged} - {"nan"}
     margin = f": {', '.join(sorted(margins))}" if 0 < len(margins) <= _MOST_MARGINS else ""
     name = one.headline
@@ -88,25 +92,26 @@ def verdict_box(one: Comparison) -> str:
         if len(one.judged) > 1
         else ""
     )
-    lacks = "".join(f"<li>{escape(line)}</li>" for line in missing(one))
-    lacking = f"<p>Missing:</p><ul>{lacks}</ul>" if lacks else "<p>Nothing is missing.</p>"
-    if notes := "".join(f"<li>{escape(line)}</li>" for line in beside(one)):
-        lacking = f"<p>Beside the verdict:</p><ul>{notes}</ul>{lacking}"
+    lacks, notes = missing(one), beside(one)
+    noted = f"<p>Beside the verdict:</p>{listed(map(escape, notes))}" if notes else ""
+    noted += (
+        f"<p>Missing:</p>{listed(map(escape, lacks))}" if lacks else "<p>Nothing is missing.</p>"
+    )
     return (
-        f'<div class="verdict {worst}"><p><b>{escape(closing(one))}</b></p><ul>{each}</ul></div>'
+        f'<div class="verdict {worst}"><p><b>{escape(closing(one))}</b></p>{listed(each)}</div>'
         f"<p class=mute>Rule, on {escape(one.headline)}, the {escape(label)}: {escape(RULE)}. The "
         f"margin is a quarter of the floor, the distance of held-out real rows{margin}. In "
-        f"brackets: Student's 95 % interval over seeds.{chance}</p>{lacking}"
+        f"brackets: Student's 95 % interval over seeds.{chance}</p>{noted}"
     )
 
 
 def _intervals(one: Comparison, word: str) -> str:
-    """Names the conditions of a verdict, each with its excess, as an item of a list."""
+    """Names the conditions of a verdict, each with its excess; "" where there are none."""
     judged = [each for each in one.judged if each.verdict.word == word]
     if word == "undecided" and len(judged) > MOST_TOGETHER:
-        return f"<li><b>{word}</b>: {len(judged)}, each with its excess in the table below</li>"
+        return f"<b>{word}</b>: {len(judged)}, each with its excess in the table below"
     known = [f"{_named(each)}: {_spaced(str(each.verdict.excess or '–'))}" for each in judged]
-    return f"<li><b>{word}</b>, excess: {'; '.join(known)}</li>" if known else ""
+    return f"<b>{word}</b>, excess: {'; '.join(known)}" if known else ""
 
 
 def conditions_table(one: Comparison) -> str:
@@ -116,22 +121,13 @@ def conditions_table(one: Comparison) -> str:
     head += ["real rows", "seeds"]
     lines = []
     for judged in one.all:
-        verdict, rounds = judged.verdict, judged.condition.rounds
-        is_control = judged in one.controls
-        lines.append(
-            [
-                _named(judged),
-                "–"
-                if is_control
-                else f"<b>{verdict.word}</b>, {verdict.course}{_wanting(verdict)}",
-                "–" if verdict.excess is None else _spaced(str(verdict.excess)),
-                "–" if verdict.rise is None else _spaced(str(verdict.rise)),
-                _spaced(at_round(judged, name, 0)),
-                _spaced(at_round(judged, name, rounds - 1)),
-                str(judged.condition.first[rounds - 1]["n_real"]),
-                _seeds(judged),
-            ]
-        )
+        verdict, last = judged.verdict, judged.condition.rounds - 1
+        word = f"<b>{verdict.word}</b>, {verdict.course}{_wanting(verdict)}"
+        figures = [verdict.excess or "–", verdict.rise or "–"]
+        figures += [at_round(judged, name, r) for r in (0, last)]
+        cells = [_named(judged), "–" if judged in one.controls else word]
+        cells += [_spaced(str(figure)) for figure in figures]
+        lines.append([*cells, str(judged.condition.first[last]["n_real"]), _seeds(judged)])
     return table(head, lines) + (
         "<p class=mute>Excess: over the control, mean of the last third of the rounds. Rise: of "
         "the excess, over the last half; growing where its interval lies above 0, level where it "
@@ -239,20 +235,16 @@ def strips_of(strips: Strips) -> str:
     )
     cells, before = [], strips.strips[0].of
     for each in strips.strips:
-        if strips.points and each.of is not before:
+        name, image = _strip_name(each), _image(each, strips.small)
+        if not strips.points:
+            cells.append(f"<div class=name>{name}</div>{image}")
+            continue
+        if each.of is not before:
             cells.append("<div class=break></div>")
         before = each.of
-        cells.append(_scatter(each) if strips.points else _strip(each, strips.small))
+        cells.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
     kind = "scatters" if strips.points else f"strips{' small-pixels' * strips.small}"
     return f'{about}<div class="{kind}">{"".join(cells)}</div>{why}'
-
-
-def _strip(one: Strip, small: bool) -> str:
-    return f"<div class=name>{_strip_name(one)}</div>{_image(one, small)}"
-
-
-def _scatter(one: Strip) -> str:
-    return f"<figure>{_image(one, True)}<figcaption>{_strip_name(one)}</figcaption></figure>"
 
 
 def _strip_name(one: Strip) -> str:
@@ -308,29 +300,16 @@ def cost_table(one: Comparison) -> str:
     """Gives the mean time of a run by what it went to, and where it ran."""
     lines = []
     for judged in one.all:
+        records = judged.condition.records.values()
         times = [
-            [sum(r.get(f"seconds_{part}") or 0 for r in own) for part in _PARTS]
-            for own in judged.condition.records.values()
+            [sum(r.get(f"seconds_{part}") or 0 for r in own) for part in _PARTS] for own in records
         ]
         mean = np.mean(times, 0)
-        devices = sorted(
-            {str(r.get("device")) for own in judged.condition.records.values() for r in own}
-        )
+        devices = sorted({str(r.get("device")) for own in records for r in own})
         cells = [_time(seconds) for seconds in [*mean, mean.sum(), np.sum(times)]]
         lines.append([_named(judged), *cells, escape(", ".join(devices))])
-    head = [
-        "condition, mean of a run",
-        "training",
-        "sampling",
-        "measuring",
-        "together",
-        "all runs",
-        "on",
-    ]
+    head = ["condition, mean of a run", *_PARTS.values(), "together", "all runs", "on"]
     return table(head, lines)
-
-
-_PARTS = ("train", "sample", "measure")
 
 
 def _time(seconds: float) -> str:
@@ -341,31 +320,26 @@ def made_by(one: Comparison, commands: Mapping[Path, str]) -> str:
     """Gives versions, digests, and the commands that make the runs again."""
     lines, words = [], []
     for judged in one.all:
-        for replica, run in judged.condition.runs.items():
-            first = judged.condition.records[replica][0]
+        for run, records in judged.pairs:
+            first = records[0]
             versions = first.get("versions") or {}
             told = " ".join(f"{name} {version}" for name, version in versions.items())
             lines.append(
                 [
                     escape(run.path.name),
                     _named(judged),
-                    str(replica.seed),
-                    str(len(judged.condition.records[replica])),
+                    str(first["seed"]),
+                    str(len(records)),
                     escape(str(first.get("config_sha256") or "–")[:12]),
                     escape(told),
                 ]
             )
-            config = shlex.quote(str(run.config.path))
-            plain = f"lightning-collapse fit --config {config} --run NEW_FOLDER"
-            known = commands.get(run.path.resolve())
-            words.append(
-                known
-                or (
-                    plain
-                    if run.config.path.exists()
-                    else f"{run.path.name}: a script's, without a configuration"
-                )
-            )
+            config = run.config.path
+            plain = f"{run.path.name}: a script's, without a configuration"
+            if config.exists():
+                named = shlex.quote(str(config))
+                plain = f"lightning-collapse fit --config {named} --run NEW_FOLDER"
+            words.append(commands.get(run.path.resolve()) or plain)
     head = ["run", "condition", "seed", "rounds", "configuration", "versions"]
     return table(head, lines, "small") + f"<pre tabindex=0>{escape(chr(10).join(words))}</pre>"
 

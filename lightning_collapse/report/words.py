@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def _ended(judged: Judged) -> list[str]:
     """The runs that have come to samples which no figure can be taken of, even if they went on."""
     return [
         run.path.name
-        for run, own in _pairs(judged)
+        for run, own in judged.pairs
         if any(record.get("collapsed") for record in own)
     ]
 
@@ -121,7 +121,8 @@ def missing(one: Comparison) -> list[str]:
         found.append("several controls fit a condition alike: name runs of one")
     going = [
         f"{run.path.name} ({len(records)} of {planned} rounds)"
-        for run, records in _runs(one)
+        for judged in one.all
+        for run, records in judged.pairs
         if (planned := planned_rounds(run))
         and len(records) < planned
         and not records[-1].get("collapsed")
@@ -142,14 +143,13 @@ def in_words(one: Comparison) -> list[str]:
 
 def beside(one: Comparison) -> list[str]:
     """Says what verdicts do not say of themselves and a reader would want to know with them."""
-    found = list(filter(None, (_early(judged, one.headline) for judged in one.judged)))
-    for judged in one.all:
-        if ended := _ended(judged):
-            found.append(
-                f"{judged.label}: {len(ended)} of its {len(judged.condition.runs)} runs collapsed "
-                f"outright, {_some(ended)}"
-            )
-    return found
+    ended = [
+        f"{judged.label}: {len(runs)} of its {len(judged.condition.runs)} runs collapsed "
+        f"outright, {_some(runs)}"
+        for judged in one.all
+        if (runs := _ended(judged))
+    ]
+    return [*filter(None, (_early(judged, one.headline) for judged in one.judged)), *ended]
 
 
 def _why(one: Comparison, judged: Judged) -> str:
@@ -183,20 +183,19 @@ def _unknown(judged: Judged, figure: str) -> str:
     }
     if not rounds:
         return ""
-    return (
-        f"{judged.label}: {figure} is not known in round{'s' * (len(rounds) > 1)} {_spans(rounds)}"
-    )
+    return f"{judged.label}: {figure} is not known in {_spans(rounds)}"
 
 
-def _spans(rounds: Iterable[int]) -> str:
-    """Gives rounds in few words: `3`, `3 to 7`, `3, 5 to 7 and 9`."""
+def _spans(rounds: Collection[int]) -> str:
+    """Gives rounds in few words: `round 3`, `rounds 3 to 7`, `rounds 3, 5 to 7 and 9`."""
     parts: list[list[int]] = []
     for r in sorted(rounds):
         if parts and parts[-1][-1] == r - 1:
             parts[-1] = [parts[-1][0], r]
         else:
             parts.append([r])
-    return joined([" to ".join(map(str, part)) for part in parts])
+    told = joined([" to ".join(map(str, part)) for part in parts])
+    return f"round{'s' * (len(rounds) > 1)} {told}"
 
 
 def planned_rounds(run: Run) -> int | None:
@@ -211,16 +210,13 @@ def planned_rounds(run: Run) -> int | None:
 def warnings_of(one: Comparison) -> list[str]:
     """Gives what makes figures of these runs worth less than they look."""
     found: dict[str, list[str]] = {}
-    for run, records in _runs(one):
-        if not run.config.path.exists():
-            found.setdefault(
-                "without config.yaml, so that conditions differ by what records hold alone", []
-            ).append(run.path.name)
-        for what in _of_run(records):
+    for run, records in (pair for judged in one.all for pair in judged.pairs):
+        for what in _of_run(run, records):
             found.setdefault(what, []).append(run.path.name)
     told = [f"{what}: {_some(names)}" for what, names in found.items()]
     for judged in one.all:
-        made = {(r["device"], r["processes"]) for r in _records(judged) if "device" in r}
+        records = [record for _, own in judged.pairs for record in own]
+        made = {(r["device"], r["processes"]) for r in records if "device" in r}
         if len(made) > 1:
             where = joined(sorted(f"{device} × {n}" for device, n in made))
             told.append(f"{judged.label}: rounds were made on {where}")
@@ -245,7 +241,9 @@ def _early(judged: Judged, figure: str) -> str:
     )
 
 
-def _of_run(records: Sequence[Any]) -> Iterator[str]:
+def _of_run(run: Run, records: Sequence[Any]) -> Iterator[str]:
+    if not run.config.path.exists():
+        yield "without config.yaml, so that conditions differ by what records hold alone"
     collapsed: dict[str, list[int]] = {}
     for record in records:
         if record.get("collapsed"):
@@ -253,7 +251,7 @@ def _of_run(records: Sequence[Any]) -> Iterator[str]:
         if record.get("n_nonfinite"):
             yield f"{record['n_nonfinite']} samples of round {record['round']} are not finite"
     for why, rounds in collapsed.items():
-        yield f"collapsed in round{'s' * (len(rounds) > 1)} {_spans(rounds)} ({why})"
+        yield f"collapsed in {_spans(rounds)} ({why})"
     skipped = sum(record.get("steps_skipped") or 0 for record in records)
     if skipped:
         yield f"{skipped} training steps were skipped"
@@ -270,35 +268,13 @@ def _of_run(records: Sequence[Any]) -> Iterator[str]:
     versions = {(record.get("versions") or {}).get("lightning_collapse") for record in records}
     if len(versions) > 1:
         yield f"rounds were made by versions {joined(sorted(map(str, versions)))}"
-    cautions = records[-1].get("cautions") or {}
-    for names, caution in _grouped(cautions).items():
-        yield f"{names}: {caution}"
-
-
-def _grouped(cautions: dict[str, str]) -> dict[str, str]:
-    """Cautions with the figures that they hold for."""
-    by_text: dict[str, list[str]] = {}
-    for name, text in cautions.items():
-        by_text.setdefault(str(text), []).append(name)
-    return {joined(names): text for text, names in by_text.items()}
+    cautions: dict[str, list[str]] = {}
+    for name, text in (records[-1].get("cautions") or {}).items():
+        cautions.setdefault(str(text), []).append(name)
+    yield from (f"{joined(names)}: {text}" for text, names in cautions.items())
 
 
 def _some(names: Sequence[str]) -> str:
     if len(names) <= _MOST_RUNS:
         return joined(names)
     return f"{', '.join(names[:_MOST_RUNS])} and {len(names) - _MOST_RUNS} more"
-
-
-def _runs(one: Comparison) -> Iterator[tuple[Run, Sequence[Any]]]:
-    for judged in one.all:
-        yield from _pairs(judged)
-
-
-def _pairs(judged: Judged) -> Iterator[tuple[Run, Sequence[Any]]]:
-    for replica, run in judged.condition.runs.items():
-        yield run, judged.condition.records[replica]
-
-
-def _records(judged: Judged) -> Iterator[Any]:
-    for records in judged.condition.records.values():
-        yield from records

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_collapse.networks.edm import Precond
+from lightning_collapse.networks.network import named_among
 from lightning_collapse.runs.denoiser import load_run_denoiser
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.sampling.guide import OURS, Guide, LabelledDenoiser
@@ -28,15 +29,14 @@ def recorded_guide(told: Any, trust_class: Trusted = None) -> Guide | None:
         return None
     told = told if isinstance(told, Mapping) else {}
     path, options = str(told.get("class_path")), told.get("init_args")
-    package, _, name = path.rpartition(".")
-    named = {ours.__name__: ours for ours in OURS}
-    known = named.get(name) if package.partition(".")[0] == "lightning_collapse" else None
-    kind: Any = known or import_trusted("guide", path, list(named), trust_class)
+    names = [kind.__name__ for kind in OURS]
+    kind: Any = named_among(OURS, path) or import_trusted("guide", path, names, trust_class)
     if not (isinstance(kind, type) and issubclass(kind, Guide)):
         raise ValueError(f"guide = {path:.60}: what is trusted by that name is no Guide")
     try:
         return kind(**(options if isinstance(options, dict) else {}))
     except (TypeError, ValueError) as error:
+        name = path.rpartition(".")[2]
         raise ValueError(f"guide = {name}: cannot be made ({error!s:.120})") from error
 
 

@@ -36,21 +36,17 @@ class Kept:
         Raises:
             ValueError: records or a configuration are not as they were kept.
         """
-        there = self._by_digest
         runs = [
-            replace(run, is_kept=run.name[-8:] in there and _is_whole(run, there[run.name[-8:]]))
-            for run in study.runs
+            replace(run, is_kept=folder is not None and _is_whole(run, folder))
+            for run, folder in self._folders(study)
         ]
         return replace(study, runs=runs)
 
     def read_from(self, study: Study) -> Study:
         """Gives the study whose runs are, where they are not here, what is kept of them."""
-        there = self._by_digest
         runs = [
-            replace(run, folder=there[run.name[-8:]])
-            if run.name[-8:] in there and not Run(run.folder).table.is_file()
-            else run
-            for run in study.runs
+            replace(run, folder=folder) if folder and not Run(run.folder).table.is_file() else run
+            for run, folder in self._folders(study)
         ]
         return replace(study, runs=runs)
 
@@ -67,27 +63,24 @@ class Kept:
             return
         if not run.is_toy:
             _keep_config(Run(run.folder).config, Run(self.folder / run.name).config, run.name)
-        table = run.summary if run.is_toy else Run(run.folder).table
         # Last: it tells that all is there.
-        _copy(table, self.folder / run.name / table.name)
+        source = run.summary if run.is_toy else Run(run.folder).table
+        target, content = self.folder / run.name / source.name, source.read_bytes()
+        if not target.is_file() or target.read_bytes() != content:
+            make_folder(target.parent)
+            write_atomically(target, lambda file: file.write(content))
 
-    @property
-    def _by_digest(self) -> dict[str, Path]:
-        # A cell may have been given another label since.
-        return {path.name[-8:]: path for path in sorted(self.folder.glob("*-????????"))}
+    def _folders(self, study: Study) -> list[tuple[PlannedRun, Path | None]]:
+        """Each run, and the folder where it is kept."""
+        # By digest: a cell may have been given another label since.
+        there = {path.name[-8:]: path for path in sorted(self.folder.glob("*-????????"))}
+        return [(run, there.get(run.name[-8:])) for run in study.runs]
 
     def _kept_rounds(self, run: PlannedRun) -> int:
         """How many rounds are kept of a run; 0 for those that cannot be read, and for toys."""
         with suppress(ValueError, OSError):
             return 0 if run.is_toy else len(Run(self.folder / run.name).records)
         return 0
-
-
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
-    if not target.is_file() or target.read_bytes() != content:
-        make_folder(target.parent)
-        write_atomically(target, lambda file: file.write(content))
 
 
 def _keep_config(source: ConfigFile, target: ConfigFile, name: str) -> None:

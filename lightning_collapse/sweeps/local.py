@@ -75,11 +75,12 @@ def slots(devices: str | None) -> list[Slot]:
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    names = _all_gpus() or ["cpu"] * cores if devices is None else devices.split(",")
-    for i, name in enumerate(names if devices is not None else ()):
-        if name != "cpu" and not re.fullmatch("[0-9]+", name):
-            raise ValueError(f"devices = {devices}: must be numbers of GPUs, or cpu, as in 0,1")
-        names[i] = name if name == "cpu" else str(int(name))
+    if devices is None:
+        names = _all_gpus() or ["cpu"] * cores
+    elif re.fullmatch("(cpu|[0-9]+)(,(cpu|[0-9]+))*", devices):
+        names = [name if name == "cpu" else str(int(name)) for name in devices.split(",")]
+    else:
+        raise ValueError(f"devices = {devices}: must be numbers of GPUs, or cpu, as in 0,1")
     threads, count = max(1, cores // max(1, names.count("cpu"))), Counter[str]()
     found = []
     for name in names:
@@ -111,10 +112,6 @@ class _Child:
     claim: int
     slot: int
     told: int = 0
-
-    def release(self) -> None:
-        os.close(self.claim)
-        os.close(self.slot)
 
 
 class Driver:
@@ -178,9 +175,8 @@ class Driver:
         return [run for run in self._runs if not self._is_over(run)]
 
     def _is_over(self, run: PlannedRun) -> bool:
-        if self._killed[run.name] >= TRIES or self._claims.ended(run).failed:
-            return True
-        return run.is_done
+        failed = self._killed[run.name] >= TRIES or self._claims.ended(run).failed
+        return failed or run.is_done
 
     def _start(self) -> None:
         """Starts as many runs as there are free slots for."""
@@ -259,7 +255,8 @@ class Driver:
             self._claims.tell_end(child.run, how, code, line)
             if how == "stopped" and self._signal is None:
                 self._killed[name] += 1
-            child.release()
+            os.close(child.claim)
+            os.close(child.slot)
             del self._children[name]
             if how == "done" and self._kept is not None:
                 self._kept.keep(child.run)
@@ -281,14 +278,11 @@ class Driver:
 
     def _tell_failures(self) -> bool:
         """Names the runs that are not done."""
-        found = False
-        for run in self._runs:
-            if run.is_done:
-                continue
-            found = True
+        failed = [run for run in self._runs if not run.is_done]
+        for run in failed:
             told = str(self._claims.ended(run)) or f"killed {TRIES} times; start again"
             print(f"{run.name}: {told}; see {run.log}", file=sys.stderr)
-        return found
+        return bool(failed)
 
     @contextmanager
     def _listening(self) -> Iterator[int]:

@@ -17,6 +17,7 @@ the option that the axis is named after, or of what `{axis}` stands for elsewher
 
 import difflib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -27,11 +28,12 @@ from typing import Any
 
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Cell", "Plan"]
+__all__ = ["Cell", "Plan", "plain", "texts"]
 
 Options = dict[str, Any]
 
 _LAUNCHERS = ("slurm", "htcondor", "wandb")
+_BRACED = re.compile(r"\{([A-Za-z]\w*)\}")
 _MOST_RUNS = 10_000
 _LONGEST_NAME = 200
 # Where a run is, and what would make it none.
@@ -57,7 +59,7 @@ class Cell:
     def name(self) -> str:
         """Names the cell as its folder: `regime=replace-lambda=0.5-seed=0`."""
         told = "-".join(f"{axis}={label}" if label else axis for axis, label in self.labels)
-        return re.sub(r"[^\w.=+-]", "_", told) or "run"
+        return plain(told) or "run"
 
     @property
     def condition(self) -> tuple[tuple[str, str], ...]:
@@ -127,8 +129,8 @@ class Plan:
             for axis, values in self.grid.items()
             if not any(_clash(options, self.control) for options in values.values())
         }
-        named = _placeholders([self.set, self.control, *_all_options(left)])
-        left = {axis: values for axis, values in left.items() if _matters(axis, values, named)}
+        named = _placeholders([self.set, self.control, left])
+        left = {axis: v for axis, v in left.items() if axis in named or any(v.values())}
         made += [self._cell(chosen, self.control, (("control", ""),)) for chosen in _product(left)]
         return made
 
@@ -138,18 +140,18 @@ class Plan:
         options = dict(self.set)
         for axis, label in chosen.items():
             options |= self.grid[axis][label]
-        cell = Cell((*first, *chosen.items()), {})
-        if len(cell.name) > _LONGEST_NAME:
-            raise ValueError(
-                f"grid: {cell.name[:40]}… is a name of {len(cell.name)} letters, of which a run's "
-                f"folder can have {_LONGEST_NAME}; give shorter labels"
-            )
         filled = {
             key: _placed(_filled(value, chosen), self.path.parent)
             for key, value in (options | last).items()
         }
         seed = filled.get("seed" if self.toy else "seed_everything")
-        return Cell((*first, *chosen.items()), filled, seed)
+        cell = Cell((*first, *chosen.items()), filled, seed)
+        if len(cell.name) > _LONGEST_NAME:
+            raise ValueError(
+                f"grid: {cell.name[:40]}… is a name of {len(cell.name)} letters, of which a run's "
+                f"folder can have {_LONGEST_NAME}; give shorter labels"
+            )
+        return cell
 
 
 def _fields(told: Any, path: Path, stored: bool) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def _fields(told: Any, path: Path, stored: bool) -> dict[str, Any]:
     own = _OWN_OF_TOYS if toy else _OWN
     if not grid:
         raise ValueError("grid: is empty; name an axis, such as `seed: [0, 1, 2]`")
-    named = _placeholders([told.get("set"), told.get("control"), *grid.values()])
+    named = _placeholders([told.get("set"), told.get("control"), grid])
     seed = "seed" if toy else "seed_everything"
     axes = {str(axis): _axis(str(axis), values, named, seed) for axis, values in grid.items()}
     for where, options in [("set", given), ("control", tables["control"])] + [
@@ -184,10 +186,7 @@ def _fields(told: Any, path: Path, stored: bool) -> dict[str, Any]:
                 raise ValueError(f"{where}: {key} is for the sweep to set; leave it out")
     if unknown := named - axes.keys():
         raise ValueError(f"{{{min(unknown)}}}: the grid has no such axis")
-    n = 1
-    for values in axes.values():
-        n *= len(values)
-    if n > _MOST_RUNS:
+    if (n := math.prod(map(len, axes.values()))) > _MOST_RUNS:
         raise ValueError(f"grid: has {n} runs; at most {_MOST_RUNS} are planned at a time")
     return {
         "name": name,
@@ -249,11 +248,6 @@ def _product(grid: Mapping[str, Mapping[str, Options]]) -> Iterator[dict[str, st
         yield dict(zip(grid, labels, strict=True))
 
 
-def _all_options(grid: Mapping[str, Mapping[str, Options]]) -> Iterator[Options]:
-    for values in grid.values():
-        yield from values.values()
-
-
 def _clash(options: Options, control: Options) -> bool:
     """Whether one sets what the other sets, or a part of it."""
     return any(
@@ -263,16 +257,23 @@ def _clash(options: Options, control: Options) -> bool:
     )
 
 
-def _matters(axis: str, values: Mapping[str, Options], named: set[str]) -> bool:
-    return axis in named or any(values.values())
+def plain(name: str) -> str:
+    """Gives a name that a file can have, with _ in the place of other letters."""
+    return re.sub(r"[^\w.=+-]", "_", name)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Gives all texts in a value, however deep in tables and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts(part)
 
 
 def _placeholders(value: Any) -> set[str]:
     """Gives the names in braces in all texts of a value."""
-    if isinstance(value, str):
-        return set(re.findall(r"\{([A-Za-z]\w*)\}", value))
-    parts = value.values() if isinstance(value, dict) else value
-    return set().union(*map(_placeholders, parts)) if isinstance(value, (dict, list)) else set()
+    return {name for text in texts(value) for name in _BRACED.findall(text)}
 
 
 def _filled(value: Any, chosen: Mapping[str, str]) -> Any:
@@ -283,4 +284,4 @@ def _filled(value: Any, chosen: Mapping[str, str]) -> Any:
         return [_filled(part, chosen) for part in value]
     if not isinstance(value, str):
         return value
-    return re.sub(r"\{([A-Za-z]\w*)\}", lambda found: chosen.get(found[1], found[0]), value)
+    return _BRACED.sub(lambda found: chosen.get(found[1], found[0]), value)

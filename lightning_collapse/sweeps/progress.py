@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 
 from lightning_collapse.sweeps.claims import Claims
 from lightning_collapse.sweeps.study import Study
@@ -24,12 +23,7 @@ class Progress:
         self._started, self._before = time.monotonic(), self._rounds()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._show(self._line())
         if self._terminal:
             print()
@@ -47,10 +41,8 @@ class Progress:
             self._shown, self._shown_at = counts, now
 
     def _show(self, line: str) -> None:
-        if self._terminal:
-            print(f"\r\x1b[K{line}", end="", flush=True)
-        else:
-            print(line, flush=True)
+        before, after = ("\r\x1b[K", "") if self._terminal else ("", "\n")
+        print(f"{before}{line}", end=after, flush=True)
 
     def _line(self) -> str:
         left = self._seconds_left()

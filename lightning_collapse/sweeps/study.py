@@ -17,7 +17,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 from lightning_collapse.data.files import make_folder, write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 from lightning_collapse.runs.layout import Run
-from lightning_collapse.sweeps.plan import Cell, Plan
+from lightning_collapse.sweeps.plan import Cell, Plan, texts
 
 __all__ = ["STUDIES", "Check", "Checked", "PlannedRun", "Study", "has_ended"]
 
@@ -288,20 +288,11 @@ def _parsed_by(plan: Plan) -> str:
             told.append(load_yaml(text.decode(errors="replace"), str(plan.config)))
         folder = plan.config.parent
     # Sections of a configuration may be files of their own.
-    for name in sorted({text for text in _texts(told) if text.endswith(_FILES)}):
+    for name in sorted({text for text in texts(told) if text.endswith(_FILES)}):
         for path in {Path(name), folder / name}:
             if path.is_file():
                 digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _texts(told: Any) -> Iterator[str]:
-    """All texts in a table or list, however deep."""
-    if isinstance(told, str):
-        yield told
-    elif isinstance(told, (dict, list)):
-        for each in told.values() if isinstance(told, dict) else told:
-            yield from _texts(each)
 
 
 def _write(path: Path, text: str) -> None:

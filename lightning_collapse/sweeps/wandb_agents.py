@@ -10,7 +10,6 @@ ends at once.
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 
 from lightning_collapse.data.files import make_folder, write_atomically
+from lightning_collapse.sweeps.plan import plain
 from lightning_collapse.sweeps.study import PlannedRun, Study
 
 __all__ = ["write_sweeps"]
@@ -48,11 +48,7 @@ def write_sweeps(study: Study) -> list[Path]:
     make_folder(folder := study.folder / "wandb")
     for run in study.runs:
         make_folder(run.folder)
-    return [_write(folder / f"{_plain(name)}.yaml", sweep) for name, sweep in swept.items()]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.=+-]", "_", name)
+    return [_write(folder / f"{plain(name)}.yaml", sweep) for name, sweep in swept.items()]
 
 
 def _write(path: Path, sweep: dict[str, Any]) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.papers.claim import Line, Task, ours
+from lightning_collapse.papers.claim import Task
 
-__all__ = ["Series", "lines", "told"]
+__all__ = ["Series", "told"]
 
 Series = Mapping[str, NDArray[np.float64]]
 """Of each condition, a figure (K, R) by rounds and seeds."""
@@ -32,8 +32,3 @@ def told(task: Task, plan: str, figure: str) -> Series:
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"plan = {plan}: {name} has no {figure} in some rounds") from None
     return series
-
-
-def lines(series: Series) -> list[Line]:
-    """Lines of all conditions over the rounds."""
-    return [ours(name, np.arange(len(values)), values) for name, values in series.items()]

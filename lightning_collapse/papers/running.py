@@ -102,7 +102,7 @@ def reproduce(
         evidence = claim.measure(asked)
         verdict = judged(claim, evidence) | {"made_by": made_by}
         verdict["seconds"] = round(time.monotonic() - started, 1)
-        draw_claim(out, name, claim, evidence.plot, verdict["verdict"])
+        draw_claim(out, name, claim, evidence, verdict["verdict"])
         told = read_verdicts(out) | {name: verdict}
         _write(out, told)
         yield name, verdict, True

@@ -8,14 +8,11 @@ from numpy.typing import NDArray
 
 from lightning_collapse.papers.claim import Task
 
-__all__ = ["Series", "told"]
-
-Series = Mapping[str, NDArray[np.float64]]
-"""Of each condition, a figure (K, R) by rounds and seeds."""
+__all__ = ["told"]
 
 
-def told(task: Task, plan: str, figure: str) -> Series:
-    """Runs a plan of the folder `plans`, and gives a figure of each condition.
+def told(task: Task, plan: str, figure: str) -> Mapping[str, NDArray[np.float64]]:
+    """Runs a plan of the folder `plans`; gives each condition's figure (K, R) by round and seed.
 
     Conditions are named by the labels of their axes, such as `replace` or `none replace`; the
     control is called `control`.

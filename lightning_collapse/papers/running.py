@@ -39,11 +39,7 @@ def chosen(names: Sequence[str]) -> list[str]:
             raise ValueError(f"names = {name}: no such claim; {hint}")
     if names:
         return list(dict.fromkeys(names))
-
-    def place(name: str) -> tuple[int, str]:
-        return _DATA.index(claim_of(name).data), name
-
-    return sorted(known, key=place)
+    return sorted(known, key=lambda name: (_DATA.index(claim_of(name).data), name))
 
 
 def claim_of(name: str) -> Claim:

@@ -39,7 +39,7 @@ class Exponent:
     why: str
 
 
-def accumulation_exponent(steps: ArrayLike, first: int = 2) -> Exponent:
+def accumulation_exponent(steps: ArrayLike) -> Exponent:
     """Fits the exponent to squared steps, by quasi-likelihood with deviations like their mean.
 
     A squared step scatters as much as it is large, so that a line through logarithms would be
@@ -47,31 +47,27 @@ def accumulation_exponent(steps: ArrayLike, first: int = 2) -> Exponent:
 
     Args:
         steps: squared steps (R, K - 1) of the mean or of weights, of R replicas, the first one
-            to fit number `first`.
-        first: number of that fit; round 1 is fit 2.
+            to fit number 2, which is round 1.
 
     Returns:
         The exponent, with Student's interval on a jackknife over the replicas, in up to 20 groups.
     """
     x = np.asarray(steps, float)
+    means: list[float] = x.mean(0).tolist()
     if x.shape[1] < 3:
-        return Exponent(None, None, _means(x), "needs at least 4 rounds")
-    number = first + np.arange(x.shape[1], dtype=float)
+        return Exponent(None, None, means, "needs at least 4 rounds")
+    number = 2 + np.arange(x.shape[1], dtype=float)
     value = _fitted(x.mean(0), number)
     if value is None:
-        return Exponent(None, None, _means(x), "the steps are lost in the noise of n samples")
-    groups = [group for group in np.array_split(np.arange(len(x)), _GROUPS) if len(group)]
-    if len(groups) < 2:
-        return Exponent(value, None, _means(x), "one seed: no interval")
+        return Exponent(None, None, means, "the steps are lost in the noise of n samples")
+    if len(x) < 2:
+        return Exponent(value, None, means, "one seed: no interval")
+    groups = np.array_split(np.arange(len(x)), min(_GROUPS, len(x)))
     without = [_fitted(np.delete(x, group, 0).mean(0), number) for group in groups]
     known = [one for one in without if one is not None]
     if len(known) < len(without):
-        return Exponent(value, None, _means(x), "hangs on one seed: no interval")
-    return Exponent(value, jackknife_interval(value, known), _means(x), "")
-
-
-def _means(steps: Array) -> list[float]:
-    return [float(step) for step in steps.mean(0)]
+        return Exponent(value, None, means, "hangs on one seed: no interval")
+    return Exponent(value, jackknife_interval(value, known), means, "")
 
 
 def _fitted(mean: Array, number: Array) -> float | None:

@@ -6,6 +6,7 @@ on one side of a bound. Student's interval of ours decides: *holds* if it lies i
 5 %: each interval covers 1 - 0.05/k (Bonferroni), and the claim holds if all of them do.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -62,13 +63,9 @@ class Agreement:
             return power(apart / total, n, self.coverage) >= _WANTED_POWER
 
         # NaN is told by no number of replicas.
-        if not apart > 0 or not tells(high := _MOST_REPLICAS):
+        if not apart > 0 or not tells(_MOST_REPLICAS):
             return None
-        low = 2
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if tells(middle) else (middle + 1, high)
-        return low
+        return 2 + bisect_left(range(2, _MOST_REPLICAS), True, key=tells)
 
 
 def agreement(

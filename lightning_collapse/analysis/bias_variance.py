@@ -19,11 +19,10 @@ from tqdm import tqdm
 from lightning_collapse.analysis.conditions import Condition
 from lightning_collapse.analysis.decompose import Crossed, Decomposition, Errors, crossed
 from lightning_collapse.analysis.sets import feature_space
-from lightning_collapse.data.store.shards import StoredRows
 from lightning_collapse.metrics.kernel import polynomial_kernel
 from lightning_collapse.networks.edm import EDMLoss, Precond
 from lightning_collapse.networks.preconditioning import EDM
-from lightning_collapse.rows import Rows, network_units
+from lightning_collapse.rows import network_units
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.seeds import generator
 
@@ -109,7 +108,7 @@ def common_batch(condition: Condition, rows: int = _BATCH) -> Batch:
     """
     stores = [run.real_rows for run in condition.runs.values()]
     real, chance = stores[0], generator(0, "bias and variance")
-    shared = all(_checksums(store) == _checksums(real) for store in stores)
+    shared = len({tuple(shard.sha256 for shard in store.shards) for store in stores}) == 1
     held_out = [
         set(recorded_split(run, records[0])[2].order.tolist())
         for run, records in zip(condition.runs.values(), condition.records.values(), strict=True)
@@ -122,10 +121,6 @@ def common_batch(condition: Condition, rows: int = _BATCH) -> Batch:
     sigma, noise = EDMLoss().draw(tuple(clean.shape), chance)
     labels = None if real.labels is None else real.labels[chosen]
     return Batch(clean, sigma, noise, labels, enough)
-
-
-def _checksums(store: StoredRows) -> list[str]:
-    return [shard.sha256 for shard in store.shards]
 
 
 def split_runs(
@@ -156,8 +151,9 @@ def split_runs(
         return errors @ errors.T, Errors.of_vectors(errors, 0.0)
 
     def samples(r: int) -> tuple[Array, Errors]:
-        embedded = [features(_first(run.samples(r), _EMBEDDED)).double() for run in runs]
-        return embedding_errors(embedded, truth)
+        rows = [run.samples(r) for run in runs]
+        some = (one[torch.arange(min(_EMBEDDED, len(one)))] for one in rows)
+        return embedding_errors([features(one).double() for one in some], truth)
 
     told = []
     for space, make in (("outputs", outputs), ("samples", samples)):
@@ -225,8 +221,3 @@ def _self_products(rows: Tensor) -> tuple[float, float]:
     mean = float(kernel.mean())
     between = float(kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
     return mean, mean - between
-
-
-def _first(rows: Rows, n: int) -> Tensor:
-    first: Tensor = rows[torch.arange(min(n, len(rows)))]
-    return first

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.intervals import Interval
+from lightning_collapse.analysis.intervals import Interval, parts
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 
 __all__ = ["Curve", "draw_curves"]
@@ -41,7 +41,7 @@ def draw_curves(out: Path, curves: Sequence[Curve], along: str) -> None:
             continue
         i += 1
         if curve.bands:
-            low, high = ([getattr(band, end) for band in curve.bands] for end in ("low", "high"))
+            _, low, high = parts(curve.bands)
             draw_band(axes, curve.places, curve.values, low, high, i=i, label=curve.label)
         else:
             looks = style(i, len(curve.places))

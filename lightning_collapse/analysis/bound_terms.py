@@ -20,7 +20,7 @@ from lightning_collapse.analysis.intervals import Interval, t_interval
 from lightning_collapse.analysis.sets import feature_space, featured
 from lightning_collapse.networks.edm import Precond
 from lightning_collapse.pool import Pool
-from lightning_collapse.rows import Rows, network_units
+from lightning_collapse.rows import network_units
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.measuring import recorded_regime
 from lightning_collapse.runs.split import recorded_split
@@ -86,7 +86,9 @@ def runs_terms(base: Run, swapped: Sequence[Run], trust_class: str | None = None
         denoiser = base.denoiser(r, trust_class)
         held.append(_losses(denoiser, batch))
         if trained is not None:
-            gap.append(_gap(held[-1], _losses(denoiser, trained[r])))
+            own = _losses(denoiser, trained[r])
+            # Both have the noise of the same draws, row by row.
+            gap.append(t_interval(held[-1][: len(own)] - own))
         others = [_losses(run.denoiser(r, trust_class), batch) for run in swapped]
         changes.append([np.abs(other - held[-1]) for other in others])
     n, loss = int(records[0]["n_train"]), np.array([row.max() for row in held])
@@ -96,7 +98,9 @@ def runs_terms(base: Run, swapped: Sequence[Run], trust_class: str | None = None
     variation = total_variation(
         *(featured(of, features, rows).double().numpy() for of in (held_out, base.samples(0)))
     )
-    factor = cumulative([int(one["n_real"]) for one in records], [_rows(one) for one in records])
+    real = [int(one["n_real"]) for one in records]
+    all_rows = [m + int(one["n_synthetic"]) for m, one in zip(real, records, strict=True)]
+    factor = cumulative(real, all_rows)
     return Terms(
         n,
         gap if trained is not None else None,
@@ -107,10 +111,6 @@ def runs_terms(base: Run, swapped: Sequence[Run], trust_class: str | None = None
         loss,
         loss / n**0.5,
     )
-
-
-def _rows(record: dict[str, int]) -> int:
-    return int(record["n_real"]) + int(record["n_synthetic"])
 
 
 def cumulative(n_real: Sequence[int], rows: Sequence[int]) -> Array | None:
@@ -151,12 +151,6 @@ def _losses(denoiser: Precond, batch: Batch) -> Array:
     return np.asarray(np.square(errors).reshape(len(batch.clean), -1).sum(1) * len(batch.clean))
 
 
-def _gap(held_out: Array, trained: Array) -> Interval:
-    """Of as many rows of either; both have the noise of the same draws, row by row."""
-    rows = min(len(held_out), len(trained))
-    return t_interval(held_out[:rows] - trained[:rows])
-
-
 def _trained(run: Run, batch: Batch, rounds: int) -> list[Batch] | None:
     """Rows that each round has trained on, with the noise of the batch."""
     seed, train, _ = recorded_split(run, run.records[0])
@@ -177,6 +171,5 @@ def _trained(run: Run, batch: Batch, rounds: int) -> list[Batch] | None:
                 False,
             )
         )
-        samples: Rows = run.samples(r)
-        pool.deposit(samples, record.get("n_trainable"))
+        pool.deposit(run.samples(r), record.get("n_trainable"))
     return found

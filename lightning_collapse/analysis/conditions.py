@@ -201,10 +201,11 @@ def _first_rows(one: Condition) -> int:
 
 def check_comparable(condition: Condition, other: Condition) -> None:
     """Raises ValueError where two conditions' figures do not mean the same."""
-    for figure in ("distance", "space"):
-        a, b = getattr(condition, figure), getattr(other, figure)
-        if a != b:
-            raise ValueError(f"control: its runs record {b}, those of {condition.name} {a}")
+    if other.distance != condition.distance:
+        raise ValueError(
+            f"control: its runs record {other.distance}, those of {condition.name} "
+            f"{condition.distance}"
+        )
     for name in _SAME:
         a, b = condition.first[0].get(name), other.first[0].get(name)
         if a != b:
@@ -282,17 +283,11 @@ def checked_records(run: Run) -> list[dict[str, Any]]:
 def _names(settings: Sequence[Mapping[str, str]]) -> list[str]:
     """Names conditions by their regimes, and what else differs among those of one regime."""
     regimes = [_regime(own) for own in settings]
-    return [
-        ", ".join(
-            [
-                regime,
-                *_differences(
-                    own, [s for s, r in zip(settings, regimes, strict=True) if r == regime]
-                ),
-            ]
-        )
-        for own, regime in zip(settings, regimes, strict=True)
-    ]
+    names = []
+    for own, regime in zip(settings, regimes, strict=True):
+        alike = [other for other, of in zip(settings, regimes, strict=True) if of == regime]
+        names.append(", ".join([regime, *_differences(own, alike)]))
+    return names
 
 
 def _regime(settings: Mapping[str, str]) -> str:

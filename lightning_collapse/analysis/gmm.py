@@ -11,7 +11,6 @@ rows say how far apart two sets of real rows are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,18 +132,20 @@ def baseline(
     real, other = (
         featured(rows, space, len(rows), _MOST_FEATURES).double() for rows in (train, held_out)
     )
-    learner = GaussianMixtureEM(components or _classes(train.labels), "kmeans", reg_covar, seed)
+    classes = _POINTS if train.labels is None else len(set(train.labels.tolist()))
+    learner = GaussianMixtureEM(components or classes, "kmeans", reg_covar, seed)
     measure = PointMeasures(_MEASURES, real, other, n, seed, _Taken(space))
     pool, fit = Pool(real, seed), None
     told: dict[str, list[dict[str, float]]] = {DIFFUSION: [], MIXTURE: []}
     sets: dict[str, list[Tensor]] = {DIFFUSION: [], MIXTURE: []}
     for r, samples in enumerate(tqdm(made, "rounds", leave=False, disable=None)):
         learner.fit(pool.draw(regime))
-        fit = fit or _fitted(learner, real)
+        # The components of the real training rows: those of round 0, where it is fitted to all.
+        fit = fit or fit_mixtures(real.numpy()[None], learner.mixture)
         drawn = learner.sample(n, generator(seed, "sample", r))
         both = {DIFFUSION: featured(samples, space, n).double(), MIXTURE: drawn}
         for i, (name, rows) in enumerate(both.items()):
-            told[name].append(numbers_of(_figures(measure(rows, loop=i))))
+            told[name].append(numbers_of(measure(rows, loop=i)))
             sets[name].append(rows)
         pool.deposit(drawn, trainable)
     assert fit is not None
@@ -157,19 +158,6 @@ def baseline(
         {name: _components(fit, rows) for name, rows in {**sets, HELD_OUT: [other]}.items()},
         {"shares": fit.weights[0], "means": fit.means[0], "traces": _traces(fit)},
     )
-
-
-def _classes(labels: Tensor | None) -> int:
-    return _POINTS if labels is None else len(set(labels.tolist()))
-
-
-def _fitted(learner: GaussianMixtureEM, real: Tensor) -> Mixtures:
-    """The components of the real training rows: those of round 0, where it is fitted to all."""
-    return fit_mixtures(real.numpy()[None], learner.mixture)
-
-
-def _figures(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if not isinstance(value, dict)}
 
 
 def _by_figure(rounds: Sequence[dict[str, float]]) -> dict[str, Array]:

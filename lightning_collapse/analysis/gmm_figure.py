@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_collapse.analysis.gmm import DIFFUSION, HELD_OUT, MIXTURE, Baseline
-from lightning_collapse.analysis.intervals import t_interval
+from lightning_collapse.analysis.intervals import parts, t_interval
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def _draw_rounds(axes: "Axes", told: Sequence[Baseline], name: str) -> None:
         values = np.array([one.figures[model][name] for one in told])
         rounds = np.arange(values.shape[1])
         if len(told) > 1:
-            bands = [t_interval(column) for column in values.T]
-            ends = ([getattr(band, end) for band in bands] for end in ("mean", "low", "high"))
-            draw_band(axes, rounds, *ends, i=i, label=model)
+            draw_band(axes, rounds, *parts(map(t_interval, values.T)), i=i, label=model)
         else:
             axes.plot(rounds, values[0], lw=1.2, label=model, **style(i, len(rounds)))
     floors = [one.figures[DIFFUSION].get(f"{name}_floor", np.full(1, np.nan)) for one in told]

@@ -6,7 +6,7 @@ and with a margin of its own: *yes* where the verdict is *collapses*, *no* where
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,49 +71,42 @@ class _Question:
         meaning: its name.
         figures: of the record, the first that all records have; `<f>` is the feature space.
         margin: of the excess; of its logarithm where `ratio`.
+        without: what would have to be recorded, where no figure is; default: the first.
         falls: whether less is worse.
         ratio: whether runs and control are compared by their ratio.
-        without: what would have to be recorded, where no figure is.
     """
 
     meaning: str
     figures: tuple[str, ...]
     margin: float
-    falls: bool
-    ratio: bool
-    without: str
+    without: str = ""
+    falls: bool = True
+    ratio: bool = True
 
 
-_RISK = ("val_loss",)
 _QUESTIONS = (
-    _Question("catastrophic increase of risk", _RISK, math.log(_DOUBLED), False, True, ""),
-    _Question("any increase of risk", _RISK, math.log(_SOME), False, True, ""),
-    _Question(
-        "variance collapse", ("total_variance",), -math.log(_KEPT), True, True, "total_variance"
-    ),
+    _Question("catastrophic increase of risk", ("val_loss",), math.log(_DOUBLED), falls=False),
+    _Question("any increase of risk", ("val_loss",), math.log(_SOME), falls=False),
+    _Question("variance collapse", ("total_variance",), -math.log(_KEPT)),
     _Question(
         "loss of real tails",
         ("recall_<f>", "coverage_<f>"),
         _SHARE,
-        True,
-        False,
         "recall_<f>, by the measure Balls",
+        ratio=False,
     ),
     _Question(
         "entanglement of modes",
         ("inter_class_ratio",),
         -math.log(_KEPT),
-        True,
-        True,
         "inter_class_ratio, which needs real rows with labels",
     ),
     _Question(
         "hallucination",
         ("precision_<f>",),
         _SHARE,
-        True,
-        False,
         "precision_<f>, by the measure Balls",
+        ratio=False,
     ),
 )
 
@@ -194,12 +187,9 @@ def _why(judged: Verdict) -> str:
 
 
 def _recorded(condition: Condition, control: Condition | None, figure: str) -> bool:
-    both: Sequence[Condition] = [one for one in (condition, control) if one is not None]
-    return all(record.get(figure) is not None for one in both for record in _last(one))
-
-
-def _last(condition: Condition) -> list[dict[str, object]]:
-    return [dict(own[-1]) for own in condition.records.values()]
+    both = [one for one in (condition, control) if one is not None]
+    last = [own[-1] for one in both for own in one.records.values()]
+    return all(record.get(figure) is not None for record in last)
 
 
 def _in_units(excess: Interval | None, sign: float, ratio: bool) -> Interval | None:

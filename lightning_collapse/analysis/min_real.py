@@ -12,7 +12,7 @@ replicas 17 for theory's 15, and 6 for 5.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,12 +86,10 @@ def gaussian_search(rho: float, n: int, replicas: int, seed: int) -> list[Bracke
         seed: keys everything.
     """
     truth = Truth()
-    known: dict[tuple[int, int], tuple[Array, Array]] = {}
 
+    @cache
     def courses(m: int, own_seed: int) -> tuple[Array, Array]:
-        if (m, own_seed) not in known:
-            known[m, own_seed] = _course(m, n, replicas, own_seed, truth)
-        return known[m, own_seed]
+        return _course(m, n, replicas, own_seed, truth)
 
     def attempt(m: int, own_seed: int, own_rows: bool) -> Tried:
         logs, rows_variance = courses(m, own_seed)

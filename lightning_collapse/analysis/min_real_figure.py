@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_collapse.analysis.min_real import Bracket
-from lightning_collapse.analysis.real_rows import RealRows
+from lightning_collapse.analysis.real_rows import Alone, Level, RealRows
 from lightning_collapse.theory.gaussian import ratio_to_population, ratio_to_subset
 from lightning_collapse.toys.figures import label_lines, new_figure, save_figure, style
 
@@ -38,13 +38,12 @@ def draw_real_rows(out: Path, told: RealRows) -> None:
     """
     figure = new_figure(6, 4.6)
     axes = figure.subplots()
-    known = [(one.m, one.excess) for one in told.levels if one.excess is not None]
-    for i, (label, pairs) in enumerate(
-        {
-            "with samples": known,
-            "m real rows alone": [(a.m, a.excess) for a in told.alone if a.excess is not None],
-        }.items()
-    ):
+    drawn: dict[str, Sequence[Level | Alone]] = {
+        "with samples": told.levels,
+        "m real rows alone": told.alone,
+    }
+    for i, (label, ms) in enumerate(drawn.items()):
+        pairs = [(one.m, one.excess) for one in ms if one.excess is not None]
         ends = [[e.value - e.low for _, e in pairs], [e.high - e.value for _, e in pairs]]
         looks = {name: style(i)[name] for name in ("color", "marker", "markersize")}
         x, y = [m for m, _ in pairs], [excess.value for _, excess in pairs]

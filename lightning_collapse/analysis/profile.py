@@ -9,13 +9,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lightning_collapse.analysis.accumulation import Exponent, accumulation_exponent
-from lightning_collapse.analysis.conditions import (
-    Condition,
-    check_comparable,
-    controls_among,
-)
+from lightning_collapse.analysis.conditions import Condition, check_comparable, controls_among
 from lightning_collapse.analysis.meanings import Answer, answers, headline, headline_figure
-from lightning_collapse.analysis.sets import Sets, read_sets
+from lightning_collapse.analysis.sets import read_sets
 from lightning_collapse.analysis.verdict import RULE, Verdict
 
 __all__ = ["Profile", "chosen_control", "profile_of", "summary_of"]
@@ -80,11 +76,14 @@ def profile_of(condition: Condition, control: Condition | None) -> Profile:
     """Answers what can be answered of a condition; reads the samples of all its runs."""
     distances, names, rows, why = None, [], 0, ""
     try:
-        sets = _read(condition)
+        runs = tqdm(condition.runs.values(), "runs read", leave=False, disable=None)
+        sets = [read_sets(run) for run in runs]
         if any(one.same_latents for one in sets):
             exponent = Exponent(None, None, [], "rounds share latents: their noise cannot be told")
         else:
-            exponent = accumulation_exponent(_cut([one.steps() for one in sets]))
+            steps = [one.steps() for one in sets]
+            rounds = min(map(len, steps))
+            exponent = accumulation_exponent([one[:rounds] for one in steps])
         names, rows = min((one.names for one in sets), key=len), sets[0].n
         size = len(names)
         distances = np.mean([one.distances()[:size, :size] for one in sets], 0)
@@ -102,17 +101,6 @@ def profile_of(condition: Condition, control: Condition | None) -> Profile:
         exponent,
         why,
     )
-
-
-def _read(condition: Condition) -> list[Sets]:
-    runs = tqdm(condition.runs.values(), "runs read", leave=False, disable=None)
-    return [read_sets(run) for run in runs]
-
-
-def _cut(series: Sequence[Array]) -> Array:
-    """As many rounds as all have."""
-    rounds = min(map(len, series))
-    return np.stack([one[:rounds] for one in series])
 
 
 def summary_of(profile: Profile) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_collapse.analysis.intervals import t_interval
+from lightning_collapse.analysis.intervals import parts, t_interval
 from lightning_collapse.analysis.meanings import headline_figure
 from lightning_collapse.analysis.profile import Profile
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
@@ -51,9 +51,7 @@ def _draw_excess(axes: "Axes", profiles: Sequence[Profile]) -> None:
         values = np.stack([series[r][:rounds] - control.get(r, zero)[:rounds] for r in pairs])
         x, label = np.arange(rounds), one.condition.name
         if len(pairs) > 1:
-            bands = [t_interval(column) for column in values.T]
-            low, high = [band.low for band in bands], [band.high for band in bands]
-            draw_band(axes, x, values.mean(0), low, high, i=i, label=label)
+            draw_band(axes, x, *parts(map(t_interval, values.T)), i=i, label=label)
         else:
             axes.plot(x, values[0], label=label, **style(i, rounds))
     controlled = profiles[0].control is not None

@@ -11,7 +11,7 @@ fit of the excess passes δ has the interval of a parametric bootstrap.
 Beside them stand m real rows alone, without any sample: if they do no worse, samples are no help.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,23 +172,18 @@ def of_conditions(
     figure, margin = headline_figure(control), headline_margin(control, of_floor)
     # Of all alike: late is a matter of how many rounds there are.
     rounds = min(one.rounds for one in (control, *mixed.values()))
-    excess = _fitted(mixed, control, figure, _last_third, rounds)
-    rises = _fitted(mixed, control, figure, _rise, rounds)
-    shape, passes = None, None
+    excess = _fitted(mixed, control, figure, late, rounds)
+    rises = _fitted(mixed, control, figure, rise_of, rounds)
+    shape: Sequence[float | None] = [None] * len(mixed)
+    passes = None
     n = int(control.first[-1]["n_real"])
     if excess is not None:
-        shape, passes = crossing(list(mixed), n, excess, margin)
+        fit, passes = crossing(list(mixed), n, excess, margin)
+        shape = fit.tolist()
+    told = zip(_bounds(excess, mixed), _bounds(rises, mixed), shape, strict=True)
     levels = [
-        _level(
-            one,
-            control,
-            rounds,
-            None if excess is None else excess.bounds()[i],
-            None if rises is None else rises.bounds()[i],
-            None if shape is None else float(shape[i]),
-            of_floor,
-        )
-        for i, one in enumerate(mixed.values())
+        _level(one, control, rounds, *own, of_floor)
+        for one, own in zip(mixed.values(), told, strict=True)
     ]
     ms = [*mixed, n]
     return RealRows(
@@ -224,22 +219,20 @@ def _fitted(
     conditions: Mapping[int, Condition],
     control: Condition,
     figure: str,
-    told: Callable[[Array], float],
+    told: Callable[[Array], Array],
     rounds: int,
 ) -> Pooled | None:
     def of(one: Condition) -> dict[Replica, float]:
-        numbers = {replica: told(y[:rounds]) for replica, y in one.series(figure).items()}
+        numbers = {
+            replica: float(told(y[None, :rounds])[0]) for replica, y in one.series(figure).items()
+        }
         return {replica: y for replica, y in numbers.items() if np.isfinite(y)}
 
-    return pooled(of(control), [of(one) for one in conditions.values()]) if conditions else None
+    return pooled(of(control), [of(one) for one in conditions.values()])
 
 
-def _last_third(y: Array) -> float:
-    return float(late(y[None])[0])
-
-
-def _rise(y: Array) -> float:
-    return float(rise_of(y[None])[0])
+def _bounds(fit: Pooled | None, of: Sized) -> Sequence[Bound | None]:
+    return [None] * len(of) if fit is None else fit.bounds()
 
 
 def _level(
@@ -273,11 +266,10 @@ def _level(
 
 
 def _alone(alone: Mapping[int, Condition], control: Condition, figure: str) -> list[Alone]:
-    fit = _fitted(alone, control, figure, _last_third, control.rounds)
-    bounds = [None] * len(alone) if fit is None else fit.bounds()
+    fit = _fitted(alone, control, figure, late, control.rounds)
     return [
         Alone(m, len(one.runs.keys() & control.runs.keys()), bound)
-        for (m, one), bound in zip(alone.items(), bounds, strict=True)
+        for (m, one), bound in zip(alone.items(), _bounds(fit, alone), strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ All sets are of one size, the largest that there is of each: a Fréchet distance
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,12 +62,9 @@ class Sets:
         off, so that a step may come out below 0. Rounds share no noise.
         """
         rounds = self.statistics[2:]
-        noise = [float(part.sigma.trace()) / self.n for part in rounds]
-        steps = [
-            float((new.mu - old.mu).square().sum())
-            for old, new in zip(rounds, rounds[1:], strict=False)
-        ]
-        return np.array([step - noise[i] - noise[i + 1] for i, step in enumerate(steps)], float)
+        noise = np.array([float(part.sigma.trace()) / self.n for part in rounds])
+        steps = [float((new.mu - old.mu).square().sum()) for old, new in pairwise(rounds)]
+        return np.asarray(np.array(steps) - noise[:-1] - noise[1:])
 
 
 def read_sets(run: Run) -> Sets:
@@ -86,7 +84,7 @@ def read_sets(run: Run) -> Sets:
     sets += [(f"round {r}", rows) for r, rows in enumerate(samples)]
     return Sets(
         [name for name, _ in sets],
-        [_summed(rows, features, n) for _, rows in sets],
+        [Statistics.of(featured(rows, features, n)) for _, rows in sets],
         n,
         any(same_latents(rows.recipe) for rows in samples),
     )
@@ -104,7 +102,7 @@ def feature_space(run: Run) -> Features:
     return features
 
 
-def featured(rows: Rows, features: Features, n: int, most: int = _MOST_FEATURES) -> Tensor:
+def featured(rows: Rows, features: Features, n: int, most: float = _MOST_FEATURES) -> Tensor:
     """Gives the features (n, d) of the first n rows.
 
     Raises:
@@ -116,8 +114,3 @@ def featured(rows: Rows, features: Features, n: int, most: int = _MOST_FEATURES)
         if (dim := blocks[0].shape[1]) > most:
             raise ValueError(f"{features.name}: has {dim:,} features; at most {most:,} are taken")
     return torch.cat(blocks)
-
-
-def _summed(rows: Rows, features: Features, n: int) -> Statistics:
-    """Mean and covariance of the features of the first n rows."""
-    return Statistics.of(featured(rows, features, n))

@@ -7,17 +7,17 @@ stands the null distance d(G_i(S; ω), G_i(S; ω')), of the same rows under othe
 stability cannot see collapse by the noise of sampling, which that shows.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lightning_collapse.analysis.bias_variance import common_batch, output_errors
 from lightning_collapse.analysis.conditions import conditions
-from lightning_collapse.analysis.intervals import t_interval
-from lightning_collapse.analysis.sets import feature_space
+from lightning_collapse.analysis.intervals import parts, t_interval
+from lightning_collapse.analysis.sets import feature_space, featured
 from lightning_collapse.runs.layout import Run
 
 __all__ = ["Stability", "growth", "runs_stability"]
@@ -25,7 +25,6 @@ __all__ = ["Stability", "growth", "runs_stability"]
 Array = NDArray[np.float64]
 
 _EMBEDDED = 5_000
-_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,8 @@ def runs_stability(
 
     def feature_mean(run: Run, r: int) -> Array:
         rows = run.samples(r)
-        parts = torch.split(torch.arange(min(len(rows), _EMBEDDED)), _AT_ONCE)
-        mean = torch.cat([features(rows[some]).double() for some in parts]).mean(0)
-        return np.asarray(mean.numpy())
+        embedded = featured(rows, features, min(len(rows), _EMBEDDED), most=math.inf)
+        return np.asarray(embedded.double().mean(0).numpy())
 
     told = []
     for name, place in (("outputs", outputs), ("feature mean", feature_mean)):
@@ -111,10 +109,8 @@ def runs_stability(
 
 def _over_swaps(distance: str, n: int, apart: Array, null: Array) -> Stability:
     """Averages distances (K, J) over swaps."""
-    several = apart.shape[1] > 1
-    ends = [t_interval(row) if several else None for row in apart]
-    low, high = (
-        np.array([getattr(one, end) if one else np.nan for one in ends]) for end in ("low", "high")
-    )
     gamma = apart.mean(1)
+    low = high = np.full(len(apart), np.nan)
+    if apart.shape[1] > 1:
+        _, low, high = parts(map(t_interval, apart))
     return Stability(distance, n, gamma, low, high, apart.max(1), null, growth(gamma))

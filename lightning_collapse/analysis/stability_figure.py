@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_collapse.analysis.bound_terms import Terms
+from lightning_collapse.analysis.intervals import parts
 from lightning_collapse.analysis.stability import Stability
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure, style
 
@@ -38,18 +39,14 @@ def draw_terms(out: Path, told: Sequence[Terms]) -> None:
     """Writes `terms.png` and `.pdf`: a panel a term, a line a number of rows."""
     figure = new_figure(14, 3.2)
     labels = ["gap of losses", "cumulative shift, at least", "β: change by one row", "M / √N"]
-    for axes, label in zip(figure.subplots(1, len(labels)), labels, strict=True):
-        for i, one in enumerate(told):
-            name, rounds = f"N = {one.n:,}", np.arange(len(one.beta))
-            if label == labels[0]:
-                ends = (
-                    [getattr(gap, end) for gap in one.gap or []] for end in ("mean", "low", "high")
-                )
-                draw_band(axes, rounds[: len(one.gap or [])], *ends, i=i, label=name)
-                continue
-            values = dict(zip(labels[1:], (one.shift, one.beta, one.per_root), strict=True))[label]
+    panels = figure.subplots(1, len(labels))
+    for i, one in enumerate(told):
+        name, rounds, gap = f"N = {one.n:,}", np.arange(len(one.beta)), parts(one.gap or [])
+        draw_band(panels[0], rounds[: gap.shape[1]], *gap, i=i, label=name)
+        for axes, values in zip(panels[1:], (one.shift, one.beta, one.per_root), strict=True):
             if values is not None:
                 axes.plot(rounds, values, lw=1.2, label=name, **style(i, len(rounds)))
+    for axes, label in zip(panels, labels, strict=True):
         axes.set(xlabel="round", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[0]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.analysis.intervals import t_interval
+from lightning_collapse.analysis.intervals import parts, t_interval
 from lightning_collapse.analysis.stability import Stability, growth
 from lightning_collapse.chance import replica_generators
 from lightning_collapse.regimes import Replace
@@ -43,11 +43,8 @@ def gaussian_stability(
     one, swapped = (_means(real, left, row, k, units) for row in rows)
     null = _means(real, left, rows[0], k, _units(k, rounds, other)) - one
     delta, change = swapped - one, (rows[1].mean - rows[0].mean)[:, 0]
-    squares = [t_interval(np.square(row)) for row in delta]
-    gamma, low, high = (
-        np.sqrt(np.maximum([getattr(square, end) for square in squares], 0.0))
-        for end in ("mean", "low", "high")
-    )
+    squares = parts(map(t_interval, np.square(delta)))
+    gamma, low, high = np.sqrt(np.maximum(squares, 0.0))
     # (1 - λ^t) / (1 - λ), with λ as the rows have it; at λ = 1 nothing is kept.
     exact = (np.cumsum((k / n) ** np.arange(rounds)) if k < n else np.ones(rounds)) / n
     square = np.square(change).mean()

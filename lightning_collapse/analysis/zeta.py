@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lightning_collapse.analysis.conditions import Condition, Replica, controls_among
 from lightning_collapse.analysis.intervals import Interval, t_interval
+from lightning_collapse.analysis.verdict import late
 
 __all__ = ["Amplification", "Zeta", "amplification", "zetas"]
 
@@ -154,7 +155,7 @@ def _zeta(one: Condition, control: Condition, option: str) -> Zeta:
         np.stack([of.series(_LOSS)[seed][:rounds] for seed in seeds]) for of in (one, control)
     )
     apart = mixed - real
-    late = apart[:, rounds - -(-rounds // 3) :].mean(1)
+    loop = late(apart)
     last = one.first[-1]
     return Zeta(
         float(json.loads(one.settings[option])) if option else None,
@@ -165,8 +166,8 @@ def _zeta(one: Condition, control: Condition, option: str) -> Zeta:
         mixed.mean(0),
         real.mean(0),
         [_interval(column) for column in apart.T[1:]],
-        _interval(late),
-        dict(zip(seeds, late.tolist(), strict=True)),
+        _interval(loop),
+        dict(zip(seeds, loop.tolist(), strict=True)),
     )
 
 

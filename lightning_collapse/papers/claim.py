@@ -1,6 +1,6 @@
 """What a claim is made of: a source, a plan, a statistic and a rule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from lightning_collapse.analysis.verdict import late
 from lightning_collapse.sweeps.study import Study
 
-__all__ = ["Claim", "Evidence", "Finding", "Line", "Plot", "Task", "ours", "stays", "within"]
+__all__ = [
+    "Claim",
+    "Evidence",
+    "Finding",
+    "Line",
+    "Task",
+    "ours",
+    "over_rounds",
+    "stays",
+    "within",
+]
 
 Array = NDArray[np.float64]
 
@@ -114,22 +124,20 @@ theirs = partial(Line, theirs=True)
 """A line of theirs."""
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A claim's figure: what is on its axes, and lines of theirs and ours."""
+def over_rounds(series: Mapping[str, Array]) -> list[Line]:
+    """Lines of what is measured (K, R), by label, over the rounds."""
+    return [ours(name, np.arange(len(values)), values) for name, values in series.items()]
+
+
+@dataclass
+class Evidence:
+    """What a claim's plan came to: findings, and lines of a figure with its axes."""
 
     x: str
     y: str
-    lines: Sequence[Line]
+    findings: list[Finding] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     log: Literal["", "x", "y", "xy"] = ""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a claim's plan came to."""
-
-    findings: Sequence[Finding]
-    plot: Plot
 
 
 @dataclass(frozen=True)

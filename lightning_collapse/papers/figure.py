@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from lightning_collapse.papers.claim import Claim, Plot
+from lightning_collapse.papers.claim import Claim, Evidence
 from lightning_collapse.toys.figures import draw_band, new_figure, save_figure
 
 __all__ = ["draw_claim"]
 
 
-def draw_claim(out: Path, name: str, claim: Claim, plot: Plot, verdict: str) -> None:
+def draw_claim(out: Path, name: str, claim: Claim, told: Evidence, verdict: str) -> None:
     """Writes NAME.png and NAME.pdf to a folder."""
     figure = new_figure(7, 4.8)
     axes = figure.subplots()
     mine = 0
-    for line in plot.lines:
+    for line in told.lines:
         if line.theirs:
             axes.plot(line.x, line.y, "--", color="black", lw=1.2, label=f"theirs: {line.label}")
             if line.low is not None and line.high is not None:
@@ -22,11 +22,9 @@ def draw_claim(out: Path, name: str, claim: Claim, plot: Plot, verdict: str) -> 
         low, high = (line.y if end is None else end for end in (line.low, line.high))
         draw_band(axes, line.x, line.y, low, high, i=mine, label=line.label)
         mine += 1
-    if "x" in plot.log:
-        axes.set_xscale("log")
-    if "y" in plot.log:
-        axes.set_yscale("log")
-    axes.set(xlabel=plot.x, ylabel=plot.y)
+    for axis in told.log:
+        axes.set(**{f"{axis}scale": "log"})
+    axes.set(xlabel=told.x, ylabel=told.y)
     axes.set_title(f"{claim.authors} ({claim.source}), {claim.data}: {verdict}", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
     axes.grid(alpha=0.3)

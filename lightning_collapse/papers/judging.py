@@ -8,6 +8,8 @@ from lightning_collapse.papers.claim import Claim, Evidence, Finding
 
 __all__ = ["described", "judged"]
 
+_WORDS = ("authors", "source", "says", "setting", "figure", "provenance", "data", "why")
+
 
 def judged(claim: Claim, evidence: Evidence) -> dict[str, Any]:
     """Gives a claim's part of `verdicts.json`: what it says, what was found, and the verdict."""
@@ -25,16 +27,7 @@ def judged(claim: Claim, evidence: Evidence) -> dict[str, Any]:
 
 def described(claim: Claim) -> dict[str, str]:
     """Gives the words of a claim's part."""
-    return {
-        "authors": claim.authors,
-        "source": claim.source,
-        "says": claim.says,
-        "setting": claim.setting,
-        "figure": claim.figure,
-        "provenance": claim.provenance,
-        "data": claim.data,
-        "why": claim.why,
-    }
+    return {name: getattr(claim, name) for name in _WORDS}
 
 
 def _plain(finding: Finding, told: Agreement) -> dict[str, Any]:

@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_collapse.papers.claim import Line, Task, ours
+from lightning_collapse.papers.claim import Task
 
-__all__ = ["Series", "lines", "told"]
-
-Series = Mapping[str, NDArray[np.float64]]
-"""Of each condition, a figure (K, R) by rounds and seeds."""
+__all__ = ["told"]
 
 
-def told(task: Task, plan: str, figure: str) -> Series:
-    """Runs a plan of the folder `plans`, and gives a figure of each condition.
+def told(task: Task, plan: str, figure: str) -> Mapping[str, NDArray[np.float64]]:
+    """Runs a plan of the folder `plans`; gives each condition's figure (K, R) by round and seed.
 
     Conditions are named by the labels of their axes, such as `replace` or `none replace`; the
     control is called `control`.
@@ -32,8 +29,3 @@ def told(task: Task, plan: str, figure: str) -> Series:
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"plan = {plan}: {name} has no {figure} in some rounds") from None
     return series
-
-
-def lines(series: Series) -> list[Line]:
-    """Lines of all conditions over the rounds."""
-    return [ours(name, np.arange(len(values)), values) for name, values in series.items()]

@@ -39,11 +39,7 @@ def chosen(names: Sequence[str]) -> list[str]:
             raise ValueError(f"names = {name}: no such claim; {hint}")
     if names:
         return list(dict.fromkeys(names))
-
-    def place(name: str) -> tuple[int, str]:
-        return _DATA.index(claim_of(name).data), name
-
-    return sorted(known, key=place)
+    return sorted(known, key=lambda name: (_DATA.index(claim_of(name).data), name))
 
 
 def claim_of(name: str) -> Claim:
@@ -102,7 +98,7 @@ def reproduce(
         evidence = claim.measure(asked)
         verdict = judged(claim, evidence) | {"made_by": made_by}
         verdict["seconds"] = round(time.monotonic() - started, 1)
-        draw_claim(out, name, claim, evidence.plot, verdict["verdict"])
+        draw_claim(out, name, claim, evidence, verdict["verdict"])
         told = read_verdicts(out) | {name: verdict}
         _write(out, told)
         yield name, verdict, True

@@ -11,7 +11,7 @@ import pytest
 from lightning_collapse.data.sources.points import Mixture
 from lightning_collapse.metrics.distance import SlicedWasserstein
 from lightning_collapse.papers import points
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, stays
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, stays
 from lightning_collapse.papers.judging import judged
 from lightning_collapse.papers.running import chosen, claim_of
 from lightning_collapse.papers.table import page
@@ -42,8 +42,8 @@ def check(name, evidence):
     for finding in told["findings"]:
         assert finding["ours"] is not None, finding["what"]
         assert finding["replicas"] >= 2
-    assert any(line.theirs for line in evidence.plot.lines) or claim_of(name).data != "toy"
-    for line in evidence.plot.lines:
+    assert any(line.theirs for line in evidence.lines) or claim_of(name).data != "toy"
+    for line in evidence.lines:
         assert np.size(line.x) == np.size(line.y)
     assert name in page({name: told}, "reproduce", {})
     return told
@@ -124,7 +124,7 @@ def claim(findings):
         provenance="derived",
         data="toy",
         cost=(1, 1),
-        measure=lambda task: Evidence(findings, Plot("x", "y", [])),
+        measure=lambda task: Evidence("x", "y", findings),
     )
 
 
@@ -150,8 +150,6 @@ def test_collapse_is_told_by_the_excess_over_the_control_late_in_the_loop():
     rising = control + np.linspace(0, 2, 9)[:, None]
     told = stays("figure", rising, control, 0.5, collapses=True)
     assert np.mean(told.values) == pytest.approx(2 * 7 / 8)
-    assert judged(claim([told]), Evidence([told], Plot("x", "y", [])))["verdict"] == "holds"
+    assert judged(claim([told]), Evidence("x", "y", [told]))["verdict"] == "holds"
     told = stays("figure", rising, control, 0.5, collapses=False)
-    assert (
-        judged(claim([told]), Evidence([told], Plot("x", "y", [])))["verdict"] == "does not hold"
-    )
+    assert judged(claim([told]), Evidence("x", "y", [told]))["verdict"] == "does not hold"

@@ -6,10 +6,8 @@ synthetic loop loses then. The Gaussian loop with fixed real rows settles (theor
 so that we expect this part not to hold.
 """
 
-import numpy as np
-
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds
 from lightning_collapse.papers.points import Loop, control_of, replicas, series
 from lightning_collapse.regimes import Fresh, Replace
 
@@ -31,7 +29,7 @@ def _measure(task: Task) -> Evidence:
     lost = {name: (control[_FIGURE] - one[_FIGURE]).T for name, one in told.items()}
     third = full.rounds // 3
     rise = {name: late(one) - one[:, third : 2 * third].mean(1) for name, one in lost.items()}
-    findings = (
+    findings = [
         Finding(
             "precision lost, fully synthetic",
             f"above {_SHARE}",
@@ -50,11 +48,9 @@ def _measure(task: Task) -> Evidence:
             late(lost["half fresh real"]),
             high=_SHARE,
         ),
-    )
-    rounds = np.arange(full.rounds)
-    lines = [ours(name, rounds, one[_FIGURE]) for name, one in told.items()]
-    lines.append(ours("control", rounds, control[_FIGURE]))
-    return Evidence(findings, Plot("round", "precision", lines))
+    ]
+    course = {name: one[_FIGURE] for name, one in (told | {"control": control}).items()}
+    return Evidence("round", "precision", findings, over_rounds(course))
 
 
 CLAIM = Claim(

@@ -10,12 +10,11 @@ several it draws samples to the centre of all, where there is none, so that prec
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds
 from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 from lightning_collapse.sampling.choice import Sampling
@@ -51,17 +50,16 @@ def _measure(task: Task) -> Evidence:
         name: late((drawn[f"{name}_points"] - usual[f"{name}_points"]).T)
         for name in ("precision", "recall")
     }
-    findings = (
+    findings = [
         Finding("precision, biased less unbiased", "above 0", apart["precision"], low=0.0),
         Finding("recall, biased less unbiased", f"below -{_SHARE}", apart["recall"], high=-_SHARE),
-    )
-    rounds = np.arange(len(drawn["recall_points"]))
-    lines = [
-        ours(f"{name}, {told}", rounds, values[f"{name}_points"])
-        for name in ("precision", "recall")
-        for told, values in (("biased", drawn), ("unbiased", usual))
     ]
-    return Evidence(findings, Plot("round", "share of rows", lines))
+    course = {
+        f"{name}, {told}": values[f"{name}_points"]
+        for name in apart
+        for told, values in (("biased", drawn), ("unbiased", usual))
+    }
+    return Evidence("round", "share of rows", findings, over_rounds(course))
 
 
 CLAIM = Claim(
@@ -74,5 +72,4 @@ CLAIM = Claim(
     data="points",
     cost=(4, 1),
     measure=_measure,
-    why="",
 )

@@ -4,9 +4,7 @@
 sufficient; the claim beyond it is that enough real rows make the loop stable.
 """
 
-import numpy as np
-
-from lightning_collapse.papers.claim import Claim, Evidence, Plot, Task, ours, stays
+from lightning_collapse.papers.claim import Claim, Evidence, Task, over_rounds, stays
 from lightning_collapse.papers.points import EIGHT, Loop, control_of, margin_of, replicas, series
 from lightning_collapse.regimes import Augment, Replace
 
@@ -17,26 +15,18 @@ _FIGURE = "sw2_points"
 def _measure(task: Task) -> Evidence:
     count = replicas(task)
     full = Loop(Replace(), source=EIGHT)
-    control = series(control_of(full), count, task.seed)
-    margin = margin_of(control, _FIGURE)
+    real = series(control_of(full), count, task.seed)
+    control, margin = real[_FIGURE], margin_of(real, _FIGURE)
     told = {"fully synthetic": series(full, count, task.seed)[_FIGURE]}
     for ratio in _RATIOS:
         loop = Loop(Augment(ratio), source=EIGHT)
         told[f"λ = {ratio:g}"] = series(loop, count, task.seed)[_FIGURE]
     findings = [
-        stays(
-            f"sliced W2, {name}",
-            values,
-            control[_FIGURE],
-            margin,
-            collapses=name == "fully synthetic",
-        )
+        stays(f"sliced W2, {name}", values, control, margin, collapses=name == "fully synthetic")
         for name, values in told.items()
     ]
-    rounds = np.arange(full.rounds)
-    lines = [ours(name, rounds, values) for name, values in told.items()]
-    lines.append(ours("control", rounds, control[_FIGURE]))
-    return Evidence(findings, Plot("round", "sliced Wasserstein-2 distance", lines))
+    lines = over_rounds(told | {"control": control})
+    return Evidence("round", "sliced Wasserstein-2 distance", findings, lines)
 
 
 CLAIM = Claim(

@@ -6,16 +6,7 @@ tends to p²·q: the square of the synthetic share times the error of its labels
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep
 
 _DIM, _ROWS, _SHARES = 50, (500, 5000, 50_000), (0.01, 0.1, 0.5)
@@ -30,17 +21,17 @@ def _measure(task: Task) -> Evidence:
     mixture = Mixture(_DIM, 1.0, 0.0, 1e-6, task.replicas(200), task.seed)
     errors = simulate_sweep(Sweep(_ROWS), _SHARES, mixture)
     zeta = errors[:, 1:] - errors[:, :1]
-    findings: list[Finding] = []
+    evidence = Evidence("rows n", "ζ", log="xy")
     for i, share in enumerate(_SHARES):
         floor = zeta[-1, i] / share**2
         what = f"ζ at n = {_ROWS[-1]:,}, share {share:g}, over p²"
-        findings += [
+        evidence.findings += [
             Finding(what, "above 0", floor, low=0.0),
             within(what, floor, _over_floor(share, _ROWS[-1]), 0.1),
         ]
-    lines = [ours(f"share {p:g}", _ROWS, zeta[:, i]) for i, p in enumerate(_SHARES)]
-    lines += [theirs(f"floor p², p = {p:g}", _ROWS, np.full(3, p**2)) for p in _SHARES]
-    return Evidence(findings, Plot("rows n", "ζ", lines, log="xy"))
+        evidence.lines.append(ours(f"share {share:g}", _ROWS, zeta[:, i]))
+    evidence.lines += [theirs(f"floor p², p = {p:g}", _ROWS, np.full(3, p**2)) for p in _SHARES]
+    return evidence
 
 
 CLAIM = Claim(

@@ -4,9 +4,7 @@
 ones, of the same seeds. The paper's networks are of another kind, and larger.
 """
 
-import numpy as np
-
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours
 from lightning_collapse.papers.points import Loop, control_of, series
 from lightning_collapse.regimes import Replace
 
@@ -28,10 +26,8 @@ def _measure(task: Task) -> Evidence:
     findings.append(
         Finding("ζ of the largest less the smallest", "above 0", zeta[-1] - zeta[0], low=0.0)
     )
-    middle = np.array([values.mean() for values in zeta])
-    error = np.array([2 * values.std(ddof=1) / len(values) ** 0.5 for values in zeta])
-    lines = (Line("ζ", _WIDTHS, middle, middle - error, middle + error),)
-    return Evidence(findings, Plot("width", "ζ: excess of the held-out loss", lines, log="x"))
+    lines = [ours("ζ", _WIDTHS, zeta)]
+    return Evidence("width", "ζ: excess of the held-out loss", findings, lines, log="x")
 
 
 CLAIM = Claim(

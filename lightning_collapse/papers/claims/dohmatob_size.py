@@ -6,7 +6,7 @@ rows.
 
 import numpy as np
 
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, theirs
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs
 from lightning_collapse.theory.regression import ridge_error
 from lightning_collapse.toys.strong_collapse import Mixture, Sweep, simulate_sweep
 
@@ -33,15 +33,15 @@ def _measure(task: Task) -> Evidence:
         ).zeta
         for width in _WIDTHS
     ]
-    findings = (
+    findings = [
         Finding("ζ at the threshold less ζ of a seventh", "above 0", at[150] - at[20], low=0.0),
         Finding(
             "ζ at the threshold less ζ of seven times", "above 0", at[150] - at[1000], low=0.0
         ),
         Finding("ζ of the largest", "above 0", at[1000], low=0.0),
-    )
-    lines = (theirs("law of the limit", _WIDTHS, law), ours("ζ", _WIDTHS, zeta))
-    return Evidence(findings, Plot("width", "ζ", lines, log="xy"))
+    ]
+    lines = [theirs("law of the limit", _WIDTHS, law), ours("ζ", _WIDTHS, zeta)]
+    return Evidence("width", "ζ", findings, lines, log="xy")
 
 
 CLAIM = Claim(

@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_collapse.analysis.stability_toys import gaussian_stability
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Task, ours, theirs, within
 from lightning_collapse.toys.gaussian_fits import Truth
 
 _N, _ROUNDS, _GROUPS = 200, 60, 20
@@ -25,8 +16,7 @@ _REAL = (0.1, 0.5)
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("round", "γ over that of round 0")
     replicas = task.replicas(4000, least=400) // _GROUPS
     rounds = np.arange(_ROUNDS)
     for real in _REAL:
@@ -38,12 +28,10 @@ def _measure(task: Task) -> Evidence:
         law = (1 - (1 - real) ** (rounds + 1)) / real
         for i in (10, _ROUNDS):
             what, expected = f"γ of fit {i} over γ of fit 1, α = {real:g}", float(law[i - 1])
-            findings.append(within(what, growth[i - 1], expected, 0.05 * expected))
-        error = 2 * growth.std(1, ddof=1) / _GROUPS**0.5
-        middle = growth.mean(1)
-        lines.append(Line(f"α = {real:g}", rounds, middle, middle - error, middle + error))
-        lines.append(theirs(f"α = {real:g}", rounds, law))
-    return Evidence(findings, Plot("round", "γ over that of round 0", lines))
+            evidence.findings.append(within(what, growth[i - 1], expected, 0.05 * expected))
+        label = f"α = {real:g}"
+        evidence.lines += [ours(label, rounds, growth), theirs(label, rounds, law)]
+    return evidence
 
 
 def _response(share: float, replicas: int, seed: int) -> NDArray[np.float64]:

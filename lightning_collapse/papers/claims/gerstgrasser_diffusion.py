@@ -5,10 +5,8 @@ above the control. With a network of half the width and half the rows a round, a
 to two thirds of replacement: what the network errs by each time is accumulated too.
 """
 
-import numpy as np
-
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, stays
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds, stays
 from lightning_collapse.papers.points import Loop, control_of, replicas, series
 from lightning_collapse.regimes import Accumulate, Replace
 
@@ -20,7 +18,7 @@ def _measure(task: Task) -> Evidence:
     loss = {name: series(one, count, task.seed)["val_loss"] for name, one in loops.items()}
     rise = {name: late((loss[name] - loss["control"]).T) for name in ("Replace", "Accumulate")}
     margin = 0.02 * float(loss["control"].mean())
-    findings = (
+    findings = [
         stays("held-out loss, Replace", loss["Replace"], loss["control"], margin, collapses=True),
         Finding(
             "its rise where data accumulate, less half of that under replacement",
@@ -28,10 +26,8 @@ def _measure(task: Task) -> Evidence:
             rise["Accumulate"] - 0.5 * rise["Replace"],
             high=0.0,
         ),
-    )
-    rounds = np.arange(len(loss["control"]))
-    lines = [ours(name, rounds, values) for name, values in loss.items()]
-    return Evidence(findings, Plot("round", "loss on held-out real rows", lines))
+    ]
+    return Evidence("round", "loss on held-out real rows", findings, over_rounds(loss))
 
 
 CLAIM = Claim(

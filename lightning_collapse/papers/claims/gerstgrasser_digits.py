@@ -4,8 +4,8 @@ As on points: *little* is less than half of the rise under replacement.
 """
 
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, stays
-from lightning_collapse.papers.plans import lines, told
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds, stays
+from lightning_collapse.papers.plans import told
 
 
 def _measure(task: Task) -> Evidence:
@@ -14,11 +14,11 @@ def _measure(task: Task) -> Evidence:
     rise = {name: late((series[name] - control).T) for name in ("replace", "accumulate")}
     less = rise["accumulate"] - 0.5 * rise["replace"]
     margin = 0.02 * float(control.mean())
-    findings = (
+    findings = [
         stays("held-out loss, Replace", series["replace"], control, margin, collapses=True),
         Finding("its rise accumulating, less half of that replacing", "below 0", less, high=0.0),
-    )
-    return Evidence(findings, Plot("round", "loss on held-out real rows", lines(series)))
+    ]
+    return Evidence("round", "loss on held-out real rows", findings, over_rounds(series))
 
 
 CLAIM = Claim(

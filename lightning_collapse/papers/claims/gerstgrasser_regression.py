@@ -6,17 +6,7 @@ noise's variance, so that one of .1, 1 and 10 is run.
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.theory.regression import replace_error
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.regression import Task as Regression
@@ -29,23 +19,22 @@ _BOUND = np.pi**2 / 6
 def _measure(task: Task) -> Evidence:
     regression = Regression(_DIM, 1.0, _ROUNDS, task.replicas(6000, least=200), task.seed)
     fits = np.arange(1, _ROUNDS + 1)
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fit n", "error over that of fit 1", log="y")
     for rows in _ROWS:
         first = float(replace_error(1, _DIM, rows))
         for regime in ("Replace", "Accumulate"):
             errors, _ = regress(condition(regime, 1.0, rows, _ROUNDS), "same", regression)
             last, what = errors[-1] / first, f"error {_ROUNDS} over error 1, N = {rows}, {regime}"
             if regime == "Replace":
-                findings.append(within(what, last, _ROUNDS, 0.1 * _ROUNDS))
+                evidence.findings.append(within(what, last, _ROUNDS, 0.1 * _ROUNDS))
             else:
-                findings.append(Finding(what, "at most π²/6", last, high=_BOUND))
-            lines.append(ours(f"{regime}, N = {rows}", fits, errors / first))
-    lines += [
+                evidence.findings.append(Finding(what, "at most π²/6", last, high=_BOUND))
+            evidence.lines.append(ours(f"{regime}, N = {rows}", fits, errors / first))
+    evidence.lines += [
         theirs("n, under replacement", fits, fits),
         theirs("π²/6, accumulating", fits, np.full(_ROUNDS, _BOUND)),
     ]
-    return Evidence(findings, Plot("fit n", "error over that of fit 1", lines, log="y"))
+    return evidence
 
 
 CLAIM = Claim(

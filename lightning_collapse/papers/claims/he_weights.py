@@ -5,12 +5,10 @@ the error that the loop settles at is ((1-u)² + u²)/(1 - u²) for a synthetic 
 u = (3 - √5)/2: a real weight of .618 (derived). The optimum is flat: .5 and .7 cost 3 and 2 %.
 """
 
-import numpy as np
-
 from lightning_collapse.analysis.verdict import late
 from lightning_collapse.curators import RealWeight
 from lightning_collapse.curators.real_weight import GOLDEN
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds
 from lightning_collapse.papers.points import Loop, series
 from lightning_collapse.regimes import Fresh
 
@@ -30,9 +28,8 @@ def _measure(task: Task) -> Evidence:
         Finding(f"sliced W2, golden less {other}", "below 0", end[GOLDEN] - end[other], high=0)
         for other in (0.3, 0.9)
     ]
-    rounds = np.arange(Loop(fresh).rounds)
-    lines = [ours(f"weight {weight:.3g}", rounds, values) for weight, values in course.items()]
-    return Evidence(findings, Plot("round", "sliced Wasserstein-2 distance", lines))
+    lines = over_rounds({f"weight {weight:.3g}": values for weight, values in course.items()})
+    return Evidence("round", "sliced Wasserstein-2 distance", findings, lines)
 
 
 CLAIM = Claim(

@@ -7,16 +7,7 @@ s2 / (1 + 1/(m(1 + λ))), nearly (theory of this project), far from the 0 of rep
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.theory.gaussian import fresh_mix_limit
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
@@ -38,19 +29,19 @@ def _measure(task: Task) -> Evidence:
     # A loop forgets in 1/(1 - λ) = N rounds.
     late = fresh.variance[_ROUNDS // 2 :].mean(0)
     halves = np.log(fresh.variance[-250:].mean(0) / fresh.variance[-500:-250].mean(0))
-    findings = (
+    findings = [
         Finding("variance, one fresh point a round", "above .5", late, low=0.5),
         within("the same", late, limit, 0.05 * limit),
         within("log of its change over 250 rounds", halves, 0.0, 0.15),
         Finding("log v, none", "below log .01", replaced.log_variance[-1], high=np.log(0.01)),
-    )
+    ]
     rounds = np.arange(_ROUNDS)
-    lines = (
+    lines = [
         theirs("limit with one point", rounds, np.full(_ROUNDS, limit)),
         ours("one fresh point a round", rounds, fresh.variance),
         ours("none", rounds, replaced.variance),
-    )
-    return Evidence(findings, Plot("round", "variance", lines))
+    ]
+    return Evidence("round", "variance", findings, lines)
 
 
 CLAIM = Claim(

@@ -6,17 +6,7 @@ Theirs counts the rounds until one category is left, in figures alone; the mean 
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.discrete import Law, simulate
 
@@ -24,24 +14,23 @@ _SETTINGS = ((10, 10), (10, 100), (100, 100))
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fits over N", "diversity 1 - Σp²")
     for categories, n in _SETTINGS:
         rounds = 10 * n
         law = Law((1 / categories,) * categories)
-        course = simulate(
-            condition("Replace", 1.0, n, rounds), rounds, task.replicas(600), law, task.seed
-        )
+        loop = condition("Replace", 1.0, n, rounds)
+        course = simulate(loop, rounds, task.replicas(600), law, task.seed)
         fits = np.arange(1, rounds + 1)
         exact = (1 - 1 / categories) * (1 - 1 / n) ** fits
         left = course.diversity / exact[:, None]
         where = f"K = {categories}, N = {n}"
-        findings += [
+        evidence.findings += [
             within(f"diversity over the law's after N fits, {where}", left[n - 1], 1.0, 0.2),
             Finding(f"categories after 10 N fits, {where}", "1", course.categories[-1], high=1.05),
         ]
-        lines += [ours(where, fits / n, course.diversity), theirs(where, fits / n, exact)]
-    return Evidence(findings, Plot("fits over N", "diversity 1 - Σp²", lines))
+        theory = theirs(where, fits / n, exact)
+        evidence.lines += [ours(where, fits / n, course.diversity), theory]
+    return evidence
 
 
 CLAIM = Claim(

@@ -10,16 +10,7 @@ so, all of them, 19 times of 20.
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Line, Task, ours, within
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth
@@ -39,8 +30,7 @@ _MARGIN = 5.3
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fit", "log of the variance")
     for (regime, n), told in _THEIRS.items():
         loop = condition(regime, 1.0, n, _FITS[-1])
         replicas = task.replicas(4000, least=400)
@@ -48,13 +38,14 @@ def _measure(task: Task) -> Evidence:
         figure, error = told[-1]
         what = f"log v after {_FITS[-1]} fits, {regime}, N = {n}"
         margin = _MARGIN * error
-        findings.append(within(what, course.log_variance[-1], figure, margin, error))
+        evidence.findings.append(within(what, course.log_variance[-1], figure, margin, error))
         fits = np.arange(1, _FITS[-1] + 1)
-        lines.append(ours(f"{regime}, N = {n}", fits, course.log_variance))
+        label = f"{regime}, N = {n}"
+        evidence.lines.append(ours(label, fits, course.log_variance))
         middle, spread = np.array(told).T
         low, high = middle - 2 * spread, middle + 2 * spread
-        lines.append(Line(f"{regime}, N = {n}", _FITS, middle, low, high, theirs=True))
-    return Evidence(findings, Plot("fit", "log of the variance", lines))
+        evidence.lines.append(Line(label, _FITS, middle, low, high, theirs=True))
+    return evidence
 
 
 CLAIM = Claim(

@@ -7,17 +7,7 @@ one of their three drifts is met, so that two are tested.
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Task, ours, theirs, within
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.kde import Modes, predicted, simulate
 
@@ -26,19 +16,21 @@ _DRIFTS = {0.1: 1.084, 0.5: 0.247, 0.9: 0.138}
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("round", "excess of the variance over the true")
     modes, rounds = Modes(), np.arange(1, _ROUNDS + 1)
     for real, drift in _DRIFTS.items():
         loop = condition("Fresh", 1 - real, _N, _ROUNDS)
         course = simulate(loop, _ROUNDS, task.replicas(100), modes, _H, task.seed)
         ratio = course.second_moment / modes.variance - 1
         what = f"drift of the variance after {_ROUNDS} rounds, α = {real:g}"
-        findings.append(within(what, ratio[-1], drift, 0.1 * drift + 0.01))
+        evidence.findings.append(within(what, ratio[-1], drift, 0.1 * drift + 0.01))
         law = predicted(loop, _ROUNDS, modes, _H) / modes.variance - 1
-        lines += [ours(f"α = {real:g}", rounds, ratio), theirs(f"law, α = {real:g}", rounds, law)]
-        lines.append(theirs(f"figure, α = {real:g}", [_ROUNDS - 1, _ROUNDS], [drift, drift]))
-    return Evidence(findings, Plot("round", "excess of the variance over the true", lines))
+        evidence.lines += [
+            ours(f"α = {real:g}", rounds, ratio),
+            theirs(f"law, α = {real:g}", rounds, law),
+            theirs(f"figure, α = {real:g}", [_ROUNDS - 1, _ROUNDS], [drift, drift]),
+        ]
+    return evidence
 
 
 CLAIM = Claim(

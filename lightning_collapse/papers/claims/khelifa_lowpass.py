@@ -9,16 +9,7 @@ samples lose some 4 % of the variance, a stopped sampler never meets.
 import numpy as np
 
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.papers.points import THREE, Loop, series
 from lightning_collapse.regimes import Fresh
 from lightning_collapse.sampling.choice import Sampling
@@ -36,13 +27,13 @@ def _measure(task: Task) -> Evidence:
     rounds = np.arange(loop.rounds)
     law = np.asarray((1 - (1 - _REAL) ** (rounds + 1)) / _REAL, np.float64)
     first, last_third = blur[0], late(blur.T)
-    findings = (
+    findings = [
         within("added variance over h², round 0", first, 1.0, 0.5),
         within("the same, last third", last_third, float(late(law[None])[0]), 0.7),
         Finding("its growth", "above 0", last_third - first, low=0.0),
-    )
-    lines = (theirs("(1 - (1-α)ⁿ)/α", rounds, law), ours("added variance over h²", rounds, blur))
-    return Evidence(findings, Plot("round", "variance of stopping, in units of h²", lines))
+    ]
+    lines = [theirs("(1 - (1-α)ⁿ)/α", rounds, law), ours("added variance over h²", rounds, blur)]
+    return Evidence("round", "variance of stopping, in units of h²", findings, lines)
 
 
 CLAIM = Claim(

@@ -5,13 +5,11 @@ others, and its share after 4 rounds of retraining on a half. What model theirs 
 told by what was read: ours is a small diffusion network on these components.
 """
 
-import numpy as np
-
 from lightning_collapse.curators import ByDensity
 from lightning_collapse.data.sources.points import DigitComponents
 from lightning_collapse.metrics.classes import Classes
 from lightning_collapse.metrics.families import ALWAYS
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, theirs
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds, theirs
 from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 
@@ -41,14 +39,13 @@ def _measure(task: Task) -> Evidence:
         share = one["class_shares"][:, :, -1]
         kept[order] = share / share[0]
     end = {order: values[-1] for order, values in kept.items()}
-    findings = (
+    findings = [
         Finding("minority kept, bottom less random", "above 0", end["bottom"] - end["random"], 0),
         Finding("minority kept, random less top", "above 0", end["random"] - end["top"], 0),
-    )
-    rounds = np.arange(_ROUNDS)
-    lines = [ours(order, rounds, values) for order, values in kept.items()]
+    ]
+    lines = over_rounds(kept)
     lines += [theirs(f"theirs, {order}", [3, 4], [value] * 2) for order, value in _KEPT.items()]
-    return Evidence(findings, Plot("round", "share of the minority over that of round 0", lines))
+    return Evidence("round", "share of the minority over that of round 0", findings, lines)
 
 
 CLAIM = Claim(

@@ -8,7 +8,7 @@ network on the same latents. As a loop it goes astray: see `plans/ways_out_extra
 
 import numpy as np
 
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours
 from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Replace
 from lightning_collapse.sampling.guide import WeightExtrapolation
@@ -34,7 +34,7 @@ def _measure(task: Task) -> Evidence:
         high=0.0,
     )
     line = ours("less the first network", np.array(_WEIGHTS), apart)
-    return Evidence([finding], Plot("weight", "sliced Wasserstein-2 distance", [line]))
+    return Evidence("weight", "sliced Wasserstein-2 distance", [finding], [line])
 
 
 CLAIM = Claim(

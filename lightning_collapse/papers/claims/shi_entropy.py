@@ -16,7 +16,7 @@ from lightning_collapse.data.sources.points import DigitComponents
 from lightning_collapse.metrics.copying import Copying
 from lightning_collapse.metrics.diversity import Entropy
 from lightning_collapse.metrics.families import ALWAYS
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Line, Plot, Task, ours
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds
 from lightning_collapse.papers.plans import told
 from lightning_collapse.papers.points import Loop, replicas, series
 from lightning_collapse.regimes import Accumulate
@@ -55,18 +55,17 @@ def _correlations(ways: Mapping[str, Mapping[str, Array]]) -> Array:
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("round", "Fréchet distance", log="y")
     # The plan first, which may not be there.
     for network, ways in {"U-Net": _unet(task), "dense": _dense(task)}.items():
         related = f"{network}: correlation of entropy and generalisation"
-        findings.append(Finding(related, ".91: above 0", _correlations(ways), low=0.0))
+        evidence.findings.append(Finding(related, ".91: above 0", _correlations(ways), low=0.0))
         apart = late((ways["entropy"]["fd"] - ways["random"]["fd"]).T)
         better = f"{network}: Fréchet distance, half by entropy less a random half"
-        findings.append(Finding(better, "below 0: better", apart, high=0.0))
-        for way, one in ways.items():
-            lines.append(ours(f"{network}, {way}", np.arange(len(one["fd"])), one["fd"]))
-    return Evidence(findings, Plot("round", "Fréchet distance", lines, log="y"))
+        evidence.findings.append(Finding(better, "below 0: better", apart, high=0.0))
+        course = {f"{network}, {way}": one["fd"] for way, one in ways.items()}
+        evidence.lines += over_rounds(course)
+    return evidence
 
 
 CLAIM = Claim(

@@ -12,16 +12,7 @@ means wander by as much as their variances lose.
 import numpy as np
 from scipy.stats import norm
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.theory.gaussian import replace_log_variance
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
@@ -40,15 +31,15 @@ def _measure(task: Task) -> Evidence:
     before = np.log(tails[_HALF - 1] / (2 * norm.sf(2))) - log_variance[_HALF - 1]
     early = np.square(course.mean) + np.square(spread - 1)
     growth = early[_EARLY - 1] / (1.5 * _EARLY / _N)
-    findings = (
+    findings = [
         Finding("drift of log v a round, times N", "below 0", drift, high=0.0),
         within("the same", drift, float(np.diff(exact).mean() * _N), 0.1),
         Finding(f"log tail mass less log v, {_HALF} fits", "below 0", before, high=0.0),
         within(f"W2² after {_EARLY} fits over 3/2 t/N", growth, 1.0, 0.15),
-    )
+    ]
     rounds = np.arange(_ROUNDS)
-    lines = (theirs("drift of the law", rounds, exact), ours("log v", rounds, log_variance))
-    return Evidence(findings, Plot("round", "log of the variance", lines))
+    lines = [theirs("drift of the law", rounds, exact), ours("log v", rounds, log_variance)]
+    return Evidence("round", "log of the variance", findings, lines)
 
 
 CLAIM = Claim(

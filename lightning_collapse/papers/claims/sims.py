@@ -4,10 +4,8 @@ Rounds start from one another's weights, as theirs do. *Prevents* is judged as c
 is left above the control.
 """
 
-import numpy as np
-
 from lightning_collapse.analysis.verdict import late
-from lightning_collapse.papers.claim import Claim, Evidence, Finding, Plot, Task, ours, stays
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, over_rounds, stays
 from lightning_collapse.papers.points import Loop, control_of, margin_of, replicas, series
 from lightning_collapse.regimes import Replace
 from lightning_collapse.sampling.guide import NegativeGuidance
@@ -26,13 +24,11 @@ def _measure(task: Task) -> Evidence:
     course = {name: one[_FIGURE] for name, one in told.items()}
     margin = margin_of(told["control"], _FIGURE)
     apart = late((course["guided"] - course["unguided"]).T)
-    findings = (
+    findings = [
         Finding("sliced W2, guided less unguided", "below 0", apart, high=0.0),
         stays("sliced W2, guided", course["guided"], course["control"], margin, collapses=False),
-    )
-    rounds = np.arange(loop.rounds)
-    lines = [ours(name, rounds, values) for name, values in course.items()]
-    return Evidence(findings, Plot("round", "sliced Wasserstein-2 distance", lines))
+    ]
+    return Evidence("round", "sliced Wasserstein-2 distance", findings, over_rounds(course))
 
 
 CLAIM = Claim(

@@ -2,17 +2,7 @@
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Task, ours, theirs, within
 from lightning_collapse.theory.discrete import poisson_survival
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.discrete import Law, simulate
@@ -21,8 +11,7 @@ _K, _ROUNDS = 1000, 100
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fit k", "share of categories left", log="xy")
     fits = np.arange(1, _ROUNDS + 1)
     for expected in (1, 5):
         law = Law((1 / _K,) * _K, "poisson")
@@ -32,9 +21,11 @@ def _measure(task: Task) -> Evidence:
         law_left = poisson_survival(_ROUNDS, np.array([float(expected)]))[:, 0]
         for k in (10, _ROUNDS):
             p = float(law_left[k - 1])
-            findings.append(within(f"P(Λ ≠ 0), k = {k}, mean {expected}", left[k - 1], p, 0.1 * p))
-        lines += [ours(f"mean {expected}", fits, left), theirs(f"mean {expected}", fits, law_left)]
-    return Evidence(findings, Plot("fit k", "share of categories left", lines, log="xy"))
+            what = f"P(Λ ≠ 0), k = {k}, mean {expected}"
+            evidence.findings.append(within(what, left[k - 1], p, 0.1 * p))
+        label = f"mean {expected}"
+        evidence.lines += [ours(label, fits, left), theirs(label, fits, law_left)]
+    return evidence
 
 
 CLAIM = Claim(

@@ -8,16 +8,7 @@ t/2n; so the logarithm is compared, and E σ_t itself only at t = n/2.
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Finding, Task, ours, theirs, within
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth
@@ -34,15 +25,15 @@ def _measure(task: Task) -> Evidence:
     drift = (digamma((_N - 1) / 2) + np.log(2 / (_N - 1))) / 2
     shrink = np.log(2 / (_N - 1)) / 2 + gammaln(_N / 2) - gammaln((_N - 1) / 2)
     half = _N // 2
-    findings = (
+    findings = [
         Finding("log σ after 2,500 fits", "below 0", log_sigma[-1], high=0.0),
         within("log σ after 2,500 fits, over t/n", log_sigma[-1] / 25, drift * _N, 0.05),
         within(
             "σ after n/2 fits", np.exp(log_sigma[half - 1]), float(np.exp(half * shrink)), 0.05
         ),
-    )
-    lines = (theirs("drift of the law", fits, fits * drift), ours("log σ", fits, log_sigma))
-    return Evidence(findings, Plot("fit", "log of σ, fits without bias", lines))
+    ]
+    lines = [theirs("drift of the law", fits, fits * drift), ours("log σ", fits, log_sigma)]
+    return Evidence("fit", "log of σ, fits without bias", findings, lines)
 
 
 CLAIM = Claim(

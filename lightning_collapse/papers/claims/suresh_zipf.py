@@ -6,17 +6,7 @@ the Poisson sum is an approximation.
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    ours,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Task, ours, theirs, within
 from lightning_collapse.theory.discrete import poisson_survival, zipf
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.discrete import Law, simulate
@@ -25,8 +15,7 @@ _K, _N, _ROUNDS = 1000, 1000, 10
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fit k", "words left", log="y")
     fits = np.arange(1, _ROUNDS + 1)
     for exponent, shift in ((1.0, 2.7), (2.0, 5.0)):
         shares = zipf(_K, exponent, shift)
@@ -36,9 +25,9 @@ def _measure(task: Task) -> Evidence:
         known = poisson_survival(_ROUNDS, _N * shares).sum(1)
         where, last = f"Zipf ({exponent:g}, {shift:g})", float(known[-1])
         what = f"words left after {_ROUNDS} fits, {where}"
-        findings.append(within(what, course.categories[-1], last, 0.05 * last))
-        lines += [ours(where, fits, course.categories), theirs(where, fits, known)]
-    return Evidence(findings, Plot("fit k", "words left", lines, log="y"))
+        evidence.findings.append(within(what, course.categories[-1], last, 0.05 * last))
+        evidence.lines += [ours(where, fits, course.categories), theirs(where, fits, known)]
+    return evidence
 
 
 CLAIM = Claim(

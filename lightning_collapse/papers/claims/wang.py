@@ -7,16 +7,7 @@ power, √(log t / t), whose slope -1/2 + 1/(2 log t) is -.42 in the middle of t
 
 import numpy as np
 
-from lightning_collapse.papers.claim import (
-    Claim,
-    Evidence,
-    Finding,
-    Line,
-    Plot,
-    Task,
-    theirs,
-    within,
-)
+from lightning_collapse.papers.claim import Claim, Evidence, Line, Task, theirs, within
 from lightning_collapse.toys.conditions import condition
 from lightning_collapse.toys.gaussian import simulate
 from lightning_collapse.toys.gaussian_fits import Truth
@@ -26,8 +17,7 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 
 
 def _measure(task: Task) -> Evidence:
-    findings: list[Finding] = []
-    lines: list[Line] = []
+    evidence = Evidence("fit t", "root mean square error", log="xy")
     fits = np.arange(1, _ROUNDS + 1)
     late = fits >= _ROUNDS / 10
     for share in _SHARES:
@@ -39,11 +29,16 @@ def _measure(task: Task) -> Evidence:
         slopes = np.polyfit(np.log(fits[late]), np.log(errors[late]), 1)[0]
         slope = min(0.5, share)
         margin = max(0.03, 0.2 * slope)
-        findings.append(within(f"slope of log error, α = {share:g}", slopes, -slope, margin))
+        evidence.findings.append(
+            within(f"slope of log error, α = {share:g}", slopes, -slope, margin)
+        )
         middle = errors.mean(1)
-        lines.append(Line(f"α = {share:g}", fits, middle))
-        lines.append(theirs(f"slope -{slope:g}", fits, middle[-1] * (fits / _ROUNDS) ** -slope))
-    return Evidence(findings, Plot("fit t", "root mean square error", lines, log="xy"))
+        power = middle[-1] * (fits / _ROUNDS) ** -slope
+        evidence.lines += [
+            Line(f"α = {share:g}", fits, middle),
+            theirs(f"slope -{slope:g}", fits, power),
+        ]
+    return evidence
 
 
 CLAIM = Claim(

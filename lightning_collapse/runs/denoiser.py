@@ -58,10 +58,6 @@ def remade(
 def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Gives how a checkpoint's denoiser is made, as the section `model` of a configuration does.
 
-    Args:
-        checkpoint: what the file holds.
-        path: of the file.
-
     Raises:
         ValueError: the configuration tells of no model.
     """
@@ -96,12 +92,7 @@ def settings_of(
 
 
 def read_average(path: Path) -> dict[str, Tensor]:
-    """Reads the average's weights, by its own names, from a checkpoint of a run.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such checkpoint.
-    """
+    """Reads the average's weights, by its own names, from a checkpoint of a run."""
     return average_of(read_checkpoint(path, sealed=False), path)
 
 

@@ -43,19 +43,11 @@ _OURS = "lightning_collapse."
 
 
 def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | None, bool]]:
-    """Makes the damaged files of a run again.
-
-    Args:
-        run: the run.
-        trust_class: class of its network, such as `mine.Net`, if it is not of this package, or
-            of its source or its guide, or several.
+    """Makes the damaged files of a run again, as `Run.repair` does.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
         whether it is whole now.
-
-    Raises:
-        OSError: the run is in use.
     """
     with RunFolder(run).locked():
         # As in `fit`, of whose samples these are the same bytes.
@@ -87,7 +79,10 @@ def _repair(run: Run, path: Path, trust_class: Trusted) -> str:
     if path.parent == run.real:
         return _import_again(run, path, trust_class)
     if r is None or path == run.preview(r):
-        return _derive(run, path)
+        if (content := derived(run, path)) is None:
+            raise ValueError("what it repeats is damaged itself")
+        write_atomically(path, lambda file: file.write(content))
+        return "written again"
     if path == manifest_path(path.parent):
         raise ValueError(_way_back(run, r))
     return _sample_again(path, _sampler(run, r, trust_class))
@@ -101,11 +96,9 @@ def _relink(run: Run, path: Path) -> str:
         if is_sealed(run.last) and read_checkpoint(run.last)["PoolDataModule"] == end_of_round:
             link_atomically(run.last, path)
             return f"restored from {run.last.name}"
-        if other := _shared_from(run):
-            source = other.checkpoint(r)
-            if r == 0 and is_sealed(source):
-                link_atomically(source, path)
-                return f"restored from {other}, which shares it"
+        if r == 0 and (other := _shared_from(run)) and is_sealed(other.checkpoint(0)):
+            link_atomically(other.checkpoint(0), path)
+            return f"restored from {other}, which shares it"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
     rounds = finished_rounds(run)
     ends = [run.checkpoint(rounds), run.checkpoint(rounds - 1)]
@@ -154,14 +147,6 @@ def _shared_from(run: Run) -> Run | None:
     if not isinstance(name, str) or name != Path(name).name or name in ("", ".."):
         return None
     return Run(run.path.absolute().parent / name)
-
-
-def _derive(run: Run, path: Path) -> str:
-    content = derived(run, path)
-    if content is None:
-        raise ValueError("what it repeats is damaged itself")
-    write_atomically(path, lambda file: file.write(content))
-    return "written again"
 
 
 def _sample_again(path: Path, sampler: RoundSampler) -> str:
@@ -261,11 +246,8 @@ def _source(config: Any, trust_class: Trusted) -> Source:
     path = str(named.get("class_path"))
     name = path.rpartition(".")[2]
     # By its last name: modules have moved since some runs were started.
-    ours = {
-        kind.__name__: kind
-        for kind in Source.__subclasses__()
-        if kind.__module__.startswith(_OURS)
-    }
+    kinds = (kind for kind in Source.__subclasses__() if kind.__module__.startswith(_OURS))
+    ours = {kind.__name__: kind for kind in kinds}
     kind: Any = ours.get(name) if path.startswith((_OURS, name)) else None
     if kind is None:
         kind = import_trusted("source", path, list(ours), trust_class)

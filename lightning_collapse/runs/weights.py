@@ -34,11 +34,7 @@ def load_weights(model: Precond, path: Path) -> None:
         )
     expected, found = forms(model.state_dict()), forms(weights)
     if expected != found:
-        wrong = sorted(
-            name
-            for name in expected.keys() | found.keys()
-            if expected.get(name) != found.get(name)
-        )
+        wrong = sorted({name for name, _ in expected.items() ^ found.items()})
         raise ValueError(
             f"init_from = {path}: {len(wrong)} entries do not fit the "
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "

@@ -84,9 +84,6 @@ def share_first_round(run: Run, folder: Path, wanted: FirstRound) -> Run | None:
 
     Returns:
         The run that they are from; None for none.
-
-    Raises:
-        OSError: the run's folder cannot be written.
     """
     if run.last.exists():
         return None

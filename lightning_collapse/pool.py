@@ -142,13 +142,8 @@ class Subset:
 def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:
     """Gives the positions (batch_size,) of one step's batch in a training set of n rows.
 
-    Shuffled passes over the set follow each other without a seam; batches are cut from them.
-
-    Args:
-        n: rows in the training set.
-        batch_size: rows in a batch; may exceed n.
-        step: of the round.
-        stream: (seed, round), which key the passes.
+    Shuffled passes over the set, keyed by (seed, round), follow each other without a seam; batches
+    are cut from them, and may be of more than n rows.
     """
     start, stop = step * batch_size, (step + 1) * batch_size
     parts = []

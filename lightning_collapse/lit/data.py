@@ -240,14 +240,10 @@ class PoolDataModule(LightningDataModule):
             self._curated = self.pool.round, made
         return self._curated[1]
 
-    def selection(self) -> Tensor:
-        """Positions in the pool (n,) that the current round trains on."""
-        return self.curation().positions
-
     @property
     def trained_on(self) -> Rows:
         """The rows that the current round trains on, read only as they are asked for."""
-        return self.pool.at(self.selection())
+        return self.pool.at(self.curation().positions)
 
     def read_selection(self) -> None:
         """Reads all that the current round trains on; raises OSError for a damaged row."""

@@ -1,9 +1,4 @@
-"""The callback that closes the loop: after each round it samples, measures and commits.
-
-The end of a round has two phases: the trained weights are saved; then samples are drawn, measured
-and committed by the rename of a manifest, which holds the round's record. A run that died in
-between finishes the second phase when it is started again.
-"""
+"""The callback that closes the loop: after each round it saves the weights, and ends the round."""
 
 import time
 from collections.abc import Mapping
@@ -289,9 +284,7 @@ class GenerationLoop(Callback):
         else:
             self.ended_by = stopped_by(trainer)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Tells W&B of a signal that came before there was anything to save."""
         tell_stop(trainer)
 

@@ -20,7 +20,6 @@ from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
-    drop_gradients,
     fuse_on_cpu,
     poisoned,
     seeks_scale,
@@ -131,11 +130,7 @@ class CollapseModule(LightningModule):
         self.in_loop = False
 
     def setup(self, stage: str) -> None:
-        """Refuses a Trainer without `GenerationLoop`, which sets `in_loop`: it would end no round.
-
-        Raises:
-            ValueError: it has none.
-        """
+        """Raises ValueError without `GenerationLoop`, which sets `in_loop`: no round would end."""
         if stage == "fit" and not self.in_loop:
             raise ValueError("trainer.callbacks: must have a GenerationLoop, which ends rounds")
 
@@ -282,7 +277,8 @@ class CollapseModule(LightningModule):
         if losses_finite and seeks_scale(self.trainer):
             return
         if getattr(self.trainer.precision_plugin, "scaler", None) is None:
-            drop_gradients(self.model)
+            # The optimizer passes over what has no gradient, and leaves its moments alone.
+            self.model.zero_grad()
         self.progress.steps_skipped += 1
         self._check_weights()
         what = f"the gradient of {bad}" if losses_finite else "the loss"

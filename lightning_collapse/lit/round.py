@@ -33,7 +33,8 @@ from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.networks.trained_for import told
-from lightning_collapse.runs.denoiser import read_average
+from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.denoiser import average_of
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.measuring import seen_of
 from lightning_collapse.runs.sharing import rows_digest
@@ -85,11 +86,7 @@ def measuring_of(
 
 @dataclass
 class Ending:
-    """How the rounds of a run end: the measures, with their floors, and options of the loop.
-
-    Attributes:
-        before: the round that was measured last, and what was seen of it.
-    """
+    """How the rounds of a run end: the measures, with their floors, and options of the loop."""
 
     measuring: Measuring
     sampling: Sampling
@@ -98,6 +95,7 @@ class Ending:
     classes: Classes
     guide: Guide | None
     inpaint: Inpainting | None
+    # The round that was measured last, and what was seen of it.
     before: tuple[int, Seen] | None = field(default=None, init=False)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
@@ -127,7 +125,8 @@ class Ending:
         first = None
         if guide.needs_first:
             first = copy.deepcopy(module.ema)
-            first.load_state_dict(read_average(data.run.checkpoint(0)))
+            path = data.run.checkpoint(0)
+            first.load_state_dict(average_of(read_checkpoint(path, sealed=False), path))
         return guide(module.ema, first)
 
     def guide_of(self, r: int) -> Guide | None:
@@ -168,7 +167,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending, data.selection())
+        _commit(sampler, folder, record, ending, data.curation().positions)
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))

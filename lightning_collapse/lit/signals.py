@@ -156,7 +156,9 @@ def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
 
 def requeue() -> None:
     """Puts this SLURM job, if it is one, back into the queue."""
-    job = _slurm_job()
+    # An array's last task has the array's id, and needs its index.
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
     if job is None:
         return
     try:
@@ -164,9 +166,3 @@ def requeue() -> None:
     except OSError:
         done = False
     print(f"requeued as SLURM job {job}" if done else f"scontrol requeue {job}: has failed")
-
-
-def _slurm_job() -> str | None:
-    """Gives this SLURM job's id; an array's last task has the array's, and needs its index."""
-    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")

@@ -18,7 +18,6 @@ from lightning_collapse.sampling.solvers import state_dtype
 __all__ = [
     "RoundProgress",
     "bad_gradient",
-    "drop_gradients",
     "fuse_on_cpu",
     "poisoned",
     "seeks_scale",
@@ -86,12 +85,6 @@ def bad_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
     # Read once: the CPU waits for the device here.
     finite = norms.isfinite()
     return None if finite.all() else named[int(finite.int().argmin())][0]
-
-
-def drop_gradients(model: nn.Module) -> None:
-    """Has the optimizer pass over all parameters, and leave what it remembers of them alone."""
-    for parameter in model.parameters():
-        parameter.grad = None
 
 
 def fuse_on_cpu(optimizer: torch.optim.Optimizer) -> None:

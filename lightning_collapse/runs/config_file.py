@@ -102,12 +102,7 @@ class ConfigFile:
         self.path = path
 
     def read(self) -> dict[str, Any]:
-        """Reads the configuration.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ValueError: the file is not as it was written.
-        """
+        """Reads the configuration; raises ValueError where it is not as it was written."""
         text = self.path.read_bytes().decode(errors="replace")
         body = text.partition("\n")[2]
         if _sealed(body) != text:
@@ -129,14 +124,8 @@ class ConfigFile:
         """Compares a configuration with the file's; no file, no changes.
 
         An option that the file lacks did not exist when the run was started, which was as if by
-        today's default; one of which no default is known is not compared.
-
-        Args:
-            config: of now.
-            parts: what is called with the options of each section.
-
-        Raises:
-            ValueError: the file is damaged.
+        today's default; one of which no default is known is not compared. `parts` are what is
+        called with the options of each section.
         """
         if not self.path.exists():
             return []

@@ -24,10 +24,8 @@ class RunFolder(Run):
         """Makes the folder, but in a process for which another does; OSError where it cannot."""
         super().__init__(path)
         self._is_new = make and not self.path.exists()
-        if make:
-            self._make()
-
-    def _make(self) -> None:
+        if not make:
+            return
         try:
             make_folder(self.checkpoints)
             # What every later write does; ".tmp" lets the next start clear it away.

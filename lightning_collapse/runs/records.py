@@ -182,11 +182,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def distance_name(record: Record) -> str:
-    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`.
-
-    Raises:
-        LookupError: it has none.
-    """
+    """Gives the name of a record's Fréchet distance, such as `fid`; LookupError for none."""
     for name in record:
         if name.startswith(("fd_", "fid")) and f"{name}_floor" in record:
             return name

@@ -7,7 +7,7 @@ manifests and shards. Files come in this order, so that what was repaired serves
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,10 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     try:
         recipe = stored.recipe
         guide = recorded_guide(recipe.get("guide"), trust_class)
+        given = None
+        if (told := recipe.get("inpaint")) is not None:
+            apart = recorded_set_apart(run, stored.record or {})
+            given = Given(Inpainting(**told), apart, recipe["seed"], r)
         return RoundSampler(
             denoiser=guided(guide, denoiser.to(recipe["device"]), checkpoint, trust_class),
             sampling=Sampling.recorded(recipe["sampling"]),
@@ -177,17 +181,10 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
             round=r,
             device=torch.device(recipe["device"]),
             class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
-            given=_given(run, recipe, stored.record or {}, r),
+            given=given,
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
-
-
-def _given(run: Run, recipe: Mapping[str, Any], record: Mapping[str, Any], r: int) -> Given | None:
-    """Gives the rows that the samples complete, as a recipe and a record tell; None for none."""
-    if (told := recipe.get("inpaint")) is None:
-        return None
-    return Given(Inpainting(**told), recorded_set_apart(run, record), recipe["seed"], r)
 
 
 def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:

@@ -59,11 +59,7 @@ def forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Gives the SHA-256 of a file of weights.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
+    """Gives the SHA-256 of a file of weights; raises FileNotFoundError where there is none."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "

@@ -32,15 +32,10 @@ def rows_per_shard(n: int, micro_batch: int) -> int:
 
 
 def class_weights(labels: Tensor, label_dim: int, uniform: bool) -> tuple[int, ...] | None:
-    """Gives the weights by which only classes are drawn that have a real row.
+    """Gives a weight for every class, or None where all are drawn equally often.
 
-    Args:
-        labels: class of every real row (n,), below label_dim.
-        label_dim: classes that the network knows.
-        uniform: draw these classes equally often, or else as often as they have rows.
-
-    Returns:
-        A weight for every class; None where all are drawn equally often.
+    Of `label_dim` classes only those are drawn that have a real row, by their labels (n,): these
+    equally often if `uniform`, or else as often as they have rows.
     """
     counts = torch.bincount(labels, minlength=label_dim)
     weights = tuple((counts.clamp(max=1) if uniform else counts).tolist())

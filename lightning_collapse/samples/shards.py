@@ -92,11 +92,7 @@ def read_described(folder: Path, index: int) -> tuple[Tensor, int]:
 
 
 def described_shards(folder: Path, n: int) -> list[Shard]:
-    """Gives what the manifest is to say of a folder's n shards, none of which is read.
-
-    Raises:
-        OSError: one is gone, or cut.
-    """
+    """Gives what the manifest is to say of n shards, unread; OSError for one gone, or cut."""
     return [_description(folder, index).shard for index in range(n)]
 
 

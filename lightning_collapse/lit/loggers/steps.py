@@ -21,10 +21,9 @@ class Latest:
     _of: RoundProgress | None = None
 
     def take(self, trainer: Trainer, module: CollapseModule) -> dict[str, float]:
-        """Gives loss, learning rate, images a second over all processes, and the round.
+        """Gives the round, learning rate, images a second over all processes, and the mean loss.
 
-        The loss is the mean over this process's share of the batches; it is missing where no step
-        was made.
+        This is of the process's share of the batches, and missing where no step was made.
         """
         data, progress = data_of(trainer), module.progress
         if self._of is not progress:

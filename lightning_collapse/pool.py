@@ -75,7 +75,7 @@ class Pool:
         return regime.select(self.sizes, self._regime_seed)
 
     def composition(self, regime: Regime, counts: tuple[int, int]) -> dict[str, Any]:
-        """Tells of how many real rows and synthetic ones the current round's training set is."""
+        """Gives a record's fields of a regime, and of its real rows and synthetic ones."""
         n_real, n_synthetic = counts
         return {
             "regime": type(regime).__name__,

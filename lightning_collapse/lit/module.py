@@ -108,7 +108,6 @@ class CollapseModule(LightningModule):
             ValueError: an option is out of its range or contradicts another.
         """
         super().__init__()
-
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup

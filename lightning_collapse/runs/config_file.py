@@ -59,7 +59,7 @@ _KINDS: dict[str, Kind] = {
     "trainer.gradient_clip_val": "forbidden",
     "trainer.gradient_clip_algorithm": "forbidden",
 }
-# What means the same to Lightning, from lower case.
+# What means the same to Lightning, by how it is spelt in lower case.
 _PRECISIONS = {"none": "32-true", "32": "32-true", "64": "64-true"}
 _SPELLINGS: dict[str, dict[str, Any]] = {
     "trainer.precision": {**_PRECISIONS, "16": "16-mixed", "bf16": "bf16-mixed"},

@@ -10,7 +10,6 @@ Files are whole or not there, and those there are kept: writing goes on where it
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +106,15 @@ def write_pngs(
     for batch in sampler.batches(seeds)[rank::world_size]:
         missing = [seed for seed in batch if not png_path(folder, seed).exists()]
         rows = sampler.sample(missing) if missing else ()
-        for image, seed in zip(map(picture, rows), missing, strict=True):
-            path = png_path(folder, seed)
-            path.parent.mkdir(exist_ok=True)
-            write_atomically(path, partial(image.save, format="PNG"))
+        for seed, row in zip(missing, rows, strict=True):
+            _write_png(png_path(folder, seed), row)
         yield len(batch)
+
+
+def _write_png(path: Path, row: Tensor) -> None:
+    path.parent.mkdir(exist_ok=True)
+    image = picture(row)
+    write_atomically(path, lambda file: image.save(file, format="PNG"))
 
 
 def write_shards(

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lightning_collapse.regimes import Regime
 from lightning_collapse.regimes.options import options_of
-from lightning_collapse.rows import Rows
+from lightning_collapse.rows import LabelledRows, Rows
 from lightning_collapse.seeds import generator, key
 
-__all__ = ["Pool", "batch_order"]
+__all__ = ["Pool", "Subset", "batch_order"]
 
 
 class Pool:
@@ -74,21 +74,8 @@ class Pool:
         """Gives the positions (n,) of the rows that the current round trains on."""
         return regime.select(self.sizes, self._regime_seed)
 
-    def counts(self, regime: Regime) -> list[int]:
-        """Gives how many rows of each birth stamp the current round trains on."""
-        random = torch.Generator().manual_seed(self._regime_seed)
-        return regime.counts(self.sizes, random)
-
-    def composition(self, regime: Regime, counts: tuple[int, int] | None = None) -> dict[str, Any]:
-        """Tells what the current round trains on, as fields of its record.
-
-        Args:
-            regime: of the run.
-            counts: real rows and synthetic ones, where not all are taken that the regime draws.
-        """
-        if counts is None:
-            real, *others = self.counts(regime)
-            counts = real, sum(others)
+    def composition(self, regime: Regime, counts: tuple[int, int]) -> dict[str, Any]:
+        """Gives a record's fields of a regime, and of its real rows and synthetic ones."""
         n_real, n_synthetic = counts
         return {
             "regime": type(regime).__name__,
@@ -109,7 +96,7 @@ class Pool:
 
     def at(self, positions: Tensor) -> Rows:
         """The rows at positions (n,), read only as they are asked for."""
-        return _Drawn(self, positions)
+        return Subset(self, positions)
 
     def deposit(self, samples: Rows, n: int | None = None) -> None:
         """Adds the samples that the current round made, which ends the round.
@@ -132,29 +119,31 @@ class Pool:
             self.labels = None
 
 
-class _Drawn:
-    """Rows (n, *) at some positions of a pool."""
+class Subset:
+    """Rows (n, *) at positions of others, in an order of their own, read as they are asked for.
 
-    def __init__(self, pool: Pool, positions: Tensor) -> None:
-        self._pool, self._positions = pool, positions
+    Attributes:
+        order: these positions (n,).
+        labels: class of each row (n,), int64; None where there are none.
+    """
+
+    def __init__(self, rows: LabelledRows, order: Tensor) -> None:
+        self._rows, self.order = rows, order
+        self.labels = None if rows.labels is None else rows.labels[order]
 
     def __len__(self) -> int:
-        return len(self._positions)
+        return len(self.order)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        return self._pool[self._positions[indices]]
+        rows: Tensor = self._rows[self.order[indices]]
+        return rows
 
 
 def batch_order(n: int, batch_size: int, step: int, stream: tuple[int, int]) -> Tensor:
     """Gives the positions (batch_size,) of one step's batch in a training set of n rows.
 
-    Shuffled passes over the set follow each other without a seam; batches are cut from them.
-
-    Args:
-        n: rows in the training set.
-        batch_size: rows in a batch; may exceed n.
-        step: of the round.
-        stream: (seed, round), which key the passes.
+    Shuffled passes over the set, keyed by (seed, round), follow each other without a seam; batches
+    are cut from them, and may be of more than n rows.
     """
     start, stop = step * batch_size, (step + 1) * batch_size
     parts = []

@@ -72,51 +72,50 @@ def run(
     if not is_first():
         end_with_parent()
     try:
-        return _run(folder, module, data, loop, config, share, ckpt_path, trainer)
+        record = None if config is None else _RecordConfig(folder.config, config)
+        made = _made(loop, folder, record, config or {}, trainer)
+        loop.hyperparameters, loop.keep_first = config, share is not None
+        (stop,) = callbacks_of(made, StopAtStep)
+        try:
+            with folder.locked() if is_first() else nullcontext(), stop.listening():
+                if record is not None:
+                    refuse_gaps(folder)
+                    record.check()
+                # Here and not in a hook: before other processes are started.
+                data.check_share(made.world_size)
+                if share is not None and config is not None and is_first():
+                    _share(folder, share, made, data, loop, config)
+                last = folder.last if folder.last.exists() else None
+                made.fit(module, data, ckpt_path=ckpt_path or last)
+        except (SystemExit, KeyboardInterrupt):
+            if stop.signal is None:
+                raise
+        return stop.signal
     except Exception:
         if is_first():
             folder.discard_if_empty()
         raise
 
 
-def _run(
-    folder: RunFolder,
-    module: CollapseModule,
-    data: PoolDataModule,
+def _made(
     loop: GenerationLoop,
-    config: Mapping[str, Any] | None,
-    share: Path | None,
-    ckpt_path: Path | None,
+    folder: RunFolder,
+    record: "_RecordConfig | None",
+    config: Mapping[str, Any],
     options: dict[str, Any],
-) -> int | None:
+) -> Trainer:
+    """Makes the Trainer of a run, with its loggers, and its profile in a file."""
     if options.get("logger") is None:
-        options["logger"] = wandb_mirror(folder, config or {})
+        options["logger"] = wandb_mirror(folder, config)
     for logger in _listed(options["logger"]):
         if isinstance(logger, WandbLogger) and is_first():
-            fill_in(logger, folder, config or {})
-    record = [] if config is None else [_RecordConfig(folder.config, config)]
-    options["callbacks"] = [*record, *_listed(options.get("callbacks"))]
+            fill_in(logger, folder, config)
+    options["callbacks"] = [*_listed(record), *_listed(options.get("callbacks"))]
     # For files of Lightning's own: those of callbacks, of loggers that name no folder, profiles.
-    options.setdefault("default_root_dir", None)
-    options["default_root_dir"] = options["default_root_dir"] or folder.path / "lightning"
-    made = assemble(loop, **options)
-    _keep_profile(made)
-    loop.hyperparameters, loop.keep_first = config, share is not None
-    (stop,) = callbacks_of(made, StopAtStep)
-    try:
-        with folder.locked() if is_first() else nullcontext(), stop.listening():
-            if config is not None:
-                refuse_gaps(folder)
-                record[0].check()
-            # Here and not in a hook: before other processes are started.
-            data.check_share(made.world_size)
-            if share is not None and config is not None and is_first():
-                _share(folder, share, made, data, loop, config)
-            made.fit(module, data, ckpt_path=ckpt_path or folder.last_checkpoint)
-    except (SystemExit, KeyboardInterrupt):
-        if stop.signal is None:
-            raise
-    return stop.signal
+    options["default_root_dir"] = options.get("default_root_dir") or folder.path / "lightning"
+    trainer = assemble(loop, **options)
+    _keep_profile(trainer)
+    return trainer
 
 
 def _share(
@@ -149,9 +148,7 @@ def _share(
 def assemble(loop: GenerationLoop, **options: Any) -> Trainer:
     """Makes a Trainer of rounds, which prints their table and where the run is.
 
-    Args:
-        loop: what ends a round.
-        **options: arguments of Lightning's Trainer; those left out are `TRAINER_DEFAULTS`.
+    Of its `options`, Lightning's own, those left out are `TRAINER_DEFAULTS`.
     """
     given = _listed(options.pop("callbacks", None))
     bars, savers = (

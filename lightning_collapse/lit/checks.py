@@ -80,32 +80,23 @@ _BREAKING = {
     "reload_dataloaders_every_n_epochs": "data.regime",
 }
 # What it does, and what to use instead.
-_MEDDLING: dict[type[Callback], tuple[str, str]] = {
-    WeightAveraging: ("saves its average in the place of the weights", "use model.ema_halflife"),
+_MEDDLING: dict[type[Callback], str] = {
+    WeightAveraging: "saves its average in the place of the weights; use model.ema_halflife",
     StochasticWeightAveraging: (
-        "replaces the weights and the learning rate",
-        "use model.ema_halflife",
+        "replaces the weights and the learning rate; use model.ema_halflife"
     ),
-    LearningRateFinder: ("trains to find a learning rate", "use model.optimizer"),
-    BatchSizeFinder: ("trains to find a batch size", "use data.batch_size"),
+    LearningRateFinder: "trains to find a learning rate; use model.optimizer",
+    BatchSizeFinder: "trains to find a batch size; use data.batch_size",
     GradientAccumulationScheduler: (
-        "changes the accumulation between rounds",
-        "use trainer.accumulate_grad_batches",
+        "changes the accumulation between rounds; use trainer.accumulate_grad_batches"
     ),
-    BaseFinetuning: ("freezes weights, and thaws them in rounds to come", "leave it out"),
-    ModelPruning: ("sets weights to zero", "leave it out"),
+    BaseFinetuning: "freezes weights, and thaws them in rounds to come; leave it out",
+    ModelPruning: "sets weights to zero; leave it out",
 }
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Refuses what a Trainer must not be given where an epoch is a round.
-
-    Args:
-        given: arguments by name, `strategy` as a name; those left out are as by default.
-
-    Raises:
-        ValueError: names the argument, its value, and what to use.
-    """
+    """Raises ValueError for arguments of a Trainer, `strategy` by name, that break the rounds."""
     for name, instead in _BREAKING.items():
         if not _is_off(name, value := given.get(name)):
             raise ValueError(f"trainer.{name} = {value}: would break the rounds; use {instead}")
@@ -154,17 +145,12 @@ def _is_off(name: str, value: Any) -> bool:
 
 
 def check_trainer(trainer: Trainer) -> None:
-    """Refuses a Trainer under which an epoch would not be a round, whoever has made it.
-
-    Raises:
-        ValueError: names the Trainer's argument.
-    """
-    names = (*_BREAKING, "max_epochs", "precision")
-    given = {name: getattr(trainer, name) for name in names}
+    """Raises ValueError for a Trainer, of whoever's, under which an epoch would not be a round."""
+    given = {name: getattr(trainer, name) for name in (*_BREAKING, "max_epochs", "precision")}
     check_arguments({**given, "strategy": _strategy(trainer)})
-    for kind, (does, instead) in _MEDDLING.items():
+    for kind, fault in _MEDDLING.items():
         for callback in callbacks_of(trainer, kind):
-            raise ValueError(f"trainer.callbacks = {type(callback).__name__}: {does}; {instead}")
+            raise ValueError(f"trainer.callbacks = {type(callback).__name__}: {fault}")
     writer = trainer.strategy.checkpoint_io
     if type(writer) not in (TorchCheckpointIO, AtomicCheckpointIO):
         raise ValueError(
@@ -184,11 +170,7 @@ def _strategy(trainer: Trainer) -> str:
 
 @torch.no_grad()
 def check_network(module: CollapseModule, data: PoolDataModule) -> None:
-    """Tries the network on two rows: it must take and give rows of the data's shape.
-
-    Raises:
-        ValueError: it does not, or its classes are not the data's.
-    """
+    """Raises ValueError where the network does not fit the data, on two rows of its shape."""
     shape = data.row_shape
     if module.label_dim:
         _check_labels(module.label_dim, data)
@@ -217,11 +199,7 @@ def check_network(module: CollapseModule, data: PoolDataModule) -> None:
 
 
 def check_levels(module: CollapseModule, sampling: Sampling) -> None:
-    """Refuses a sampler that asks at noise levels where the network means nothing.
-
-    Raises:
-        ValueError: names the level.
-    """
+    """Raises ValueError for a sampler that asks at levels where the network means nothing."""
     lowest, highest = module.model.sigma_min, module.model.sigma_max
     for name, value in (("sigma_min", sampling.sigma_min), ("sigma_max", sampling.sigma_max)):
         if not lowest <= value <= highest:
@@ -233,12 +211,9 @@ def check_levels(module: CollapseModule, sampling: Sampling) -> None:
 
 @torch.no_grad()
 def check_guide(guide: Guide | None, module: CollapseModule, shape: tuple[int, ...]) -> None:
-    """Refuses a guide that cannot guide the network, or not as rounds restart it.
+    """Raises ValueError for a guide that cannot guide the network, or not as rounds restart it.
 
     It is tried on two rows: an own one may be wrong in any way.
-
-    Raises:
-        ValueError: names the guide, and what to set.
     """
     if guide is None:
         return
@@ -265,11 +240,7 @@ def check_guide(guide: Guide | None, module: CollapseModule, shape: tuple[int, .
 
 
 def check_inpainting(inpaint: Inpainting | None, sampling: Sampling, data: PoolDataModule) -> None:
-    """Refuses to complete rows of which there are none, or as the sampler cannot.
-
-    Raises:
-        ValueError: names the option.
-    """
+    """Raises ValueError where no rows are set apart to complete, or the sampler cannot."""
     if inpaint is None:
         return
     if not len(data.set_apart):
@@ -287,11 +258,7 @@ def check_inpainting(inpaint: Inpainting | None, sampling: Sampling, data: PoolD
 
 
 def check_first(guide: Guide | None, data: PoolDataModule) -> None:
-    """Refuses to go on with a guide whose second network, that of round 0, is not there.
-
-    Raises:
-        ValueError: names the file.
-    """
+    """Raises ValueError where a guide's second network, that of round 0, is not there."""
     path = data.run.checkpoint(0)
     if guide is not None and guide.needs_first and data.round > 0 and not is_sealed(path):
         fault = "damaged" if path.exists() else "gone"

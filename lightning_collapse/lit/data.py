@@ -22,12 +22,12 @@ from lightning_collapse.data.store.manifest import is_committed
 from lightning_collapse.data.store.shards import MAX_SHARD_ROWS, StoredRows
 from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.telling import RunError
-from lightning_collapse.pool import Pool, batch_order
+from lightning_collapse.pool import Pool, Subset, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import Rows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_record
-from lightning_collapse.runs.split import Subset, samples_of, set_apart, split
+from lightning_collapse.runs.split import samples_of, set_apart, split
 
 __all__ = ["PoolDataModule", "data_of"]
 
@@ -164,12 +164,10 @@ class PoolDataModule(LightningDataModule):
             ValueError: there are not enough rows for what was asked.
         """
         real = self.run.real_rows
-        try:
+        with within("data"):
             self.train, self.held_out = split(
                 real, self.split_seed, self.train_rows, self.held_out_rows, self.swap
             )
-        except ValueError as error:
-            raise ValueError(f"data.{error}") from error
         self.set_apart = set_apart(real, self.split_seed, len(self.train), len(self.held_out))
         self.pool = Pool(self.train, self.seed)
         sizes = len(self.train), len(self.held_out)
@@ -182,8 +180,7 @@ class PoolDataModule(LightningDataModule):
                     f"{samples.folder}: holds {samples.dtype} {samples.shape}, but real rows are "
                     f"{real.dtype} {real.shape}"
                 )
-            check_record(record := samples.record or {}, r)
-            if (was := record.get("swap")) != self.swap:
+            if (was := check_record(samples.record or {}, r).get("swap")) != self.swap:
                 raise ValueError(
                     f"data.swap = {self.swap}: the run in {self.run} was started with {was}; "
                     "restore it, or choose another run"
@@ -243,14 +240,10 @@ class PoolDataModule(LightningDataModule):
             self._curated = self.pool.round, made
         return self._curated[1]
 
-    def selection(self) -> Tensor:
-        """Positions in the pool (n,) that the current round trains on."""
-        return self.curation().positions
-
     @property
     def trained_on(self) -> Rows:
         """The rows that the current round trains on, read only as they are asked for."""
-        return self.pool.at(self.selection())
+        return self.pool.at(self.curation().positions)
 
     def read_selection(self) -> None:
         """Reads all that the current round trains on; raises OSError for a damaged row."""
@@ -347,11 +340,7 @@ class _RoundLoader(DataLoader[Batch]):
 
 
 def data_of(trainer: Trainer) -> PoolDataModule:
-    """Gives the trainer's data module.
-
-    Raises:
-        TypeError: it is not a `PoolDataModule`.
-    """
+    """Gives the trainer's data module; raises TypeError where it is of another class."""
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, PoolDataModule):
         raise TypeError(f"the trainer's data module must be a PoolDataModule, got {data!r}")

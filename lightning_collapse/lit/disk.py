@@ -1,6 +1,5 @@
 """Whether the disk has room for a round, found out before the round is trained."""
 
-import math
 import shutil
 
 import torch
@@ -34,12 +33,10 @@ def check_space(trainer: Trainer, module: CollapseModule, data: PoolDataModule) 
 
 def round_bytes(module: CollapseModule, data: PoolDataModule) -> int:
     """Gives an upper estimate of what a round adds to the disk at its peak."""
-    network = sum(value.numel() * value.element_size() for value in module.model.parameters())
-    last = data.run.last
-    checkpoint = max(
-        _NETWORKS_IN_CHECKPOINT * network, last.stat().st_size if last.exists() else 0
-    )
-    row = math.prod(data.row_shape) * data.held_out[torch.arange(1)].element_size()
+    network = sum(value.nbytes for value in module.model.parameters())
+    before = data.run.last.stat().st_size if data.run.last.exists() else 0
+    checkpoint = max(_NETWORKS_IN_CHECKPOINT * network, before)
+    row = data.held_out[torch.arange(1)].nbytes
     # The round's checkpoint is written beside the last one of within the round.
     return 2 * checkpoint + data.n_samples * (row + _DESCRIBED_BYTES_PER_ROW) + _MARGIN
 

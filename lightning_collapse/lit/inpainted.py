@@ -7,14 +7,14 @@ import torch
 from pytorch_lightning import Trainer
 
 from lightning_collapse.lit.data import data_of
-from lightning_collapse.lit.processes import gather
+from lightning_collapse.lit.processes import gather, in_order
 from lightning_collapse.lit.shards import shares
-from lightning_collapse.metrics.measuring import Measuring
+from lightning_collapse.metrics.measuring import Measuring, Seen
 from lightning_collapse.rows import network_units
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import read_described
 
-__all__ = ["inpainted_figures"]
+__all__ = ["inpainted_figures", "merged"]
 
 _MEAN_ROWS = 4_096
 
@@ -30,11 +30,7 @@ def inpainted_figures(
     that end in `_masked_noise` are of the same rows with normal noise in that place, of the mean
     and the standard deviation that each number has in the training rows.
 
-    Args:
-        trainer: of the run.
-        measuring: the round's measures.
-        sampler: of the round; without rows that are given there are no fields.
-        folder: of the round's shards.
+    Where no rows are given there are no fields.
     """
     if (given := sampler.given) is None:
         return {}
@@ -51,12 +47,8 @@ def inpainted_figures(
             errors[shard] = sampled, given.squared_error(samples, noisy)
     if trainer.should_stop:
         return {}
-    first, *others = gather(trainer, seen)
-    for other in others:
-        first.merge(other)
-    # In order of the shards: the same sum for any number of processes.
-    known = {shard: both for part in gather(trainer, errors) for shard, both in part.items()}
-    sums = torch.tensor([known[shard] for shard in sorted(known)], dtype=torch.float64).sum(0)
+    first = merged(trainer, seen)
+    sums = torch.tensor(in_order(trainer, errors), dtype=torch.float64).sum(0)
     masked = int(given.inpainting.mask(sampler.shape).sum())
     sampled, noise = (sums / (sampler.n * masked)).tolist()
     told = {
@@ -73,3 +65,11 @@ def inpainted_figures(
             if name == "variance" or (name.count("_") <= 1 and name.startswith(("fd_", "fid")))
         }
     return told
+
+
+def merged(trainer: Trainer, seen: Seen) -> Seen:
+    """Puts together what all processes saw."""
+    first, *others = gather(trainer, seen)
+    for other in others:
+        first.merge(other)
+    return first

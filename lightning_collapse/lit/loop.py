@@ -1,9 +1,4 @@
-"""The callback that closes the loop: after each round it samples, measures and commits.
-
-The end of a round has two phases: the trained weights are saved; then samples are drawn, measured
-and committed by the rename of a manifest, which holds the round's record. A run that died in
-between finishes the second phase when it is started again.
-"""
+"""The callback that closes the loop: after each round it saves the weights, and ends the round."""
 
 import time
 from collections.abc import Mapping
@@ -35,7 +30,7 @@ from lightning_collapse.lit.loggers.rounds import (
 )
 from lightning_collapse.lit.loggers.steps import Latest, log_step
 from lightning_collapse.lit.module import CollapseModule
-from lightning_collapse.lit.round import Classes, Ending, end_round
+from lightning_collapse.lit.round import Classes, Ending, end_round, measuring_of
 from lightning_collapse.lit.signals import StopAtStep, callbacks_of, check_stop, stopped_by
 from lightning_collapse.lit.telling import warn
 from lightning_collapse.metrics.families import ALWAYS, DEFAULT, joined
@@ -103,22 +98,17 @@ class GenerationLoop(Callback):
             guide: makes of the round's denoiser the one to sample with; default: that itself. One
                 that needs the network of round 0 keeps that round's checkpoint, come what may.
         """
-        for name, value in [
-            ("micro_batch", micro_batch),
-            ("checkpoint_every", checkpoint_every),
-            ("fd_rows", fd_rows),
-            ("keep_checkpoints", keep_checkpoints),
-        ]:
-            if value is not None and value < 1:
+        self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
+        self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
+        self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
+        for name in ("micro_batch", "checkpoint_every", "fd_rows", "keep_checkpoints"):
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"loop.{name} = {value}: must be at least 1")
         if micro_batch > MAX_SHARD_ROWS:
             raise ValueError(
                 f"loop.micro_batch = {micro_batch}: must be at most {MAX_SHARD_ROWS}, "
                 "the rows of a shard"
             )
-        self.sampling, self.features, self.micro_batch = sampling, features, micro_batch
-        self.fd_rows, self.checkpoint_every = fd_rows, checkpoint_every
-        self.keep_checkpoints, self.on_collapse = keep_checkpoints, on_collapse
         self.measures, self.default_measures = as_measures(measures), default_measures
         for measure in self.measures if sampling.latents == "same" else ():
             if measure.needs_fresh_latents:
@@ -144,7 +134,12 @@ class GenerationLoop(Callback):
         if len(callbacks_of(trainer, GenerationLoop)) > 1:
             raise ValueError("trainer.callbacks: must have one GenerationLoop")
         check_trainer(trainer)
-        _tell_many(trainer)
+        if trainer.max_epochs == 1000:  # nobody can tell whether these were named
+            warn(
+                trainer,
+                "trainer.max_epochs = 1000: an epoch is a round, and Lightning takes 1000 where "
+                "none are named; name as many as are wanted",
+            )
         data.check(trainer.max_epochs or 1, trainer.world_size)
         check_network(module, data)
         check_levels(module, self.sampling)
@@ -172,15 +167,12 @@ class GenerationLoop(Callback):
             )
         if self.features is None:
             self.features = Points() if len(data.row_shape) == 1 else Pixels()
-        self._ending = Ending.of(
-            trainer,
-            data,
+        measures = joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures)
+        self._ending = Ending(
+            measuring_of(trainer, data, self.features, measures, self.fd_rows),
             sampling=self.sampling,
             micro_batch=self.micro_batch,
             keep_checkpoints=self.keep_checkpoints,
-            features=self.features,
-            measures=joined([*ALWAYS, *(DEFAULT if self.default_measures else ())], self.measures),
-            fd_rows=self.fd_rows,
             classes=self.classes,
             guide=self.guide,
             inpaint=self.inpaint,
@@ -284,7 +276,7 @@ class GenerationLoop(Callback):
         """Ends a fit; raises RunError where it was kept from making any of the rounds left."""
         data = data_of(trainer)
         rounds = data.pool.round
-        _tell_stop(trainer)
+        tell_stop(trainer)
         if rounds >= (trainer.max_epochs or 1) or self._ends_collapsed(data):
             return
         if rounds == self._rounds_before:
@@ -292,11 +284,9 @@ class GenerationLoop(Callback):
         else:
             self.ended_by = stopped_by(trainer)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Tells W&B of a signal that came before there was anything to save."""
-        _tell_stop(trainer)
+        tell_stop(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -345,22 +335,6 @@ class GenerationLoop(Callback):
         old = range(first, r - self.keep_checkpoints + 1) if self.keep_checkpoints else ()
         paths = map(run.checkpoint, old)
         remove(path for path in paths if path.exists())
-
-
-def _tell_many(trainer: Trainer) -> None:
-    # As many as Lightning takes where none are named: nobody can tell whether they were.
-    if trainer.max_epochs == 1000:
-        warn(
-            trainer,
-            "trainer.max_epochs = 1000: an epoch is a round, and Lightning takes 1000 where none "
-            "are named; name as many as are wanted",
-        )
-
-
-def _tell_stop(trainer: Trainer) -> None:
-    for stop in callbacks_of(trainer, StopAtStep):
-        if stop.signal is not None:
-            tell_stop(trainer, stop.signal)
 
 
 def _tell_collapse(trainer: Trainer, record: dict[str, Any]) -> None:

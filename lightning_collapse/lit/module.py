@@ -20,7 +20,6 @@ from lightning_collapse.lit.sections import within
 from lightning_collapse.lit.steps import (
     RoundProgress,
     bad_gradient,
-    drop_gradients,
     fuse_on_cpu,
     poisoned,
     seeks_scale,
@@ -109,13 +108,11 @@ class CollapseModule(LightningModule):
             ValueError: an option is out of its range or contradicts another.
         """
         super().__init__()
-        if max_skipped_steps < 0:
-            raise ValueError(f"model.max_skipped_steps = {max_skipped_steps}: must be at least 0")
-        self._check(restart, init_from, lr_rampup, ema_halflife, ema_rampup)
         self._optimizer, self.augment = optimizer, augment
         self.restart, self.init_from, self.seed = restart, init_from, seed
         self.lr_rampup, self.ema_halflife, self.ema_rampup = lr_rampup, ema_halflife, ema_rampup
         self.max_skipped_steps = max_skipped_steps
+        self._check_options()
         with within("model"):
             self.trained_for = TrainedFor.chosen(sigma_data, P_mean, P_std, preconditioning, noise)
             self._init_sha256 = None if init_from is None else file_sha256(init_from)
@@ -132,11 +129,7 @@ class CollapseModule(LightningModule):
         self.in_loop = False
 
     def setup(self, stage: str) -> None:
-        """Refuses a Trainer without `GenerationLoop`, which sets `in_loop`: it would end no round.
-
-        Raises:
-            ValueError: it has none.
-        """
+        """Raises ValueError without `GenerationLoop`, which sets `in_loop`: no round would end."""
         if stage == "fit" and not self.in_loop:
             raise ValueError("trainer.callbacks: must have a GenerationLoop, which ends rounds")
 
@@ -181,24 +174,19 @@ class CollapseModule(LightningModule):
             denoiser.row_shape = denoiser.row_shape or row_shape
         return module.to(map_location or "cpu")
 
-    @staticmethod
-    def _check(
-        restart: Restart,
-        init_from: Path | None,
-        lr_rampup: float,
-        ema_halflife: int | None,
-        ema_rampup: float,
-    ) -> None:
-        if restart == "scratch" and init_from is not None:
+    def _check_options(self) -> None:
+        if (most := self.max_skipped_steps) < 0:
+            raise ValueError(f"model.max_skipped_steps = {most}: must be at least 0")
+        if self.restart == "scratch" and self.init_from is not None:
             raise ValueError(
-                f"model.init_from = {init_from}: has no effect with model.restart = scratch; "
+                f"model.init_from = {self.init_from}: has no effect with model.restart = scratch; "
                 "use warm or initial"
             )
-        for name, value in [("lr_rampup", lr_rampup), ("ema_rampup", ema_rampup)]:
-            if not 0 <= value <= 1:
+        for name in ("lr_rampup", "ema_rampup"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"model.{name} = {value}: must be a share in [0, 1]")
-        if ema_halflife is not None and ema_halflife < 1:
-            raise ValueError(f"model.ema_halflife = {ema_halflife}: must be at least 1 image")
+        if (halflife := self.ema_halflife) is not None and halflife < 1:
+            raise ValueError(f"model.ema_halflife = {halflife}: must be at least 1 image")
 
     @property
     def label_dim(self) -> int:
@@ -270,35 +258,31 @@ class CollapseModule(LightningModule):
         return poisoned(loss.sum() / len(x))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self._set_rate(optimizer)
+        factor = rate_factor(self._images_seen, self.lr_rampup * self._data.images_per_round)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
         bad = bad_gradient(self._named)
         self._made = bad is None
         if bad is not None:
             self._skip(bad)
         self.progress.end_step(self._made)
 
-    def _set_rate(self, optimizer: torch.optim.Optimizer) -> None:
-        factor = rate_factor(self._images_seen, self.lr_rampup * self._data.images_per_round)
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
-
     def _skip(self, bad: str) -> None:
-        """Leaves out a step, in all processes; `bad` is whose gradient is not finite."""
+        """Leaves out a step, in all processes; `bad` is whose gradient is not finite.
+
+        Warns of it; raises RunError for one too many.
+        """
         losses_finite = all(gather(self.trainer, self.progress.has_finite_losses()))
         if losses_finite and seeks_scale(self.trainer):
             return
         if getattr(self.trainer.precision_plugin, "scaler", None) is None:
-            drop_gradients(self.model)
+            # The optimizer passes over what has no gradient, and leaves its moments alone.
+            self.model.zero_grad()
         self.progress.steps_skipped += 1
-        what = f"the gradient of {bad}" if losses_finite else "the loss"
-        self._tell_skipped(
-            f"round {self.current_epoch}, step {self._data.step}: {what} is not finite"
-        )
-
-    def _tell_skipped(self, fault: str) -> None:
-        """Warns of a skipped step; raises RunError for one too many."""
-        skipped, most = self.progress.steps_skipped, self.max_skipped_steps
         self._check_weights()
+        what = f"the gradient of {bad}" if losses_finite else "the loss"
+        fault = f"round {self.current_epoch}, step {self._data.step}: {what} is not finite"
+        skipped, most = self.progress.steps_skipped, self.max_skipped_steps
         if skipped > most:
             raise RunError(
                 f"{fault}, as in {most} steps earlier in the round (model.max_skipped_steps); "

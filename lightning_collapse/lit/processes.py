@@ -3,12 +3,13 @@
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # `is_first` is asked before torch is there.
     from pytorch_lightning import Trainer
 
-__all__ = ["end_with_parent", "gather", "has_lost_process", "is_first"]
+__all__ = ["end_with_parent", "gather", "has_lost_process", "in_order", "is_first"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,12 @@ def gather(trainer: "Trainer", value: T) -> list[T]:
     values: list[T] = [value] * trainer.world_size
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def in_order(trainer: "Trainer", mine: Mapping[int, T]) -> list[T]:
+    """Gives all processes' values by their keys' order: the same sum for any number of them."""
+    known = {key: value for part in gather(trainer, mine) for key, value in part.items()}
+    return [known[key] for key in sorted(known)]
 
 
 def end_with_parent() -> None:

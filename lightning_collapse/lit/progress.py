@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from lightning_collapse.lit.data import PoolDataModule, data_of
 from lightning_collapse.lit.module import CollapseModule
+from lightning_collapse.lit.telling import say
 from lightning_collapse.runs.records import distance_name, table_header, table_line
 
 __all__ = ["RoundTable", "RunLine"]
@@ -34,7 +35,7 @@ class RunLine(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            _say(_where(data_of(trainer), trainer.max_epochs or 0), sys.stderr)
+            say(_where(data_of(trainer), trainer.max_epochs or 0), sys.stderr)
             self._told = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -54,7 +55,7 @@ class RunLine(Callback):
         self._told = time.monotonic()
         text = _progress(data, pl_module, trainer.max_epochs or 0)
         if self._line is None:
-            _say(text, sys.stderr)
+            say(text, sys.stderr)
         else:
             self._line.set_description_str(text)
 
@@ -113,13 +114,7 @@ class RoundTable(Callback):
         if not trainer.is_global_zero or not records:
             return
         if self._printed == 0:
-            _say(table_header(distance_name(records[0])))
+            say(table_header(distance_name(records[0])))
         for record in records[self._printed :]:
-            _say(table_line(record))
+            say(table_line(record))
         self._printed = len(records)
-
-
-def _say(line: str, to: Any = None) -> None:
-    # Not print: it would break the line that is kept up to date.
-    tqdm.write(line, file=to)
-    (to or sys.stdout).flush()

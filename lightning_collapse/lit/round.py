@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from lightning_collapse.data.files import make_folder
 from lightning_collapse.data.store.shards import commit
 from lightning_collapse.lit.data import PoolDataModule, data_of
-from lightning_collapse.lit.inpainted import inpainted_figures
+from lightning_collapse.lit.inpainted import inpainted_figures, merged
 from lightning_collapse.lit.module import CollapseModule
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.shards import halved, sample_shards, shares
@@ -32,8 +33,10 @@ from lightning_collapse.metrics.measure import MEASURED_ROWS, Measure
 from lightning_collapse.metrics.measuring import Measured, Measuring, Seen, record_of
 from lightning_collapse.metrics.real import RealData
 from lightning_collapse.networks.trained_for import told
-from lightning_collapse.runs.denoiser import read_average
+from lightning_collapse.runs.checkpoints import read_checkpoint
+from lightning_collapse.runs.denoiser import average_of
 from lightning_collapse.runs.layout import Run
+from lightning_collapse.runs.measuring import seen_of
 from lightning_collapse.runs.sharing import rows_digest
 from lightning_collapse.samples.given import Given
 from lightning_collapse.samples.rounds import RoundSampler, class_weights
@@ -49,7 +52,7 @@ from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide, LabelledDenoiser
 from lightning_collapse.sampling.inpainting import Inpainting
 
-__all__ = ["Ending", "Processes", "end_round"]
+__all__ = ["Ending", "Processes", "end_round", "measuring_of"]
 
 T = TypeVar("T")
 Classes = Literal["uniform", "proportional"]
@@ -66,60 +69,34 @@ class Processes:
         return gather(self._trainer, value)
 
 
+def measuring_of(
+    trainer: Trainer,
+    data: PoolDataModule,
+    features: Features,
+    measures: Sequence[Measure],
+    fd_rows: int | None,
+) -> Measuring:
+    """Reads the real rows, and measures the floors."""
+    summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
+    most = max(summed, *(measure.rows for measure in measures))
+    bar = trainer.is_global_zero
+    real = RealData(data.train, data.held_out, most, team=Processes(trainer), bar=bar)
+    return Measuring(measures, real, features, data.n_samples, summed=summed, seed=data.seed)
+
+
 @dataclass
 class Ending:
-    """How the rounds of a run end.
+    """How the rounds of a run end: the measures, with their floors, and options of the loop."""
 
-    Attributes:
-        sampling: solver and schedule.
-        micro_batch: samples made at a time by each process.
-        keep_checkpoints: newest rounds whose checkpoints are kept; None for all.
-        measuring: the measures, with their floors.
-        classes: how often each class of the training rows is drawn.
-        guide: makes the denoiser that samples; None for the round's own.
-        inpaint: completes real rows that are set apart; None for whole samples.
-        before: the round that was measured last, and what was seen of it.
-    """
-
+    measuring: Measuring
     sampling: Sampling
     micro_batch: int
     keep_checkpoints: int | None
-    measuring: Measuring
     classes: Classes
     guide: Guide | None
     inpaint: Inpainting | None
+    # The round that was measured last, and what was seen of it.
     before: tuple[int, Seen] | None = field(default=None, init=False)
-
-    @classmethod
-    def of(
-        cls,
-        trainer: Trainer,
-        data: PoolDataModule,
-        *,
-        sampling: Sampling,
-        micro_batch: int,
-        keep_checkpoints: int | None,
-        features: Features,
-        measures: Sequence[Measure],
-        fd_rows: int | None,
-        classes: Classes,
-        guide: Guide | None,
-        inpaint: Inpainting | None,
-    ) -> "Ending":
-        """Reads the real rows, and measures the floors."""
-        summed = fd_rows or min(data.n_samples, len(data.held_out), MEASURED_ROWS)
-        most = max(summed, *(measure.rows for measure in measures))
-        real = RealData(
-            data.train,
-            data.held_out,
-            most,
-            team=Processes(trainer),
-            bar=trainer.is_global_zero,
-        )
-        measuring = Measuring(
-            measures, real, features, data.n_samples, summed=summed, seed=data.seed
-        )
-        return cls(sampling, micro_batch, keep_checkpoints, measuring, classes, guide, inpaint)
 
     def sampler(self, module: CollapseModule, data: PoolDataModule, r: int) -> RoundSampler:
         """How the samples of round r are made."""
@@ -143,14 +120,13 @@ class Ending:
         )
 
     def _denoiser(self, module: CollapseModule, data: PoolDataModule, r: int) -> LabelledDenoiser:
-        """The denoiser that samples round r."""
-        guide = self.guide_of(r)
-        if guide is None:
+        if (guide := self.guide_of(r)) is None:
             return module.ema
         first = None
         if guide.needs_first:
             first = copy.deepcopy(module.ema)
-            first.load_state_dict(read_average(data.run.checkpoint(0)))
+            path = data.run.checkpoint(0)
+            first.load_state_dict(average_of(read_checkpoint(path, sealed=False), path))
         return guide(module.ema, first)
 
     def guide_of(self, r: int) -> Guide | None:
@@ -159,11 +135,7 @@ class Ending:
 
 
 def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) -> bool:
-    """Samples, measures and commits round r, or stops half-way if told to.
-
-    Returns:
-        Whether the round is committed.
-    """
+    """Samples, measures and commits round r; gives False where it was told to stop half-way."""
     data = data_of(trainer)
     folder = data.run.round(r)
     make_folder(folder)
@@ -180,16 +152,13 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
         beside = inpainted_figures(trainer, ending.measuring, sampler, folder)
     if trainer.should_stop:
         return False
-    losses = {
-        "train_loss": module.mean_loss(),
-        **held_out_loss(
-            trainer, module, data, chunk=ending.micro_batch, at_once=sampler.micro_batch
-        ),
-    }
+    train_loss = module.mean_loss()
+    val_loss = held_out_loss(trainer, module, data, ending.micro_batch, sampler.micro_batch)
     if trainer.is_global_zero:
         record = _provenance(trainer, module, data, r) | {
             **_cost(ending, r),
-            **losses,
+            "train_loss": train_loss,
+            **val_loss,
             **record_of(measured),
             **beside,
             "weights_moved": module.weights_moved(),
@@ -198,7 +167,7 @@ def end_round(trainer: Trainer, module: CollapseModule, ending: Ending, r: int) 
             "seconds_sample": sampled - started,
             "seconds_measure": time.monotonic() - sampled,
         }
-        _commit(sampler, folder, record, ending, rows_digest(data.selection()))
+        _commit(sampler, folder, record, ending, data.curation().positions)
         clear_notes(folder)
     trainer.strategy.barrier("round committed")
     data.deposit(data.run.samples(r))
@@ -220,9 +189,7 @@ def _measure(
             seen.sums.n_nonfinite += n_nonfinite
     if trainer.should_stop:
         return []
-    first, *others = gather(trainer, seen)
-    for other in others:
-        first.merge(other)
+    first = merged(trainer, seen)
     r, told = sampler.round, []
     same = r > 0 and sampler.sampling.latents == "same"
     before = _before(ending, data, r)
@@ -248,19 +215,13 @@ def _before(ending: Ending, data: PoolDataModule, r: int) -> Seen | None:
         return None
     if ending.before is not None and ending.before[0] == r - 1:
         return ending.before[1]
-    seen, start = ending.measuring.seen(), 0
-    for shard in data.generations[r - 1].shards:
-        if start >= ending.measuring.first_rows:
-            break
-        rows = torch.arange(start, start := start + len(shard.crc32))
-        seen.update(int(rows[0]), data.generations[r - 1][rows])
-    return seen
+    return seen_of(ending.measuring, data.generations[r - 1], ending.measuring.first_rows)
 
 
 def _provenance(
     trainer: Trainer, module: CollapseModule, data: PoolDataModule, r: int
 ) -> dict[str, Any]:
-    curation = data.curation()
+    curation, device = data.curation(), module.device
     return {
         "round": r,
         # The pool is still at round r: its samples are not deposited yet.
@@ -279,7 +240,7 @@ def _provenance(
         "noise": told(module.loss.noise),
         "real_data_in_init": module.init_from is not None,
         "processes": trainer.world_size,
-        "device": _device_name(module.device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "host": socket.gethostname(),
         "config_sha256": data.run.config.digest,
         "versions": {
@@ -301,25 +262,11 @@ def _cost(ending: Ending, r: int) -> dict[str, Any]:
     }
 
 
-def _device_name(device: torch.device) -> str:
-    named = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return str(named)
-
-
 def _commit(
-    sampler: RoundSampler,
-    folder: Path,
-    record: dict[str, Any],
-    ending: Ending,
-    trained_on: str,
+    sampler: RoundSampler, folder: Path, record: dict[str, Any], ending: Ending, selection: Tensor
 ) -> None:
-    shards = described_shards(folder, sampler.n_shards)
     other = noted_shared(folder)
     shared = {} if other is None else {"shared_from": other}
-    guide = ending.guide_of(sampler.round)
-    guided: dict[str, Any] = {} if guide is None else {"guide": guide.described()}
-    if guide is not None and guide.needs_first:
-        guided["first"] = str(Run("").checkpoint(0))
     recipe: dict[str, Any] = {
         "checkpoint": str(Run("").checkpoint(sampler.round)),  # within the run
         "sampling": sampler.sampling.recipe,
@@ -328,13 +275,17 @@ def _commit(
         "device": sampler.device.type,
         "checkpoints_kept": ending.keep_checkpoints,
         "classes": ending.classes,
-        "trained_on": trained_on,
-        **guided,
-        **shared,
+        "trained_on": rows_digest(selection),
     }
+    if (guide := ending.guide_of(sampler.round)) is not None:
+        recipe["guide"] = guide.described()
+        if guide.needs_first:
+            recipe["first"] = str(Run("").checkpoint(0))
+    recipe |= shared
     if ending.inpaint is not None:
         recipe["inpaint"] = asdict(ending.inpaint)
     if sampler.class_weights is not None:
         recipe["class_weights"] = list(sampler.class_weights)
+    shards = described_shards(folder, sampler.n_shards)
     dtype = "uint8" if len(sampler.shape) == 3 else "float32"
     commit(folder, shards, shape=sampler.shape, dtype=dtype, recipe=recipe, record=record | shared)

@@ -4,16 +4,19 @@ All samples of a round have one recipe: what was made with a larger micro-batch 
 the smaller one is noted, so that what is noted holds for all shards there are.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Trainer
+from tqdm import tqdm
 
 from lightning_collapse.lit.processes import gather
 from lightning_collapse.lit.signals import told_to_stop
-from lightning_collapse.lit.telling import RunError, progress_bar, warn
-from lightning_collapse.samples.memory import free_cached, ran_out
+from lightning_collapse.lit.telling import RunError, warn
+from lightning_collapse.samples.memory import ran_out
 from lightning_collapse.samples.rounds import RoundSampler
 from lightning_collapse.samples.shards import clear_round, note_micro_batch
 
@@ -21,12 +24,10 @@ __all__ = ["halved", "shares", "sample_shards"]
 
 
 def sample_shards(trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool:
-    """Writes a round's shards, but those already there, by all processes.
-
-    Returns:
-        Whether memory ran out, in any of them.
-    """
-    with progress_bar(trainer, f"round {sampler.round} sampling", sampler.n) as bar:
+    """Writes a round's shards that are not there; gives whether memory ran out in any process."""
+    what = f"round {sampler.round} sampling"
+    hidden = not (trainer.is_global_zero and sys.stderr.isatty())
+    with tqdm(total=sampler.n, desc=what, leave=False, disable=hidden, dynamic_ncols=True) as bar:
         for mine in shares(trainer, sampler):
             out = False
             try:
@@ -44,10 +45,9 @@ def sample_shards(trainer: Trainer, sampler: RoundSampler, folder: Path) -> bool
 def halved(trainer: Trainer, sampler: RoundSampler, folder: Path) -> RoundSampler:
     """Gives the sampler with half the micro-batch, after memory ran out; its shards are removed.
 
-    Raises:
-        RunError: a micro-batch is a single sample already.
+    Raises RunError where a micro-batch is a single sample already.
     """
-    free_cached()
+    torch.cuda.empty_cache()  # its pieces may have been too small
     half = sampler.micro_batch // 2
     fault = f"round {sampler.round}: out of memory with loop.micro_batch = {sampler.micro_batch}"
     if half == 0:

@@ -24,6 +24,7 @@ __all__ = [
     "check_stop",
     "exit_status",
     "requeue",
+    "signal_of",
     "stopped_by",
     "told_to_stop",
 ]
@@ -102,11 +103,6 @@ class StopAtStep(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fitting = False
 
-    def agree(self, trainer: Trainer) -> None:
-        """Takes over the signal that came to any of the processes, which must all call this."""
-        came = [number for number in gather(trainer, self.signal) if number is not None]
-        self.signal = came[0] if came else None
-
 
 def exit_status(number: int) -> int:
     """Gives the exit status of a run that a signal has stopped."""
@@ -115,24 +111,16 @@ def exit_status(number: int) -> int:
 
 def told_to_stop(trainer: Trainer) -> bool:
     """Whether the run is to stop: the same answer in all processes, which must all ask."""
-    mine = trainer.should_stop or _is_signalled(trainer)
+    mine = trainer.should_stop or signal_of(trainer) is not None
     trainer.should_stop = trainer.strategy.reduce_boolean_decision(mine, all=False)
     if trainer.should_stop:
         for stop in callbacks_of(trainer, StopAtStep):
-            stop.agree(trainer)
+            stop.signal = next(filter(None, gather(trainer, stop.signal)), None)
     return trainer.should_stop
 
 
 def check_stop(trainer: Trainer, what: str) -> None:
-    """Accepts a stop by a signal, which says so itself; no other may pass for a finished run.
-
-    Args:
-        trainer: which has stopped.
-        what: the stop has left undone.
-
-    Raises:
-        StoppedError: something else has stopped the trainer.
-    """
+    """Raises StoppedError unless a signal, which says so itself, has left `what` undone."""
     if by := stopped_by(trainer):
         raise StoppedError(
             f"{what}, by {by}; what was saved is whole, and the same command goes on"
@@ -141,11 +129,10 @@ def check_stop(trainer: Trainer, what: str) -> None:
 
 def stopped_by(trainer: Trainer) -> str | None:
     """Names what has stopped a trainer; None for a signal."""
-    if _is_signalled(trainer):
+    if signal_of(trainer) is not None:
         return None
     left = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
-    time_is_up = any(seconds is not None and seconds <= 0 for seconds in left)
-    if time_is_up:
+    if any(seconds is not None and seconds <= 0 for seconds in left):
         return "trainer.max_time"
     named = [
         f"EarlyStopping on {early.monitor}"
@@ -155,8 +142,10 @@ def stopped_by(trainer: Trainer) -> str | None:
     return named[0] if named else "a callback that has stopped the trainer"
 
 
-def _is_signalled(trainer: Trainer) -> bool:
-    return any(stop.signal is not None for stop in callbacks_of(trainer, StopAtStep))
+def signal_of(trainer: Trainer) -> int | None:
+    """Gives the signal that stops a run, if one does."""
+    numbers = (stop.signal for stop in callbacks_of(trainer, StopAtStep))
+    return next(filter(None, numbers), None)
 
 
 def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
@@ -167,7 +156,9 @@ def callbacks_of(trainer: Trainer, kind: type[C]) -> list[C]:
 
 def requeue() -> None:
     """Puts this SLURM job, if it is one, back into the queue."""
-    job = _slurm_job()
+    # An array's last task has the array's id, and needs its index.
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
     if job is None:
         return
     try:
@@ -175,9 +166,3 @@ def requeue() -> None:
     except OSError:
         done = False
     print(f"requeued as SLURM job {job}" if done else f"scontrol requeue {job}: has failed")
-
-
-def _slurm_job() -> str | None:
-    """Gives this SLURM job's id; an array's last task has the array's, and needs its index."""
-    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")

@@ -5,7 +5,8 @@ which the average over processes spreads. Whether a step can be made is then rea
 gradients, and all processes read the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,36 +18,31 @@ from lightning_collapse.sampling.solvers import state_dtype
 __all__ = [
     "RoundProgress",
     "bad_gradient",
-    "drop_gradients",
     "fuse_on_cpu",
     "poisoned",
     "seeks_scale",
 ]
 
 
+@dataclass(eq=False)
 class RoundProgress:
     """What a process must remember of a round until its end, across interruptions.
 
     Attributes:
+        start: the average's weights at the start of the round.
         steps: batches of the optimizer's steps that were made.
-        steps_skipped: the optimizer's steps that were left out.
-        loss_sum: losses of the batches that count as `steps`.
         seconds: spent in training.
+        loss_sum: losses of the batches that count as `steps`.
+        steps_skipped: the optimizer's steps that were left out.
     """
 
-    def __init__(
-        self,
-        start: Mapping[str, Tensor] | None = None,
-        steps: int = 0,
-        seconds: float = 0.0,
-        loss_sum: float = 0.0,
-        steps_skipped: int = 0,
-    ) -> None:
-        self.start = dict(start or {})
-        self.loss_sum: Tensor | float = loss_sum
-        self.steps, self.seconds, self.steps_skipped = steps, seconds, steps_skipped
-        # Of the step at hand; empty whenever a checkpoint is saved.
-        self._losses: list[Tensor] = []
+    start: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    loss_sum: Tensor | float = 0.0
+    steps_skipped: int = 0
+    # Of the step at hand; empty whenever a checkpoint is saved.
+    _losses: list[Tensor] = field(default_factory=list, init=False)
 
     def add_loss(self, loss: Tensor) -> None:
         """Adds a batch's loss, on its device: reading it would make the CPU wait."""
@@ -89,12 +85,6 @@ def bad_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
     # Read once: the CPU waits for the device here.
     finite = norms.isfinite()
     return None if finite.all() else named[int(finite.int().argmin())][0]
-
-
-def drop_gradients(model: nn.Module) -> None:
-    """Has the optimizer pass over all parameters, and leave what it remembers of them alone."""
-    for parameter in model.parameters():
-        parameter.grad = None
 
 
 def fuse_on_cpu(optimizer: torch.optim.Optimizer) -> None:

@@ -1,12 +1,12 @@
-"""Warnings, bars, and the one line that a run ends with: said once for all processes."""
+"""Warnings, and the one line that a run ends with: said once for all processes."""
 
 import sys
-from typing import Any
+from typing import TextIO
 
 from pytorch_lightning import Trainer
 from tqdm import tqdm
 
-__all__ = ["RunError", "StoppedError", "progress_bar", "warn"]
+__all__ = ["RunError", "StoppedError", "say", "warn"]
 
 
 class RunError(Exception):
@@ -20,12 +20,11 @@ class StoppedError(RunError):
 def warn(trainer: Trainer, line: str) -> None:
     """Says something on standard error, once for all processes."""
     if trainer.is_global_zero:
-        # Not print: it would break the bars.
-        tqdm.write(f"warning: {line}", file=sys.stderr)
-        sys.stderr.flush()
+        say(f"warning: {line}", sys.stderr)
 
 
-def progress_bar(trainer: Trainer, what: str, total: int) -> "tqdm[Any]":
-    """Gives a bar that shows on rank 0, where standard error is a terminal."""
-    hidden = not (trainer.is_global_zero and sys.stderr.isatty())
-    return tqdm(total=total, desc=what, leave=False, disable=hidden, dynamic_ncols=True)
+def say(line: str, to: TextIO | None = None) -> None:
+    """Writes a line at once, on standard output or elsewhere."""
+    # Not print: it would break bars, and the line that is kept up to date.
+    tqdm.write(line, file=to)
+    (to or sys.stdout).flush()

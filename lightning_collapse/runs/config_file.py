@@ -59,15 +59,10 @@ _KINDS: dict[str, Kind] = {
     "trainer.gradient_clip_val": "forbidden",
     "trainer.gradient_clip_algorithm": "forbidden",
 }
-# What means the same to Lightning, in lower case, by what is left of them.
-_PRECISIONS = {
-    "32-true": ["none", "32"],
-    "64-true": ["64"],
-    "16-mixed": ["16"],
-    "bf16-mixed": ["bf16"],
-}
+# What means the same to Lightning, by how it is spelt in lower case.
+_PRECISIONS = {"none": "32-true", "32": "32-true", "64": "64-true"}
 _SPELLINGS: dict[str, dict[str, Any]] = {
-    "trainer.precision": {said: name for name, says in _PRECISIONS.items() for said in says},
+    "trainer.precision": {**_PRECISIONS, "16": "16-mixed", "bf16": "bf16-mixed"},
     "trainer.accumulate_grad_batches": {"none": 1},
     "trainer.gradient_clip_val": {"none": 0},
     "trainer.gradient_clip_algorithm": {"none": "norm"},
@@ -85,24 +80,16 @@ _MACHINE = (
     "trainer.deterministic",
     "trainer.benchmark",
 )
-_SEAL = "# sha256 "
 
 
 @dataclass(frozen=True)
 class Change:
-    """A key whose value is not the one that the run was started with, or went on with last.
+    """A key whose value is not the one that the run was started with, or went on with last."""
 
-    Attributes:
-        key: with dots.
-        was: as JSON.
-        now: as JSON.
-        kind: whether a run may go on with it.
-    """
-
-    key: str
-    was: str
-    now: str
-    kind: Kind
+    key: str  # with dots
+    was: str  # as JSON
+    now: str  # as JSON
+    kind: Kind  # whether a run may go on with it
 
     def __str__(self) -> str:
         return f"{self.key:.100} = {self.now:.200} (was {self.was:.200})"
@@ -115,12 +102,7 @@ class ConfigFile:
         self.path = path
 
     def read(self) -> dict[str, Any]:
-        """Reads the configuration.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ValueError: the file is not as it was written.
-        """
+        """Reads the configuration; raises ValueError where it is not as it was written."""
         text = self.path.read_bytes().decode(errors="replace")
         body = text.partition("\n")[2]
         if _sealed(body) != text:
@@ -133,12 +115,7 @@ class ConfigFile:
         return config
 
     def experiment(self) -> dict[str, str]:
-        """Reads what results depend on: keys with dots, and their values as JSON.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged.
-        """
+        """Reads what results depend on: keys with dots, and their values as JSON."""
         return _experiment(self.read())
 
     def changes(
@@ -147,24 +124,17 @@ class ConfigFile:
         """Compares a configuration with the file's; no file, no changes.
 
         An option that the file lacks did not exist when the run was started, which was as if by
-        today's default; one of which no default is known is not compared.
-
-        Args:
-            config: of now.
-            parts: what is called with the options of each section.
-
-        Raises:
-            ValueError: the file is damaged.
+        today's default; one of which no default is known is not compared. `parts` are what is
+        called with the options of each section.
         """
         if not self.path.exists():
             return []
         usual = {name: _defaults(part) for name, part in (parts or {}).items()}
         before = _filled(self.read(), config, usual)
-        compared = ((key, was, _value(config, key)) for key, was in _flatten(before))
         return [
             Change(key, was, now, _kind(key))
-            for key, was, now in compared
-            if _meaning(key, was) != _meaning(key, now)
+            for key, was in _flatten(before)
+            if _meaning(key, was) != _meaning(key, now := _value(config, key))
         ]
 
     @property
@@ -181,12 +151,9 @@ class ConfigFile:
             )
 
     def write(self, config: Mapping[str, Any], changes: Iterable[Change] = ()) -> str:
-        """Writes a configuration, and below the changes recorded before, those of now.
-
-        Returns:
-            What the file holds, from which it could be restored.
-        """
-        told = _comments(self.path.read_text()) if self.path.exists() else []
+        """Writes a configuration, and changes after those recorded before; gives the text."""
+        lines = self.path.read_text().splitlines()[1:] if self.path.exists() else []
+        told = [line for line in lines if line.startswith("# ")]
         now = datetime.now().isoformat(timespec="seconds")
         told += [f"# {now}: {change}" for change in changes if change.kind == "recorded"]
         body = "".join(f"{line}\n" for line in told)
@@ -203,8 +170,7 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
     What a run that goes on may change is left out, and so are the modules of our classes.
     """
-    counts = sorted(_experiment(config).items())
-    return hashlib.sha256(json.dumps(counts).encode()).hexdigest()
+    return _sha256(json.dumps(sorted(_experiment(config).items())))
 
 
 def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
@@ -216,21 +182,16 @@ def run_digest(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
 
     Options at their default are left out, those of the classes that it names too, and the digest
     outlasts the options that a later version adds; so are those that a run may change as it goes
-    on, but for its measures.
-
-    Args:
-        config: a run's options.
-        defaults: those of a run of which nothing is said.
+    on, but for its measures. `defaults` are the options of a run of which nothing is said.
     """
     usual = set(_flatten(defaults))
-    told = {
-        key: value
+    return _digest(
+        (key, value)
         for key, value in _flatten(_chosen(config))
         # What is usual of one class may be unusual of another: a class's own defaults are gone.
         if ("init_args" in key.split(".") or (key, value) not in usual)
         and (_kind(key) == "forbidden" or _begins(key, _FIGURES))
-    }
-    return _digest(told)
+    )
 
 
 def _chosen(config: Any) -> Any:
@@ -241,10 +202,9 @@ def _chosen(config: Any) -> Any:
         return config
     chosen = {name: _chosen(value) for name, value in config.items()}
     if isinstance(path := config.get("class_path"), str) and "init_args" in config:
-        own, given = _own_defaults(path), config["init_args"] or {}
-        left = {k: chosen["init_args"][k] for k in given if _said(given[k]) != own.get(k)}
-        del chosen["init_args"]
-        if left:
+        own = {name: _said(default) for name, default in _defaults(_imported(path)).items()}
+        given, args = config["init_args"] or {}, chosen.pop("init_args")
+        if left := {k: args[k] for k in given if _said(given[k]) != own.get(k)}:
             chosen["init_args"] = left
     return chosen
 
@@ -259,9 +219,8 @@ def _filled(old: Any, new: Any, usual: Any) -> Any:
     if _said(old.get("class_path")) != _said(path):
         return old
     # Of a class that nobody names, a configuration is a plain table.
-    known = dict(
-        vars(usual) if is_dataclass(usual) else usual if isinstance(usual, Mapping) else {}
-    )
+    usual = vars(usual) if is_dataclass(usual) else usual
+    known = dict(usual) if isinstance(usual, Mapping) else {}
     if isinstance(path, str):
         known["init_args"] = _defaults(_imported(path))
     told = {name: _filled(old[name], new.get(name), known.get(name)) for name in old}
@@ -290,11 +249,6 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _own_defaults(path: str) -> dict[str, str]:
-    """Gives the defaults of a class, or a function, that was imported before, as JSON."""
-    return {name: _said(default) for name, default in _defaults(_imported(path)).items()}
-
-
 def _said(value: Any) -> str:
     return _meaning("", json.dumps(value, default=str))
 
@@ -304,19 +258,21 @@ def same_first_round(config: Mapping[str, Any]) -> str:
 
     Of those a regime may take some, in round 0 too.
     """
-    told = {
-        key: value
+    return _digest(
+        (key, value)
         for key, value in _flatten(config)
         if (_kind(key) == "forbidden" and not _begins(key, _LATER)) or _begins(key, _MACHINE)
-    }
-    return _digest(told)
+    )
 
 
-def _digest(told: Mapping[str, str]) -> str:
-    meant = {key: _meaning(key, value) for key, value in told.items()}
+def _digest(told: Iterable[tuple[str, str]]) -> str:
+    meant = {key: _meaning(key, value) for key, value in told}
     counts = [pair for pair in meant.items() if pair[1] != _meaning(pair[0], "null")]
-    text = json.dumps(sorted(counts))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return _sha256(json.dumps(sorted(counts)))[:8]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _begins(key: str, heads: Iterable[str]) -> bool:
@@ -324,13 +280,7 @@ def _begins(key: str, heads: Iterable[str]) -> bool:
 
 
 def _sealed(body: str) -> str:
-    digest = hashlib.sha256(body.encode(errors="surrogateescape")).hexdigest()
-    return f"{_SEAL}{digest} of the lines below\n{body}"
-
-
-def _comments(text: str) -> list[str]:
-    lines = text.splitlines()[1:]
-    return [line for line in lines if line.startswith("# ")]
+    return f"# sha256 {_sha256(body)} of the lines below\n{body}"
 
 
 def _flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

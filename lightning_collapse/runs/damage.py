@@ -13,13 +13,12 @@ import torch
 
 from lightning_collapse.data.store.manifest import is_committed, manifest_path, read_manifest
 from lightning_collapse.runs.checkpoints import is_sealed
+from lightning_collapse.runs.config_file import ConfigFile
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import encode_csv, encode_table
 from lightning_collapse.samples.sheet import PREVIEW_ROWS, encode_contact_sheet
 
 __all__ = ["derived", "examine", "finished_rounds", "refuse_gaps"]
-
-GONE, DAMAGED = "is gone", "is damaged"
 
 
 def examine(run: Run) -> Iterator[tuple[Path, str | None]]:
@@ -31,14 +30,14 @@ def examine(run: Run) -> Iterator[tuple[Path, str | None]]:
     """
     rounds = finished_rounds(run)
     for path in _checkpoints(run, rounds):
-        yield path, None if is_sealed(path) else _gone_or_damaged(path)
-    yield run.config.path, _config_fault(run)
+        yield path, _fault(path, is_sealed(path))
+    yield run.config.path, _fault(run.config.path, _is_readable(run.config))
     for folder in [run.real, *map(run.round, range(rounds))]:
         yield from _examine_folder(folder)
     for path in [*map(run.preview, range(rounds)), *([run.table, run.csv] if rounds else [])]:
         expected = derived(run, path)
         same = path.exists() and (expected is None or path.read_bytes() == expected)
-        yield path, None if same else _gone_or_damaged(path)
+        yield path, _fault(path, same)
 
 
 def refuse_gaps(run: Run) -> None:
@@ -70,13 +69,13 @@ def _examine_folder(folder: Path) -> Iterator[tuple[Path, str | None]]:
     try:
         shards = read_manifest(folder).shards
     except (ValueError, FileNotFoundError):
-        yield path, _gone_or_damaged(path)
+        yield path, _fault(path, False)
         return
     yield path, None
     for shard in shards:
         file = folder / shard.file
-        same = file.exists() and _sha256(file) == shard.sha256
-        yield file, None if same else _gone_or_damaged(file)
+        same = file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == shard.sha256
+        yield file, _fault(file, same)
 
 
 def _checkpoints(run: Run, rounds: int) -> list[Path]:
@@ -121,6 +120,14 @@ def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
+def _is_readable(config: ConfigFile) -> bool:
+    try:
+        config.read()
+    except (ValueError, FileNotFoundError):
+        return False
+    return True
+
+
 def _is_record(line: bytes, r: int) -> bool:
     try:
         record = json.loads(line)
@@ -129,17 +136,5 @@ def _is_record(line: bytes, r: int) -> bool:
     return isinstance(record, dict) and record.get("round") == r
 
 
-def _config_fault(run: Run) -> str | None:
-    try:
-        run.config.read()
-    except (ValueError, FileNotFoundError):
-        return _gone_or_damaged(run.config.path)
-    return None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _gone_or_damaged(path: Path) -> str:
-    return DAMAGED if path.exists() else GONE
+def _fault(path: Path, whole: bool) -> str | None:
+    return None if whole else "is damaged" if path.exists() else "is gone"

@@ -20,7 +20,7 @@ from lightning_collapse.runs.checkpoints import read_checkpoint
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.trust import Trusted
 
-__all__ = ["average_of", "load_run_denoiser", "model_of", "read_average", "remade", "settings_of"]
+__all__ = ["average_of", "load_run_denoiser", "model_of", "remade", "settings_of"]
 
 
 def load_run_denoiser(path: Path, trust_class: Trusted = None) -> Precond:
@@ -58,10 +58,6 @@ def remade(
 def model_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Gives how a checkpoint's denoiser is made, as the section `model` of a configuration does.
 
-    Args:
-        checkpoint: what the file holds.
-        path: of the file.
-
     Raises:
         ValueError: the configuration tells of no model.
     """
@@ -95,22 +91,8 @@ def settings_of(
         raise ValueError(f"{path}: {error}") from error
 
 
-def read_average(path: Path) -> dict[str, Tensor]:
-    """Reads the average's weights, by its own names, from a checkpoint of a run.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such checkpoint.
-    """
-    return average_of(read_checkpoint(path, sealed=False), path)
-
-
 def average_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """Gives the average's weights, by its own names, of a checkpoint that was read from a file.
-
-    Raises:
-        ValueError: it is not a checkpoint of a run.
-    """
+    """Gives the average's weights, by its own names; raises ValueError where there are none."""
     try:
         average = {
             name.removeprefix("ema."): value

@@ -17,11 +17,6 @@ __all__ = ["guided", "recorded_guide"]
 def recorded_guide(told: Any, trust_class: Trusted = None) -> Guide | None:
     """Makes the guide that a recipe tells of, which may be anyone's; None for none.
 
-    Args:
-        told: `class_path` and `init_args`, or None.
-        trust_class: class of the guide, such as `mine.Guide`, if it is not of this package, or
-            several classes.
-
     Raises:
         ValueError: it is of a class that is not trusted, or cannot be made.
     """
@@ -46,8 +41,8 @@ def guided(
     """Gives the denoiser that a guide makes of a checkpoint's.
 
     Args:
-        guide: which; None for the checkpoint's own.
-        denoiser: of the checkpoint, where the samples are to be made.
+        guide: which; None for the checkpoint's own denoiser.
+        denoiser: of the checkpoint, on the device where the samples are to be made.
         checkpoint: in its run's folder, where that of round 0 is found.
         trust_class: the network's class, if it is not of this package, or several classes.
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 
 from lightning_collapse.data.files import make_folder, remove, write_atomically, write_once
 from lightning_collapse.runs.layout import Run
@@ -22,21 +21,11 @@ class RunFolder(Run):
     """A run's folder that is written to, by one process at a time."""
 
     def __init__(self, path: str | os.PathLike[str], make: bool = True) -> None:
-        """Makes the folder.
-
-        Args:
-            path: of the folder.
-            make: false in all but the first of a run's processes, for which that one makes it.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Makes the folder, but in a process for which another does; OSError where it cannot."""
         super().__init__(path)
         self._is_new = make and not self.path.exists()
-        if make:
-            self._make()
-
-    def _make(self) -> None:
+        if not make:
+            return
         try:
             make_folder(self.checkpoints)
             # What every later write does; ".tmp" lets the next start clear it away.
@@ -58,11 +47,6 @@ class RunFolder(Run):
             own = (self.checkpoints, self.lock_file, self.id_file, self.wandb)
             if names <= {path.name for path in own} and not any(self.checkpoints.iterdir()):
                 shutil.rmtree(self.path)
-
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """Where an earlier start left off, if it got so far."""
-        return self.last if self.last.exists() else None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -88,15 +72,12 @@ class RunFolder(Run):
             now = datetime.now().isoformat(timespec="seconds")
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
             lock.flush()
-            self._clear()
+            # What writes that were killed have left behind.
+            remove(self.path.glob(".*.tmp"))
+            for folder in (self.checkpoints, self.pool):
+                remove(folder.rglob(".*.tmp"))
             finish_rewriting(self)
             yield
-
-    def _clear(self) -> None:
-        """Removes what writes that were killed have left behind."""
-        remove(self.path.glob(".*.tmp"))
-        for folder in (self.checkpoints, self.pool):
-            remove(folder.rglob(".*.tmp"))
 
     @property
     def id(self) -> str:

@@ -20,7 +20,7 @@ from lightning_collapse.runs.records import check_record, distance_name
 from lightning_collapse.runs.split import recorded_split
 from lightning_collapse.sampling.choice import same_latents
 
-__all__ = ["RunMeasuring", "recorded_regime", "with_figures"]
+__all__ = ["RunMeasuring", "recorded_regime", "seen_of", "with_figures"]
 
 # Rows by which figures' names are told.
 _FEW = 64
@@ -58,7 +58,7 @@ class RunMeasuring:
         self._rounds = [run.samples(r) for r in range(run.rounds)]
         if not self._rounds:
             raise FileNotFoundError(f"run = {run}: has no finished round")
-        self.records = [_record(samples, r) for r, samples in enumerate(self._rounds)]
+        self.records = [check_record(rows.record or {}, r) for r, rows in enumerate(self._rounds)]
         self._seed, train, held_out = recorded_split(run, self.records[-1])
         most = max(measure.rows for measure in measures)
         most = max(most, *(record.get("fd_n") or 0 for record in self.records))
@@ -105,28 +105,19 @@ class RunMeasuring:
         """Refuses measures of a user's own whose figures would be taken for this package's."""
         own = [measure for measure in self._measures if is_own(measure)]
         for space in {measure.features or features for measure in own}:
-            if taken := self._reserved(space).intersection(made.names(own)):
+            train, held_out = (rows[torch.arange(min(len(rows), _FEW))] for rows in self._split)
+            ours = reserved(space, RealData(train, held_out, _FEW))
+            if taken := ours.intersection(made.names(own)):
                 raise ValueError(
                     f"measures: {min(taken)} is a figure of this package; let your measure name "
                     "its own otherwise"
                 )
 
-    def _reserved(self, features: Features) -> set[str]:
-        train, held_out = (rows[torch.arange(min(len(rows), _FEW))] for rows in self._split)
-        return reserved(features, RealData(train, held_out, _FEW))
-
     def _seen_of(self, r: int, measuring: Measuring, rows: int | None = None) -> Seen:
         """What is seen of round r, of all its rows or of the first ones."""
         if self._seen is not None and self._seen[:2] == (r, measuring):
             return self._seen[2]
-        seen, start = measuring.seen(), 0
-        for shard in self._rounds[r].shards:
-            if rows is not None and start >= rows:
-                break
-            # As in the run: a shard at a time.
-            some = torch.arange(start, start := start + len(shard.crc32))
-            seen.update(int(some[0]), self._rounds[r][some])
-        return seen
+        return seen_of(measuring, self._rounds[r], rows)
 
     def _trained_on(self, r: int) -> Rows | None:
         """What round r trained on; None where its regime is not of this package, or curated."""
@@ -138,6 +129,17 @@ class RunMeasuring:
             self._pool.deposit(self._rounds[made], self.records[made].get("n_trainable"))
         # Measured out of order, an earlier round's pool is gone.
         return self._pool.drawn(regime) if self._pool.round == r else None
+
+
+def seen_of(measuring: Measuring, samples: StoredRows, rows: int | None = None) -> Seen:
+    """Gives what is seen of samples, a shard at a time: of all, or of about the first `rows`."""
+    seen, start = measuring.seen(), 0
+    for shard in samples.shards:
+        if rows is not None and start >= rows:
+            break
+        some = torch.arange(start, start := start + len(shard.crc32))
+        seen.update(int(some[0]), samples[some])
+    return seen
 
 
 def recorded_regime(record: dict[str, Any]) -> Regime | None:
@@ -157,11 +159,6 @@ def with_figures(record: dict[str, Any], fields: dict[str, Any]) -> dict[str, An
     cautions = record.get("cautions", {})
     still = {name: why for name, why in cautions.items() if name not in fields}
     return merged | {"cautions": still | fields["cautions"]}
-
-
-def _record(samples: StoredRows, r: int) -> dict[str, Any]:
-    check_record(record := samples.record or {}, r)
-    return record
 
 
 def _space(record: dict[str, Any]) -> Features:

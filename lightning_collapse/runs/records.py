@@ -148,14 +148,15 @@ def _flat(record: Record) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def check_record(record: Record, r: int) -> None:
-    """Raises ValueError where this is not the record of round r."""
+def check_record(record: Record, r: int) -> Record:
+    """Gives a record back; raises ValueError where it is not that of round r."""
     try:
         table_line(record)
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"round {r} has a record that cannot be read ({error!r:.80})") from error
     if record.get("round") != r:
         raise ValueError(f"round {r} has the record of round {record['round']!r:.20}")
+    return record
 
 
 def table_header(distance: str) -> str:
@@ -181,11 +182,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def distance_name(record: Record) -> str:
-    """Gives the name of the record's Fréchet distance, such as `fd_pixels` or `fid`.
-
-    Raises:
-        LookupError: it has none.
-    """
+    """Gives the name of a record's Fréchet distance, such as `fid`; LookupError for none."""
     for name in record:
         if name.startswith(("fd_", "fid")) and f"{name}_floor" in record:
             return name

@@ -7,7 +7,7 @@ manifests and shards. Files come in this order, so that what was repaired serves
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,11 @@ _OURS = "lightning_collapse."
 
 
 def repair(run: Run, trust_class: Trusted = None) -> Iterator[tuple[Path, str | None, bool]]:
-    """Makes the damaged files of a run again.
-
-    Args:
-        run: the run.
-        trust_class: class of its network, such as `mine.Net`, if it is not of this package, or
-            of its source or its guide, or several.
+    """Makes the damaged files of a run again, as `Run.repair` does.
 
     Yields:
         Every file; what was done about it, or why nothing could be, None for an intact one; and
         whether it is whole now.
-
-    Raises:
-        OSError: the run is in use.
     """
     with RunFolder(run).locked():
         # As in `fit`, of whose samples these are the same bytes.
@@ -87,7 +79,10 @@ def _repair(run: Run, path: Path, trust_class: Trusted) -> str:
     if path.parent == run.real:
         return _import_again(run, path, trust_class)
     if r is None or path == run.preview(r):
-        return _derive(run, path)
+        if (content := derived(run, path)) is None:
+            raise ValueError("what it repeats is damaged itself")
+        write_atomically(path, lambda file: file.write(content))
+        return "written again"
     if path == manifest_path(path.parent):
         raise ValueError(_way_back(run, r))
     return _sample_again(path, _sampler(run, r, trust_class))
@@ -101,11 +96,9 @@ def _relink(run: Run, path: Path) -> str:
         if is_sealed(run.last) and read_checkpoint(run.last)["PoolDataModule"] == end_of_round:
             link_atomically(run.last, path)
             return f"restored from {run.last.name}"
-        if other := _shared_from(run):
-            source = other.checkpoint(r)
-            if r == 0 and is_sealed(source):
-                link_atomically(source, path)
-                return f"restored from {other}, which shares it"
+        if r == 0 and (other := _shared_from(run)) and is_sealed(other.checkpoint(0)):
+            link_atomically(other.checkpoint(0), path)
+            return f"restored from {other}, which shares it"
         raise ValueError("there is no copy; the run can go on, but not make its samples again")
     rounds = finished_rounds(run)
     ends = [run.checkpoint(rounds), run.checkpoint(rounds - 1)]
@@ -156,14 +149,6 @@ def _shared_from(run: Run) -> Run | None:
     return Run(run.path.absolute().parent / name)
 
 
-def _derive(run: Run, path: Path) -> str:
-    content = derived(run, path)
-    if content is None:
-        raise ValueError("what it repeats is damaged itself")
-    write_atomically(path, lambda file: file.write(content))
-    return "written again"
-
-
 def _sample_again(path: Path, sampler: RoundSampler) -> str:
     start, stop = sampler.rows_of(shard_index(path))
     firsts = range(start, stop, sampler.micro_batch)
@@ -181,6 +166,10 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
     try:
         recipe = stored.recipe
         guide = recorded_guide(recipe.get("guide"), trust_class)
+        given = None
+        if (told := recipe.get("inpaint")) is not None:
+            apart = recorded_set_apart(run, stored.record or {})
+            given = Given(Inpainting(**told), apart, recipe["seed"], r)
         return RoundSampler(
             denoiser=guided(guide, denoiser.to(recipe["device"]), checkpoint, trust_class),
             sampling=Sampling.recorded(recipe["sampling"]),
@@ -192,17 +181,10 @@ def _sampler(run: Run, r: int, trust_class: Trusted) -> RoundSampler:
             round=r,
             device=torch.device(recipe["device"]),
             class_weights=_weights(recipe.get("class_weights"), denoiser.label_dim),
-            given=_given(run, recipe, stored.record or {}, r),
+            given=given,
         )
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its recipe cannot be followed here ({error})") from error
-
-
-def _given(run: Run, recipe: Mapping[str, Any], record: Mapping[str, Any], r: int) -> Given | None:
-    """Gives the rows that the samples complete, as a recipe and a record tell; None for none."""
-    if (told := recipe.get("inpaint")) is None:
-        return None
-    return Given(Inpainting(**told), recorded_set_apart(run, record), recipe["seed"], r)
 
 
 def _weights(recorded: Any, label_dim: int) -> tuple[int, ...] | None:
@@ -261,11 +243,8 @@ def _source(config: Any, trust_class: Trusted) -> Source:
     path = str(named.get("class_path"))
     name = path.rpartition(".")[2]
     # By its last name: modules have moved since some runs were started.
-    ours = {
-        kind.__name__: kind
-        for kind in Source.__subclasses__()
-        if kind.__module__.startswith(_OURS)
-    }
+    kinds = (kind for kind in Source.__subclasses__() if kind.__module__.startswith(_OURS))
+    ours = {kind.__name__: kind for kind in kinds}
     kind: Any = ours.get(name) if path.startswith((_OURS, name)) else None
     if kind is None:
         kind = import_trusted("source", path, list(ours), trust_class)

@@ -1,6 +1,6 @@
 """Whether a checkpoint is one that a run can go on from, found out before anything is taken over.
 
-Damage shows by the seal (`data.checkpoints`). This is about files that are well sealed and yet
+Damage shows by the seal (`runs.checkpoints`). This is about files that are well sealed and yet
 wrong: of another network, of a run that diverged, or made to do harm.
 """
 
@@ -19,23 +19,16 @@ __all__ = ["check_checkpoint", "check_training", "check_weights"]
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
-    """Compares a checkpoint with the module that is to go on from it.
-
-    Raises:
-        ValueError: it does not fit, or a weight is not finite.
-    """
+    """Raises ValueError where a checkpoint does not fit the module, or a weight is not finite."""
     with _told("ckpt_path"):
         _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
         _check(checkpoint, module)
 
 
 def check_training(checkpoint: Mapping[str, Any], training: TrainedFor) -> None:
-    """Compares what a checkpoint's network was trained for with what it is to be trained for.
+    """Raises ValueError where a network was trained for something else than it is to be now.
 
     A configuration tells too, but for one that is older than these options.
-
-    Raises:
-        ValueError: they differ.
     """
     before = checkpoint.get("model")
     if not isinstance(before, dict):
@@ -53,11 +46,7 @@ def check_training(checkpoint: Mapping[str, Any], training: TrainedFor) -> None:
 
 
 def check_weights(checkpoint: Mapping[str, Any], module: nn.Module, path: Path) -> None:
-    """Compares the weights of a checkpoint's file with the module that is to have them.
-
-    Raises:
-        ValueError: they do not fit, or one is not finite.
-    """
+    """Raises ValueError where a file's weights do not fit the module, or one is not finite."""
     with _told(path):
         _check_tensors("state_dict", checkpoint["state_dict"], module.state_dict())
 
@@ -82,24 +71,18 @@ def _check(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     for value in _leaves(checkpoint["optimizer_states"]):
         if isinstance(value, Tensor) and tuple(value.shape) not in sizes:
             raise ValueError(f"optimizer_states holds a tensor of {list(value.shape)}")
-    counts = [
-        progress["steps"],
-        progress["steps_skipped"],
-        checkpoint["epoch"],
-        checkpoint["global_step"],
-    ]
+    counts = [progress[name] for name in ("steps", "steps_skipped")]
+    counts += [checkpoint[name] for name in ("epoch", "global_step")]
     for value in [*counts, *_leaves(checkpoint["loops"])]:
         if isinstance(value, Tensor) or (isinstance(value, int) and not 0 <= value < 2**63):
             raise ValueError(f"{value!r:.60} is no count of steps or rounds")
-    if not all(
-        isinstance(value, float) for value in [progress["seconds"], *progress["loss_sums"]]
-    ):
+    sums = [progress["seconds"], *progress["loss_sums"]]
+    if not all(isinstance(value, float) for value in sums):
         raise ValueError("round_progress holds no sums of losses and seconds")
 
 
 def _check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    wrong = set(forms(found).items()) ^ set(forms(expected).items())
-    if wrong:
+    if wrong := forms(found).items() ^ forms(expected).items():
         name, form = min(wrong)
         raise ValueError(
             f"{what} does not fit the network, such as {name} ({form}); go on with the "
@@ -115,11 +98,8 @@ def _check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str
 
 
 def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from _leaves(value)
-    elif isinstance(tree, (list, tuple)):
-        for value in tree:
-            yield from _leaves(value)
-    else:
+    if not isinstance(tree, (Mapping, list, tuple)):
         yield tree
+        return
+    for part in tree.values() if isinstance(tree, Mapping) else tree:
+        yield from _leaves(part)

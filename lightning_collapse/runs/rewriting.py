@@ -35,11 +35,7 @@ def rewrite_records(run: Run, records: Sequence[dict[str, Any]]) -> None:
 
 
 def finish_rewriting(run: Run) -> None:
-    """Puts new records in place, if there are any that an earlier start did not come to.
-
-    Raises:
-        ValueError: what an earlier start has left is damaged.
-    """
+    """Puts in place what an earlier start has left of new records; ValueError where damaged."""
     if not run.rewriting.exists():
         return
     records = _read(run)

@@ -30,22 +30,13 @@ __all__ = ["FirstRound", "rows_digest", "share_first_round", "sharers"]
 
 @dataclass(frozen=True)
 class FirstRound:
-    """What a run's round 0 would be.
-
-    Attributes:
-        config: the run's options.
-        regime: whose rows it trains on.
-        seed: of the run.
-        samples_per_round: as the options have it; None for what the regime needs.
-        recipe: how its samples would be made: `sampling`, `micro_batch`, `classes`, `guide`,
-            `seed` and `device`.
-    """
+    """What a run's round 0 would be."""
 
     config: Mapping[str, Any]
     regime: Regime
     seed: int
-    samples_per_round: int | None
-    recipe: Mapping[str, Any]
+    samples_per_round: int | None  # None for what the regime needs
+    recipe: Mapping[str, Any]  # how its samples would be made
 
     def has_training_of(self, other: Run, made: StoredRows) -> bool:
         """Whether another run, which has made those samples, has trained the same."""
@@ -73,20 +64,10 @@ def rows_digest(selection: Tensor) -> str:
 
 
 def share_first_round(run: Run, folder: Path, wanted: FirstRound) -> Run | None:
-    """Links round 0 from another run, unless this one was started already.
+    """Links round 0 of a run, which is locked, from another in a folder, unless it was started.
 
     A run that gets its samples too still has to measure them; one that does not, to make them.
-
-    Args:
-        run: which is locked, and gets the files.
-        folder: of the other runs.
-        wanted: what its round 0 would be.
-
-    Returns:
-        The run that they are from; None for none.
-
-    Raises:
-        OSError: the run's folder cannot be written.
+    Gives the run that they are from, or None.
     """
     if run.last.exists():
         return None

@@ -4,42 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lightning_collapse.metrics.measure import MEASURED_ROWS
+from lightning_collapse.pool import Subset
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import LabelledRows
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.seeds import generator
 
 __all__ = [
-    "Subset",
     "recorded_set_apart",
     "recorded_split",
     "samples_of",
     "set_apart",
     "split",
 ]
-
-
-class Subset:
-    """Rows (n, *) of a store in an order of their own.
-
-    Attributes:
-        order: their positions in the store (n,).
-        labels: class of each row (n,), int64; None where there are none.
-    """
-
-    def __init__(self, rows: LabelledRows, order: Tensor) -> None:
-        self._rows, self.order = rows, order
-        self.labels = None if rows.labels is None else rows.labels[order]
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        rows: Tensor = self._rows[self.order[indices]]
-        return rows
 
 
 def split(
@@ -87,25 +66,13 @@ def split(
 
 
 def set_apart(real: LabelledRows, seed: int, n_train: int, n_held_out: int) -> Subset:
-    """Gives the rows of a split without swap that are in neither of its parts.
-
-    Args:
-        real: all real rows of the run.
-        seed: of the split.
-        n_train: rows that may be trained on.
-        n_held_out: rows that are held out.
-    """
+    """Gives the rows of a split without swap that are in neither of its parts, of such sizes."""
     order = torch.randperm(len(real), generator=generator(seed, "real"))
     return Subset(real, order[n_held_out + n_train :])
 
 
 def recorded_set_apart(run: Run, record: Mapping[str, Any]) -> Subset:
-    """Gives the rows that are set apart as a round's record has it.
-
-    Raises:
-        OSError: the real rows are not there.
-        ValueError: they are fewer than were split, or what is recorded is no whole number.
-    """
+    """Gives the rows that are set apart by the split that `recorded_split` gives."""
     seed, train, held_out = recorded_split(run, record)
     split_seed = record.get("split_seed", seed)
     return set_apart(run.real_rows, split_seed, len(train), len(held_out))
@@ -149,12 +116,8 @@ def samples_of(
 ) -> tuple[int, int]:
     """Gives how many samples a round makes, and how many, the first ones, may be trained on.
 
-    Args:
-        regime: of the run.
-        n_train: N, real rows that may be trained on.
-        n_held_out: real rows that are held out.
-        asked: samples to make, all of which may be trained on; None for what the regime needs, or
-            N where it needs none, and more where measures take more.
+    These are as many as are `asked` for; where none are, what the regime needs, or N where it
+    needs none, and more are made where measures take more.
     """
     if asked is not None:
         return asked, asked

@@ -34,11 +34,7 @@ def load_weights(model: Precond, path: Path) -> None:
         )
     expected, found = forms(model.state_dict()), forms(weights)
     if expected != found:
-        wrong = sorted(
-            name
-            for name in expected.keys() | found.keys()
-            if expected.get(name) != found.get(name)
-        )
+        wrong = sorted({name for name, _ in expected.items() ^ found.items()})
         raise ValueError(
             f"init_from = {path}: {len(wrong)} entries do not fit the "
             f"network, such as {wrong[0]} ({found.get(wrong[0])} in the file, "
@@ -63,11 +59,7 @@ def forms(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Gives the SHA-256 of a file of weights.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
+    """Gives the SHA-256 of a file of weights; raises FileNotFoundError where there is none."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"init_from = {path}: no such file; name a run's checkpoint, or a .safetensors "

@@ -19,14 +19,7 @@ __all__ = ["Given"]
 
 @dataclass(frozen=True)
 class Given:
-    """The rows that are completed.
-
-    Attributes:
-        inpainting: how.
-        rows: that are set apart (m, *), as stored.
-        seed: of the run.
-        round: which round.
-    """
+    """The rows that are completed in a round: those that are set apart (m, *), as stored."""
 
     inpainting: Inpainting
     rows: LabelledRows
@@ -56,10 +49,7 @@ class Given:
     def with_noise(self, samples: Sequence[int], mean: Tensor, std: Tensor) -> Tensor:
         """Gives the same rows (n, *) with noise in the place of the sampled part.
 
-        Args:
-            samples: which.
-            mean: of every number of a row (*), in network units.
-            std: its standard deviation (*).
+        It is of mean (*) and standard deviation (*), in network units.
         """
         streams = [generator(self.seed, "masked noise", self.round, i) for i in samples]
         noise = mean + std * KeyedNormal(streams)(tuple(mean.shape))

@@ -7,7 +7,6 @@ padded: on a CPU, convolutions differ in their last bits between batch sizes.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,34 +25,6 @@ __all__ = ["RoundSampler", "class_weights", "rows_per_shard"]
 _SHARDS_AIMED_AT = 64
 
 
-def _solve(
-    denoiser: LabelledDenoiser,
-    sampling: Sampling,
-    noise: Tensor,
-    labels: Tensor | None,
-    randn_like: Callable[[Tensor], Tensor],
-) -> Tensor:
-    return sampling(lambda x, sigma: denoiser(x, sigma, labels), noise, randn_like)
-
-
-def _complete(
-    given: Given,
-    indices: Sequence[int],
-    denoiser: LabelledDenoiser,
-    sampling: Sampling,
-    noise: Tensor,
-    labels: Tensor | None,
-    randn_like: Callable[[Tensor], Tensor],
-) -> Tensor:
-    return given.inpainting(
-        lambda x, sigma: denoiser(x, sigma, labels),
-        noise,
-        network_units(given.of(indices)),
-        sampling.sigmas,
-        randn_like,
-    )
-
-
 def rows_per_shard(n: int, micro_batch: int) -> int:
     """Gives the rows of a shard: whole micro-batches, and shards enough for many processes."""
     batches = -(-n // (micro_batch * _SHARDS_AIMED_AT))
@@ -61,15 +32,10 @@ def rows_per_shard(n: int, micro_batch: int) -> int:
 
 
 def class_weights(labels: Tensor, label_dim: int, uniform: bool) -> tuple[int, ...] | None:
-    """Gives the weights by which only classes are drawn that have a real row.
+    """Gives a weight for every class, or None where all are drawn equally often.
 
-    Args:
-        labels: class of every real row (n,), below label_dim.
-        label_dim: classes that the network knows.
-        uniform: draw these classes equally often, or else as often as they have rows.
-
-    Returns:
-        A weight for every class; None where all are drawn equally often.
+    Of `label_dim` classes only those are drawn that have a real row, by their labels (n,): these
+    equally often if `uniform`, or else as often as they have rows.
     """
     counts = torch.bincount(labels, minlength=label_dim)
     weights = tuple((counts.clamp(max=1) if uniform else counts).tolist())
@@ -170,9 +136,7 @@ class RoundSampler:
         normal = KeyedNormal([generator(self.seed, "sample", self.drawn_as, i) for i in indices])
         noise = normal(self.shape).to(self.device)
         labels = self._padded_labels(first)
-        solve = _solve if self.given is None else partial(_complete, self.given, indices)
-        solved = solve(self.denoiser, self.sampling, noise, labels, normal.like)
-        samples, bad = nonfinite_as_zero(solved)
+        samples, bad = nonfinite_as_zero(_solve(self, indices, noise, labels, normal.like))
         rows = from_network_units(samples).cpu()
         if self.given is not None:
             rows = self.given.composed(indices, rows)
@@ -185,3 +149,22 @@ class RoundSampler:
         mine = labels[first : first + self.micro_batch]
         padding = mine.new_zeros(self.micro_batch - len(mine))
         return torch.cat([mine, padding]).to(self.device)
+
+
+def _solve(
+    sampler: RoundSampler,
+    indices: Sequence[int],
+    noise: Tensor,
+    labels: Tensor | None,
+    randn_like: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Makes samples, or completes the given rows, in network units."""
+    sampling, given = sampler.sampling, sampler.given
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        return sampler.denoiser(x, sigma, labels)
+
+    if given is None:
+        return sampling(denoise, noise, randn_like)
+    rows = network_units(given.of(indices))
+    return given.inpainting(denoise, noise, rows, sampling.sigmas, randn_like)

@@ -67,7 +67,7 @@ class SeedSampler:
             slots[seed % self.micro_batch] = seed
         numbers = _Numbers(slots, self.device)
         noise = numbers.normal(self.shape)
-        labels = self._draw_labels(numbers)
+        labels = self._draw_labels(numbers) if self.label_dim else None
         if self.sampling.S_churn:
             # NVIDIA draws in every step, our sampler only where S_max lets it add.
             for _ in range(int((self.sampling.sigmas > self.sampling.S_max).sum())):
@@ -84,12 +84,9 @@ class SeedSampler:
             return None
         numbers = _Numbers(seeds, self.device)
         numbers.normal(self.shape)
-        labels = self._draw_labels(numbers)
-        return None if labels is None else labels.cpu()
+        return self._draw_labels(numbers).cpu()
 
-    def _draw_labels(self, numbers: "_Numbers") -> Tensor | None:
-        if not self.label_dim:
-            return None
+    def _draw_labels(self, numbers: "_Numbers") -> Tensor:
         labels = numbers.below(self.label_dim)
         return labels if self.label is None else torch.full_like(labels, self.label)
 

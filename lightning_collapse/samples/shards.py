@@ -42,30 +42,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Described:
-    """A shard that waits for its commit.
-
-    Attributes:
-        shard: as the manifest will describe it.
-        n_bytes: of the file.
-        n_nonfinite: how many of its samples were not finite.
-    """
+    """A shard, as the manifest will describe it, that waits for its commit."""
 
     shard: Shard
-    n_bytes: int
-    n_nonfinite: int
+    n_bytes: int  # of the file
+    n_nonfinite: int  # of its samples
 
 
 def write_described(
     folder: Path, index: int, rows: Tensor, labels: Tensor | None, n_nonfinite: int = 0
 ) -> None:
-    """Writes a shard, then its description.
+    """Writes a shard of rows (n, *), uint8 or float32, with labels (n,), then its description.
 
-    Args:
-        folder: of the shards.
-        index: of the shard.
-        rows: (n, *), uint8 or float32.
-        labels: class of each row (n,), or None.
-        n_nonfinite: how many of the rows stand for samples that were not finite.
+    `n_nonfinite` of the rows stand for samples that were not finite.
     """
     path = shard_path(folder, index)
     shard = write_shard(path, rows, labels)
@@ -103,11 +92,7 @@ def read_described(folder: Path, index: int) -> tuple[Tensor, int]:
 
 
 def described_shards(folder: Path, n: int) -> list[Shard]:
-    """Gives what the manifest is to say of a folder's n shards, none of which is read.
-
-    Raises:
-        OSError: one is gone, or cut.
-    """
+    """Gives what the manifest is to say of n shards, unread; OSError for one gone, or cut."""
     return [_description(folder, index).shard for index in range(n)]
 
 

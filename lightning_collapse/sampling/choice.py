@@ -44,10 +44,10 @@ class Sampling:
             beside the usual; the score is left as it is. Samples of a Gaussian N(mu, C) get
             temperature times their covariance, exactly so for all solvers: the sampling bias
             lambda of Alemohammad et al. 2024 (https://arxiv.org/abs/2307.01850).
-        start: whether the noise of sigma_max, at which sampling starts, lies around zero; or around
-            the data's mean, as data of that noise do: the denoiser's first answer is added to it,
-            which is their mean but for (deviation / sigma_max)^2, at no further call. Around zero,
-            samples of an axis of mean m and deviation s are off by m s / sigma_max.
+        start: whether sampling starts from noise around zero; or around the data's mean, as data
+            of noise sigma_max lie: the denoiser's first answer is added to it, which is that mean
+            but for (deviation / sigma_max)^2, at no further call. Around zero, samples along an
+            axis of mean m and deviation s are off by m s / sigma_max.
         last: whether the last step is to noise level 0, which shrinks an axis of deviation s by
             s / sqrt(s^2 + sigma_min^2); or sampling stops at sigma_min, which leaves the noise of
             that level in the samples.

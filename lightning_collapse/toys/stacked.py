@@ -28,10 +28,10 @@ from lightning_collapse.networks.held_out import loss_fields, loss_sums
 from lightning_collapse.networks.initial import randomise
 from lightning_collapse.networks.mlp import SigmaMLP
 from lightning_collapse.networks.stacked import StackedMLP
-from lightning_collapse.pool import Pool, batch_order
+from lightning_collapse.pool import Pool, Subset, batch_order
 from lightning_collapse.regimes import Regime
 from lightning_collapse.rows import ReadRows, from_network_units, nonfinite_as_zero
-from lightning_collapse.runs.split import Subset, samples_of, split
+from lightning_collapse.runs.split import samples_of, split
 from lightning_collapse.sampling.choice import Sampling
 from lightning_collapse.sampling.guide import Guide
 from lightning_collapse.sampling.solvers import Denoiser

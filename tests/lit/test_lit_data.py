@@ -79,7 +79,7 @@ def test_batches_are_cut_from_what_the_regime_selects(tmp_path):
     data.pool.deposit(torch.zeros(30, 2))
     data.round = 1
     read = torch.cat(positions(data))
-    assert set(read.tolist()) <= set(data.selection().tolist()) == set(range(48 + 24))
+    assert set(read.tolist()) <= set(data.curation().positions.tolist()) == set(range(48 + 24))
 
 
 def test_real_rows_are_split_for_good(tmp_path):

@@ -159,10 +159,11 @@ def test_counts_follow_the_regime(tmp_path, regime, counts):
 def test_counts_of_a_random_regime_are_those_of_the_rows_trained_on(tmp_path, regime):
     seen = {}
     fit = Fit(tmp_path, rounds=3, data={**POINTS, "regime": regime})
-    select = fit.data.selection
-    fit.data.selection = lambda: seen.setdefault(fit.data.pool.round, select())
+    curation = fit.data.curation
+    fit.data.curation = lambda: seen.setdefault(fit.data.pool.round, curation())
     fit()
-    for rows, record in zip(seen.values(), records(tmp_path), strict=True):
+    for made, record in zip(seen.values(), records(tmp_path), strict=True):
+        rows = made.positions
         n_real = int((rows < 48).sum())
         assert (record["n_real"], record["n_synthetic"]) == (n_real, len(rows) - n_real)
 

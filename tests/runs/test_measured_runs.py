@@ -203,8 +203,8 @@ def test_a_run_in_use_is_not_measured(run, cli):
 def test_older_records_leave_the_split_to_the_configuration(runs, run, cli, monkeypatch):
     """Records of before had neither seed nor numbers of rows."""
     monkeypatch.setattr(
-        "lightning_collapse.runs.measuring._record",
-        lambda samples, r: {n: v for n, v in samples.record.items() if n not in OLDER},
+        "lightning_collapse.runs.measuring.check_record",
+        lambda record, r: {n: v for n, v in record.items() if n not in OLDER},
     )
     assert cli("measure", run, "--measures", "[KernelDistance]")[0] == 0
     wanted = records(runs["points", "more"])

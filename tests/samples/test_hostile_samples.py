@@ -29,6 +29,7 @@ def recipe_of_samples(folder: Path) -> Reader:
 def samples_as_png(folder: Path) -> Reader:
     path = folder / "png" / "000000" / "000000.png"
     path.parent.mkdir(parents=True)
+    Image.init()  # or the first damaged file imports all of Pillow's formats
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(path)
     data = path.read_bytes()
     read = lambda: read_first(folder / "png", [0], 1)  # noqa: E731

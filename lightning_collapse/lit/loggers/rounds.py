@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger, WandbLogger
-from pytorch_lightning.utilities import rank_zero_warn
 
+from lightning_collapse.lit.loggers.steps import warned
 from lightning_collapse.lit.loggers.wandb_mirror import WandbMirror
-from lightning_collapse.lit.signals import exit_status
+from lightning_collapse.lit.signals import exit_status, signal_of
 
 __all__ = [
     "arguments_of",
@@ -29,31 +29,20 @@ def log_round(
 ) -> None:
     """Logs the record's numbers under `round/`, against the round; an error is a warning.
 
-    Args:
-        trainer: whose loggers are told.
-        record: of the round.
-        preview: the picture of its samples.
-        step: of the optimizer, with which the round has ended.
-        known: whether an earlier start has logged them: W&B is told again where that start was
-            offline, as what is synced last may replace the rest.
+    The round has ended with the optimizer's `step`. What is `known` an earlier start has logged:
+    W&B is told again where that was offline, as what is synced last may replace the rest.
     """
     for logger in trainer.loggers:
-        try:
+        with warned(logger, f"round {record['round']}"):
             _log(logger, record, preview, step, known)
-        except Exception as error:  # of whatever a logger talks to
-            name = type(logger).__name__
-            rank_zero_warn(f"{name} did not take round {record['round']}: {error!r:.200}")
 
 
 def log_hyperparameters(trainer: Trainer, told: Mapping[str, Any]) -> None:
     """Tells all loggers what the run is made of; an error is a warning."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
-        try:
+        with warned(logger, "the hyper-parameters"):
             logger.log_hyperparams(dict(told))
             logger.save()
-        except Exception as error:  # of whatever a logger talks to
-            name = type(logger).__name__
-            rank_zero_warn(f"{name} did not take the hyper-parameters: {error!r:.200}")
 
 
 def arguments_of(**parts: Any) -> dict[str, dict[str, Any]]:
@@ -68,8 +57,10 @@ def _kept(part: Any) -> dict[str, Any]:
     return {k: value if isinstance(value, plain) else repr(value) for k, value in values.items()}
 
 
-def tell_stop(trainer: Trainer, number: int) -> None:
-    """Tells W&B that a signal stops the run; but for Ctrl-C, that it is to be started again."""
+def tell_stop(trainer: Trainer) -> None:
+    """Tells W&B of a signal that stops the run; but for Ctrl-C, that it is to be started again."""
+    if (number := signal_of(trainer)) is None:
+        return
     preempted = number != signal.SIGINT
     for logger in trainer.loggers:
         if isinstance(logger, WandbMirror):
@@ -107,7 +98,7 @@ def _log(logger: Logger, record: dict[str, Any], preview: Path, step: int, known
     numbers = numbers_of(record)
     described = {"round": record["round"], "round/regime": record["regime"], **numbers}
     if isinstance(logger, WandbMirror):
-        logger.log_round(described, preview, step, known)
+        logger.send(described, {"round/samples": str(preview)}, step=step, known=known)
     elif isinstance(logger, WandbLogger):
         if not (known and logger.experiment.resumed):
             _log_to_wandb(logger, described, preview, step)

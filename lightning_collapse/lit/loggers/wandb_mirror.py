@@ -40,12 +40,8 @@ def wandb_mirror(run: RunFolder, config: Mapping[str, Any]) -> "WandbMirror | bo
 def described(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
     """Gives what W&B is told of a run, as keyword arguments of `wandb.init`.
 
-    Runs that differ by their seed alone are one group. What the environment says holds.
-
-    Args:
-        run: the folder, in which W&B's is; its name is the run's, and its id is W&B's too, unless
-            an agent of a W&B sweep has given another.
-        config: the run's options; none, if they are not known.
+    Runs that differ by their seed alone are one group. A run's id is W&B's too, unless an agent of
+    a W&B sweep has given another. What the environment says holds.
     """
     data = config.get("data") or {}
     kinds = (data.get("regime"), data.get("source"))
@@ -76,12 +72,9 @@ def fill_in(logger: WandbLogger, run: RunFolder, config: Mapping[str, Any]) -> N
         return
     told = logger._wandb_init
     defaults = {"dir": ".", "project": "lightning_logs"}
-    missing = {
-        key: value
-        for key, value in described(run, config).items()
-        if told.get(key) in (None, defaults.get(key))
-    }
-    told |= missing
+    for key, value in described(run, config).items():
+        if told.get(key) in (None, defaults.get(key)):
+            told[key] = value
     logger._id, logger._name = told["id"], told["name"]
     logger._save_dir, logger._project = told["dir"], told["project"]
 
@@ -90,13 +83,7 @@ class WandbMirror(Logger):
     """Mirrors what is logged to W&B; the first process of a run does, and others nothing."""
 
     def __init__(self, run: RunFolder, config: Mapping[str, Any], online: bool) -> None:
-        """Prepares the mirror, which starts with the run.
-
-        Args:
-            run: the folder, in which W&B's is.
-            config: the run's options, which W&B is told.
-            online: whether to send what is logged at once, if W&B can be reached.
-        """
+        """Prepares the mirror, which starts with the run; `online` sends at once where it can."""
         super().__init__()
         self._run, self._config, self._online = run, config, online
         self._lines: SimpleQueue[str | None] = SimpleQueue()
@@ -114,47 +101,27 @@ class WandbMirror(Logger):
     @rank_zero_only
     def save(self) -> None:
         """Starts the mirror: Lightning calls this at the start of a fit."""
-        if self._process is None:
-            self._process = self._start()
-            Thread(target=self._feed, args=(self._process,), daemon=True).start()
-
-    def _start(self) -> "subprocess.Popen[str]":
+        if self._process is not None:
+            return
         options = {"online": self._online, **described(self._run, self._config)}
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "lightning_collapse.lit.loggers.wandb_process",
-                json.dumps(options),
-            ],
+        module = "lightning_collapse.lit.loggers.wandb_process"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, json.dumps(options)],
             stdin=subprocess.PIPE,
             text=True,
             # Of a session of its own: a terminal's Ctrl-C is for the run.
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
+        Thread(target=self._feed, args=(self._process,), daemon=True).start()
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: W&B is told the run's options, which are all, at its start."""
 
-    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.send({**metrics, "trainer/global_step": step}, step=step)
 
     @rank_zero_only
-    def log_round(
-        self, record: Mapping[str, Any], preview: Path, step: int, known: bool = False
-    ) -> None:
-        """Logs a round's numbers, with the picture of its samples.
-
-        Args:
-            record: the numbers.
-            preview: the picture.
-            step: with which the round has ended.
-            known: whether an earlier start of the run has logged them.
-        """
-        self.send(record, {"round/samples": str(preview)}, step=step, known=known)
-
     def send(
         self,
         values: Mapping[str, Any],
@@ -163,7 +130,10 @@ class WandbMirror(Logger):
         step: int | None = None,
         known: bool = False,
     ) -> None:
-        """Hands over numbers and texts, and paths of pictures, by name; returns at once."""
+        """Hands over numbers and texts, and paths of pictures, by name; returns at once.
+
+        Those that an earlier start of the run has logged are `known`.
+        """
         message = {"log": dict(values), "pictures": dict(pictures or {})}
         self._send({**message, "step": step, "known": known})
 

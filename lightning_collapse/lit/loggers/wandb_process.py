@@ -27,11 +27,7 @@ _START, _END = 10, 10
 
 
 def main(options: dict[str, Any]) -> None:
-    """Mirrors what comes in on standard input, and ends with it.
-
-    Args:
-        options: `online`, and keyword arguments of `wandb.init`.
-    """
+    """Mirrors standard input to its end; options are `online`, and those of `wandb.init`."""
     # Signals are for the run, which closes the input when it is done.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -75,7 +75,10 @@ class Curator(ABC):
 
 @dataclass(frozen=True)
 class KeepsShare(Curator):
-    """Keeps `keep`, a share of the samples in (0, 1]; a subclass says which."""
+    """Keeps `keep`, a share of the samples in (0, 1]; a subclass says which.
+
+    It names the field again: a command line is checked before base classes are imported.
+    """
 
     keep: float = 0.5
 

@@ -35,6 +35,7 @@ class ByDensity(KeepsShare):
         ValueError: the share is not in (0, 1].
     """
 
+    keep: float = 0.5
     order: Literal["top", "bottom", "random"] = "bottom"
     of: Literal["samples", "real"] = "samples"
     features: Features | None = None

@@ -29,6 +29,7 @@ class ByDiscriminator(KeepsShare):
         ValueError: one of them is out of its range.
     """
 
+    keep: float = 0.5
     penalty: float = 1.0
     features: Features | None = None
 

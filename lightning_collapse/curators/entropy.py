@@ -28,6 +28,7 @@ class ByEntropy(KeepsShare):
         ValueError: the share is not in (0, 1].
     """
 
+    keep: float = 0.5
     features: Features | None = None
 
     def weights(self, offer: Offer) -> Tensor:

@@ -52,8 +52,12 @@ def fitted(sampling: Sampling, groups: Groups, n: int = 256) -> Sampling:
     noise = torch.randn(
         n, len(groups.mean), generator=generator(0, "fitted levels"), dtype=torch.float64
     )
-    ends = {"sigma_min": sampling.sigma_min, "sigma_max": sampling.sigma_max}
-    fine = Sampling(num_steps=_FINE_STEPS, start=sampling.start, **ends)
+    fine = Sampling(
+        num_steps=_FINE_STEPS,
+        sigma_min=sampling.sigma_min,
+        sigma_max=sampling.sigma_max,
+        start=sampling.start,
+    )
     axes = torch.linalg.eigh(groups.covariance)[1]
 
     def spread(rows: Tensor) -> Tensor:

@@ -181,7 +181,7 @@ def test_the_issues_plans_are_all_there():
     ways += ["likelihood_digits"]
     ways += ["negative_guidance", "recovery", "weights"]
     drives = ["architecture", "conditioning", "end", "latents", "levels", "noise_distribution"]
-    drives += ["schedule", "size", "steps", "temperature"]
+    drives += ["schedule", "size", "start", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "claim_entropy_digits",

@@ -104,6 +104,9 @@ def test_draws_what_the_regime_selects(kept, regime):
     pool, whole = pool_of(kept(parts), seed=4), torch.cat(parts)
     selected = pool.select(regime)
     assert torch.equal(pool.draw(regime), whole[selected])
+    random = torch.Generator().manual_seed(pool._regime_seed)
+    stamps = torch.bincount(pool.born[selected], minlength=4).tolist()
+    assert regime.counts(pool.sizes, random) == stamps
 
 
 @pytest.mark.parametrize("regime", [Turnover(0.5), AccumulateSubsample(30)], ids=repr)

@@ -63,13 +63,20 @@ class Moments:
                 self.scatter += centred.square_().sum(0)
 
     def merge(self, other: "Moments") -> None:
-        """Adds the rows that `other`, of the same kind, has seen."""
+        """Adds the rows that `other` has seen."""
+        if other.scatter.shape != self.scatter.shape:
+            raise ValueError(
+                f"scatter {tuple(other.scatter.shape)} cannot be merged into "
+                f"{tuple(self.scatter.shape)}"
+            )
         if other.count:
             self._shift(other.count, other.mean)
             self.scatter += other.scatter
 
     def covariance(self) -> Tensor:
-        """Gives the unbiased covariance (d, d), where `full`, over n - 1; zeros for one row."""
+        """Gives the unbiased covariance (d, d), over n - 1; zeros for a single row."""
+        if not self._full:
+            raise ValueError("the covariance was not kept: use Moments(dim, full=True)")
         return self.scatter / self._degrees_of_freedom()
 
     def variance(self) -> Tensor:

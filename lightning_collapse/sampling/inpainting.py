@@ -55,8 +55,7 @@ class Inpainting:
             raise ValueError(
                 f"share = {self.share}: is none of the {shape[-1]} columns of a row; raise it"
             )
-        usual = {"solver": "heun", "S_churn": 0, "temperature": 1, "start": "zero"}
-        usual["last"] = "denoise"
+        usual = dict(solver="heun", S_churn=0, temperature=1, start="zero", last="denoise")
         for name, value in usual.items():
             if (given := getattr(sampling, name)) != value:
                 raise ValueError(f"needs loop.sampling.{name} = {value}, got {given}")

@@ -91,6 +91,10 @@ def test_a_single_row_has_covariance_0():
 def test_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="rows must be"):
         Moments(3).update(rows(4))
+    with pytest.raises(ValueError, match="cannot be merged"):
+        Moments(5).merge(Moments(5, full=False))
+    with pytest.raises(ValueError, match="not kept"):
+        Moments(5, full=False).covariance()
     with pytest.raises(ValueError, match="no rows"):
         Moments(5).covariance()
 

@@ -109,6 +109,11 @@ def test_labels_may_lie_beside_their_images_in_a_folder(tmp_path, files, found):
     assert read_labels(Folder(tmp_path), sorted(found)).of == found
 
 
+def test_labels_of_some_images_are_no_labels(tmp_path):
+    assert labels(tmp_path, '{"labels": [["a.png", 1]]}') is None
+    assert labels(tmp_path, '{"labels": [["a.png", 1], ["b.png", 1]]}') is not None
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "labels", "{", b"\xff\xfe\x00", "[" * 100_000, '{"labels": ' + "9" * 5000 + "}"],

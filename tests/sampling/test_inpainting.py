@@ -112,6 +112,10 @@ def test_calls_are_counted():
             lambda: Inpainting().check(Sampling("heun", S_churn=1.0), (2,)),
             "needs loop.sampling.S_churn = 0, got 1.0",
         ),
+        (
+            lambda: Inpainting().check(Sampling("heun", start="mean"), (2,)),
+            "needs loop.sampling.start = zero, got mean",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(made, said):

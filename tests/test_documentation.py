@@ -157,6 +157,7 @@ def test_ones_own_parts_are_taken_everywhere(follow):
     assert records[1]["reach_points_floor"] > 0
 
 
+@pytest.mark.slow
 def test_a_sweep_for_slurm_is_submitted_and_reported(follow, cli, monkeypatch):
     Path("bin").mkdir()
     for name, says in (("sbatch", "41"), ("squeue", "")):
@@ -201,6 +202,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.slow
 def test_from_nvidias_checkpoint_to_a_curve(follow, cli, monkeypatch):
     """Of a network like theirs, smaller, all that the tutorial says but `doctor`."""
     Path("checkpoints").unlink()

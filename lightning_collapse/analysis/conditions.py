@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_runs, distance_name, runs_in
+from lightning_collapse.sampling.choice import Sampling
 
 __all__ = [
     "Condition",
@@ -52,6 +53,7 @@ _SAME = ("n_train", "n_held_out", "fd_n")
 # What round 0 depends on already, but for chance; how later rounds begin is no part of it.
 _BEFORE_MIXING = ("model.", "loop.sampling", "data.source", "data.batch_size", "data.images_per_")
 _LATER = ("model.restart", "model.init_from")
+_SAMPLING = {f"loop.sampling.{one.name}": json.dumps(one.default) for one in fields(Sampling)}
 _CLASS = ".class_path"
 _FEW = 3
 """Options that a class is told with where its name alone tells it apart."""
@@ -241,6 +243,8 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
+        if "loop.sampling.solver" in known:
+            settings |= _SAMPLING  # An option that its version did not have was as by default.
         # What is null may be an option that the version of another run did not have.
         settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))

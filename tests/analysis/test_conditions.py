@@ -26,6 +26,17 @@ def test_runs_that_differ_by_seed_are_one_condition(tmp_path):
     assert first[:2].tolist() == [0.5, 0.6] and first[2] != first[2]
 
 
+def test_an_option_of_the_sampler_that_is_younger_than_a_run_was_as_by_default(tmp_path):
+    runs = []
+    for i, own in enumerate(({}, {"start": "zero", "last": "denoise"}, {"start": "mean"})):
+        runs.append(write_run(tmp_path / f"r{i}", FLAT, seed=i))
+        sampling = {"solver": "heun", "levels": []} | own
+        runs[-1].config.write({"loop": {"sampling": sampling}})
+    usual, other = conditions(runs)
+    assert [replica.seed for replica in usual.runs] == [0, 1]
+    assert other.name.endswith(', loop.sampling.start = "mean"')
+
+
 def test_a_configuration_tells_conditions_apart_and_names_them(tmp_path):
     runs = []
     for i, lr in enumerate((0.1, 0.1, 0.2)):

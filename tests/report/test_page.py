@@ -181,6 +181,7 @@ def test_kept_records_are_enough(study, text, tmp_path):
     assert kept[:rule] == Page(text).text[:rule]
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_stay_below_two_megabytes(tmp_path):
     for i in range(33):
         for seed in range(3):

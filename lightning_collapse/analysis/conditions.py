@@ -8,13 +8,14 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_collapse.runs.config_file import experiment_of
 from lightning_collapse.runs.layout import Run
 from lightning_collapse.runs.records import check_runs, distance_name, runs_in
 from lightning_collapse.sampling.choice import Sampling
@@ -53,7 +54,7 @@ _SAME = ("n_train", "n_held_out", "fd_n")
 # What round 0 depends on already, but for chance; how later rounds begin is no part of it.
 _BEFORE_MIXING = ("model.", "loop.sampling", "data.source", "data.batch_size", "data.images_per_")
 _LATER = ("model.restart", "model.init_from")
-_SAMPLING = {f"loop.sampling.{one.name}": json.dumps(one.default) for one in fields(Sampling)}
+_SAMPLING = experiment_of({"loop": {"sampling": asdict(Sampling())}})
 _CLASS = ".class_path"
 _FEW = 3
 """Options that a class is told with where its name alone tells it apart."""
@@ -243,10 +244,11 @@ def _settings(run: Run, records: Sequence[Record]) -> tuple[dict[str, str], Repl
     settings["distance"] = json.dumps(distance_name(dict(first)))
     if run.config.path.exists():
         known = run.config.experiment()
-        if "loop.sampling.solver" in known:
-            settings |= _SAMPLING  # An option that its version did not have was as by default.
         # What is null may be an option that the version of another run did not have.
         settings |= {k: v for k, v in known.items() if k not in _SEEDS and v != "null"}
+        if "loop.sampling.solver" in known:
+            for name, value in _SAMPLING.items():
+                settings.setdefault(name, value)  # as it was for a version without the option
     return settings, Replica(first["seed"], first.get("split_seed", first["seed"]))
 
 

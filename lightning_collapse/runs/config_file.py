@@ -20,7 +20,14 @@ import yaml
 from lightning_collapse.data.files import write_atomically
 from lightning_collapse.data.foreign.plain_yaml import load_yaml
 
-__all__ = ["Change", "ConfigFile", "config_digest", "run_digest", "same_first_round"]
+__all__ = [
+    "Change",
+    "ConfigFile",
+    "config_digest",
+    "experiment_of",
+    "run_digest",
+    "same_first_round",
+]
 
 Kind = Literal["free", "recorded", "forbidden"]
 
@@ -116,7 +123,7 @@ class ConfigFile:
 
     def experiment(self) -> dict[str, str]:
         """Reads what results depend on: keys with dots, and their values as JSON."""
-        return _experiment(self.read())
+        return experiment_of(self.read())
 
     def changes(
         self, config: Mapping[str, Any], parts: Mapping[str, Callable[..., Any]] | None = None
@@ -170,10 +177,11 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
     What a run that goes on may change is left out, and so are the modules of our classes.
     """
-    return _sha256(json.dumps(sorted(_experiment(config).items())))
+    return _sha256(json.dumps(sorted(experiment_of(config).items())))
 
 
-def _experiment(config: Mapping[str, Any]) -> dict[str, str]:
+def experiment_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Gives what results depend on of a configuration, as `ConfigFile.experiment` reads it."""
     return {k: _meaning(k, v) for k, v in _flatten(config) if _kind(k) == "forbidden"}
 
 

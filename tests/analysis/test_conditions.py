@@ -28,7 +28,7 @@ def test_runs_that_differ_by_seed_are_one_condition(tmp_path):
 
 def test_an_option_of_the_sampler_that_is_younger_than_a_run_was_as_by_default(tmp_path):
     runs = []
-    for i, own in enumerate(({}, {"start": "zero", "last": "denoise"}, {"start": "mean"})):
+    for i, own in enumerate(({}, {"start": "zero", "temperature": 1.0}, {"start": "mean"})):
         runs.append(write_run(tmp_path / f"r{i}", FLAT, seed=i))
         sampling = {"solver": "heun", "levels": []} | own
         runs[-1].config.write({"loop": {"sampling": sampling}})

@@ -41,13 +41,21 @@ class Panel:
         figure: its name in the record.
         label: of the axis.
         caption: what it tells.
-        reference: name in the record of what real rows have in its place; "" for none.
+        reference: name in the record of what real rows, or noise, have in its place; "" for none.
     """
 
     figure: str
     label: str
     caption: str
     reference: str
+
+    @property
+    def of(self) -> str:
+        """What the reference is of."""
+        ends = {"_floor": "held-out real rows", "_masked_noise": "noise in that place"}
+        return next(
+            (said for end, said in ends.items() if self.reference.endswith(end)), "real rows"
+        )
 
 
 def panels(one: Comparison, section: str) -> list[Panel]:
@@ -66,6 +74,7 @@ def panels(one: Comparison, section: str) -> list[Panel]:
         ("mean", "mean (network units)", "Its drift adds up over rounds.", "real"),
         (f"precision_{space}", "precision", "Share of samples that lie among real rows.", "_"),
         (f"recall_{space}", "recall", "Share of real rows that lie among samples.", "_"),
+        ("masked_mse", "squared error", "Of what was sampled to what stood there.", "noise"),
     )
     structure = (
         (f"coverage_{space}", "coverage", "Share of real rows with a sample near by.", "_"),
@@ -79,7 +88,8 @@ def panels(one: Comparison, section: str) -> list[Panel]:
     ranked = sorted(told if section == "curves" else structure, key=lambda row: row[0] != first)
     found = []
     for name, label, caption, kind in ranked:
-        reference = {"_": f"{name}_floor", "real": f"real_{name}"}.get(kind, "")
+        kinds = {"_": f"{name}_floor", "real": f"real_{name}", "noise": f"{name}_masked_noise"}
+        reference = kinds.get(kind, "")
         if any(course(judged.condition, name).is_known for judged in one.all):
             found.append(Panel(name, label, caption, reference))
     return found
@@ -234,8 +244,7 @@ def draw_course(axes: "Axes", one: Comparison, panel: Panel, shown: Sequence[Jud
         detail = not one.is_crowd and points < _MOST_SEED_POINTS
         _draw_one(axes, judged, drawn, band, detail, is_marked=band or detail)
     if (real := _reference(one, panel)) is not None:
-        held_out = panel.reference.endswith("_floor")
-        axes.axhline(real, **_REAL, label="held-out real rows" if held_out else "real rows")
+        axes.axhline(real, **_REAL, label=panel.of)
     distances = (one.first.distance, one.headline)
     if panel.figure in (*distances, "total_variance") and _is_wide(one, panel):
         axes.set_yscale("log")
@@ -304,7 +313,7 @@ def _values(one: Comparison, panel: Panel) -> dict[str, Any]:
         for key, drawn in courses.items()
     }
     floor = _reference(one, panel)
-    real = {} if floor is None else {"floor": _plain(floor)}
+    real = {} if floor is None else {"floor": _plain(floor), "of": panel.of}
     return {"x": list(range(longest)), "series": series, **real}
 
 

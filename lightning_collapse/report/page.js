@@ -25,7 +25,7 @@ for (const plot of document.querySelectorAll(".plot")) {
         const [mean, low = mean, high = mean] = three;
         line(low === high ? number(mean) : `${number(mean)} (${number(low)} to ${number(high)})`, key);
       }
-      if (data.floor !== undefined) line(`real rows ${number(data.floor)}`);
+      if (data.floor !== undefined) line(`${data.of} ${number(data.floor)}`);
     }
     tip.style.display = "block";
     tip.style.left = Math.max(0, Math.min(left + 8, box.width - tip.offsetWidth)) + "px";

@@ -118,6 +118,14 @@ def test_numbers_are_the_records(study, text):
     assert any(three[3][0] == pytest.approx(mean, rel=1e-4) for three in shown["series"].values())
 
 
+def test_completions_stand_beside_noise_in_their_place(tmp_path):
+    told = {"masked_mse": [0.3] * ROUNDS, "masked_mse_masked_noise": [0.5] * ROUNDS}
+    write_run(tmp_path / "run", columns(1.0, 0) | told)
+    (shown,) = [one for one in Page(made(tmp_path)).json if one.get("floor") == 0.5]
+    assert shown["of"] == "noise in that place"
+    assert [three[0] for three in next(iter(shown["series"].values()))] == [0.3] * ROUNDS
+
+
 def test_what_is_missing_is_named(tmp_path):
     text = Page(made(write_study(tmp_path / "a", seeds=(0,), control=False))).text
     assert "it cannot be told yet" in text and "no control: retraining alone" in text

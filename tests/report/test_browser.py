@@ -83,7 +83,7 @@ def test_the_pointer_is_told_the_numbers(screen):
     said = screen["hover"].split("\n")
     # Replace: 0.6 + 0.01 s + 2 · 2 (1 + 0.05 s), s = 0, 1, 2.
     assert said[0] == "round 2" and "Replace: 4.81 (4.6 to 5.02)" in said
-    assert "real rows 0.4" in said and len(said) == 5
+    assert "held-out real rows 0.4" in said and len(said) == 5
     assert screen["left"] == 0
 
 

@@ -77,7 +77,7 @@ def share_first_round(run: Run, folder: Path, wanted: FirstRound) -> Run | None:
             if not wanted.has_training_of(other, made):
                 continue
             _link(run, other, made, with_samples=wanted.has_samples(made))
-        except (ValueError, KeyError, FileNotFoundError):
+        except (ValueError, FileNotFoundError):
             continue  # it is damaged, and not for this run to mend
         return other
     return None

@@ -180,8 +180,8 @@ def test_the_issues_plans_are_all_there():
     ways = ["discriminator", "entropy", "extrapolation", "fresh", "likelihood"]
     ways += ["likelihood_digits"]
     ways += ["negative_guidance", "recovery", "weights"]
-    drives = ["architecture", "conditioning", "end", "latents", "levels", "noise_distribution"]
-    drives += ["schedule", "size", "start", "steps", "temperature"]
+    drives = ["architecture", "conditioning", "end", "inpainting", "latents", "levels"]
+    drives += ["noise_distribution", "schedule", "size", "start", "steps", "temperature"]
     servers = ["afhq_cat", "afhq_dog", "afhq_wild", "afhqv2", "cifar10", "ffhq"]
     assert [
         "claim_entropy_digits",
@@ -228,7 +228,9 @@ def test_a_plan_that_ships_can_start(name, monkeypatch):
     fewer = {"demo": 3, "claim_entropy_digits": 6, "drives_levels": 12, "regimes_points": 12}
     assert len(made.runs) >= fewer.get(name, 15)
     # Figures of other numbers of samples are not comparable, and such samples are not shared.
-    assert len({run.cell.options["data.samples_per_round"] for run in made.runs}) == 1
+    (size,) = {run.cell.options.get("data.samples_per_round") for run in made.runs}
+    # As many as the rows that are completed.
+    assert (size is None) is (name == "drives_inpainting")
     # One of every domain, or of every network.
     networks = name in ("drives_architecture", "drives_noise_distribution", "drives_size")
     assert len({one.round_zero for one in first}) <= (6 if networks else 2)

@@ -74,7 +74,12 @@ def panels(one: Comparison, section: str) -> list[Panel]:
         ("mean", "mean (network units)", "Its drift adds up over rounds.", "real"),
         (f"precision_{space}", "precision", "Share of samples that lie among real rows.", "_"),
         (f"recall_{space}", "recall", "Share of real rows that lie among samples.", "_"),
-        ("masked_mse", "squared error", "Of what was sampled to what stood there.", "noise"),
+        (
+            "masked_mse",
+            "squared error",
+            "Of what was sampled to what stood there; dots: of noise in that place.",
+            "noise",
+        ),
     )
     structure = (
         (f"coverage_{space}", "coverage", "Share of real rows with a sample near by.", "_"),

@@ -168,6 +168,8 @@ def grouped(records: Mapping[Run, Sequence[Record]]) -> list[Condition]:
         alike = json.dumps(_set(settings), sort_keys=True)
         group = groups.setdefault(alike, (settings, {}))[1]
         if replica in group:
+            if records[group[replica]] == own:
+                continue  # One run, of which two studies keep the records.
             raise ValueError(
                 f"runs = {run}: is of the condition and seed {replica.seed} of {group[replica]}; "
                 "name one of them"

@@ -26,6 +26,15 @@ def test_runs_that_differ_by_seed_are_one_condition(tmp_path):
     assert first[:2].tolist() == [0.5, 0.6] and first[2] != first[2]
 
 
+def test_a_run_that_two_studies_keep_counts_once_and_another_of_its_seed_is_refused(tmp_path):
+    runs = [write_run(tmp_path / name, FLAT) for name in ("a", "b")]
+    (one,) = conditions(runs)
+    assert list(one.runs.values()) == runs[:1]
+    other = write_run(tmp_path / "c", {"fd_pixels": [0.5, 0.7, None]})
+    with pytest.raises(ValueError, match="is of the condition and seed 0 of .*a; name one"):
+        conditions([*runs, other])
+
+
 def test_an_option_of_the_sampler_that_is_younger_than_a_run_was_as_by_default(tmp_path):
     runs = []
     for i, own in enumerate(({}, {"start": "zero", "temperature": 1.0}, {"start": "mean"})):
@@ -92,12 +101,6 @@ def test_a_run_with_a_row_swapped_is_of_a_condition_of_its_own(tmp_path):
     runs[0].config.write({"data": {"swap": None}})
     names = [one.name for one in conditions(runs)]
     assert [name.rpartition(", ")[2] for name in names] == ["swap = null", "swap = 4"]
-
-
-def test_two_runs_of_one_seed_are_refused(tmp_path):
-    runs = [write_run(tmp_path / name, FLAT) for name in "ab"]
-    with pytest.raises(ValueError, match=r"runs = \S+b: is of the condition and seed 0 of \S+a"):
-        conditions(runs)
 
 
 def test_a_control_never_trains_on_samples(tmp_path):

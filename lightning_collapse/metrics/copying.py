@@ -92,6 +92,10 @@ class Copying(Measure):
         return told
 
     def doubts(self, figures: Mapping[str, Figure], samples: Sample) -> dict[str, str]:
+        if samples.trained_on is None:
+            return dict.fromkeys(
+                figures, "beside real training rows; what was trained on is unknown"
+            )
         if not samples.shares_latents:
             return {}
         own = [name for name in figures if not name.endswith("_rest")]

@@ -66,10 +66,11 @@ def sampler_alone(real: StoredRows, samples: StoredRows, rounds: int = 1) -> lis
 
     That is with the exact denoiser of a Gaussian of their covariance, and after each of so many
     rounds in which its samples become the data; None where a guide has made
-    another denoiser of the network's, or the rows do not vary.
+    another denoiser of the network's, samples complete given rows, or the rows do not vary.
     """
-    if samples.recipe.get("guide") or not len(std := principal_std(real)):
+    recipe = samples.recipe
+    if recipe.get("guide") or recipe.get("inpaint") or not len(std := principal_std(real)):
         return None
-    course = compounded_std(Sampling.recorded(samples.recipe["sampling"]), std, rounds)
+    course = compounded_std(Sampling.recorded(recipe["sampling"]), std, rounds)
     kept = course.square().sum(1) / std.square().sum()
     return [float(share) - 1 for share in kept[1:]]

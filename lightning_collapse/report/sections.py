@@ -267,8 +267,9 @@ def sampler_words(one: Comparison) -> str:
     rounds = min(judged.condition.rounds for judged in one.all)
     if (found := run_sampler(one.runs, rounds)) is None:
         return (
-            "<p>Not told: there are no sample rows here, rows are too long, or a guide made "
-            "another denoiser of the network; see <code>lightning-collapse control</code>.</p>"
+            "<p>Not told: there are no sample rows here, rows are too long, a guide made another "
+            "denoiser of the network, or samples complete given rows; see "
+            "<code>lightning-collapse control</code>.</p>"
         )
     alone, mixture = found
     mixed = (

@@ -209,6 +209,9 @@ def test_of_the_command_line_and_by_a_class_path(tmp_path, capsys):
     one = records(folder)[1]
     assert (one["curator"], one["curator_options"]) == ("Left", {})
     measure([str(folder), "--measures", '["Copying"]'])
+    # Which rows were kept is not known any more.
+    said = records(folder)[1]["cautions"]["authenticity_points"]
+    assert said == "beside real training rows; what was trained on is unknown"
     with pytest.raises(SystemExit):
         run_fit(arguments(folder, data__curator="ByEntropy"))
     assert "data.curator" in "".join(capsys.readouterr())

@@ -151,7 +151,9 @@ def test_the_sampler_alone_is_what_it_does_to_a_gaussian_of_the_real_covariance(
     assert error > 0.05
 
 
-def test_a_sampler_that_adds_noise_is_told_alone_and_a_guided_one_is_not(tmp_path):
+def test_a_sampler_that_adds_noise_is_told_alone_and_one_that_is_guided_or_completes_is_not(
+    tmp_path,
+):
     keep(tmp_path / "real", some_rows("points", "real"))
     sampling = {**asdict(SAMPLING), "S_churn": 40.0, "S_max": None}
     keep(tmp_path / "0000", some_rows("points", 0), sampling=sampling)
@@ -160,8 +162,12 @@ def test_a_sampler_that_adds_noise_is_told_alone_and_a_guided_one_is_not(tmp_pat
     variance = sampled_std(replace(SAMPLING, S_churn=40.0), std).square().sum()
     told = sampler_alone(real, StoredRows(tmp_path / "0000"))
     assert told == [pytest.approx(float(variance / std.square().sum()) - 1)]
-    keep(tmp_path / "0001", some_rows("points", 0), sampling=sampling, guide={"class_path": "G"})
-    assert sampler_alone(real, StoredRows(tmp_path / "0001")) is None
+    for name, own in (
+        ("0001", {"guide": {"class_path": "G"}}),
+        ("0002", {"inpaint": {"share": 1}}),
+    ):
+        keep(tmp_path / name, some_rows("points", 0), sampling=sampling, **own)
+        assert sampler_alone(real, StoredRows(tmp_path / name)) is None
 
 
 @pytest.mark.parametrize(
